@@ -1,0 +1,1 @@
+"""Controls and small dense models that the sparse methods are held against."""

@@ -1,0 +1,40 @@
+"""The best constant answer: what a score is worth that a table shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bench
+from bench import Method, MethodInfo, Run
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Majority(Method):
+    """Answer the most frequent class of the training rows, or their mean, whatever is asked."""
+
+    info = MethodInfo(
+        name="majority",
+        summary="always answer the most frequent class, or the mean of a regression",
+        kind="reference",
+        removes="nothing",
+        starts_from="none",
+        control=True,
+    )
+    Params = bench.Params
+
+    def compress(self, run: Run, params: bench.Params) -> PreTrainedModel:
+        """Returns the untrained model with a head that ignores it and answers by its bias."""
+        import torch
+
+        model = run.pretrained()
+        answer = list(bench.head_modules(model).values())[-1]
+        labels = torch.tensor(run.labels())
+        with torch.no_grad():
+            answer.weight.zero_()
+            if run.task.is_regression:
+                answer.bias.fill_(labels.mean())
+            else:
+                answer.bias.copy_(labels.bincount(minlength=run.task.num_labels) / len(labels))
+        return model

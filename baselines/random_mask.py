@@ -1,0 +1,32 @@
+"""Random masks at the same ratio: what any sensible choice of weights has to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bench
+from bench import Method, MethodInfo, Run, TrainParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class RandomMask(Method):
+    """Draw the weights to keep uniformly in each matrix, then fine-tune what is left."""
+
+    info = MethodInfo(
+        name="random-mask",
+        summary="keep weights drawn at random before fine-tuning",
+        kind="unstructured",
+        removes="single weights of the six matrices of each layer",
+        starts_from="pretrained",
+        control=True,
+    )
+
+    def compress(self, run: Run, params: TrainParams) -> PreTrainedModel:
+        """Draws one mask a matrix from the seed and holds it through the training."""
+        model = run.pretrained()
+        masks = bench.Masks(model)
+        masks.cut(bench.random_scores(model, run.seed), run.target.density(model))
+        run.fit(model, loss=bench.task_loss, params=params, callbacks=[bench.MaskedTraining(masks)])
+        return model

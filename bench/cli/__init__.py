@@ -1,0 +1,77 @@
+"""The command line: one file a subcommand, none of which imports anything heavy at the top."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from bench import __version__
+from bench.errors import BenchError, unknown_name
+
+COMMANDS = (
+    "run",
+    "fetch",
+    "methods",
+    "tasks",
+    "describe",
+    "status",
+    "leaderboard",
+    "footprint",
+    "doctor",
+)
+
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes read like all others: one line, the near name, status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `BenchError` instead of printing the usage."""
+        raise BenchError(f"{message.rstrip('.')}. See '{self.prog} --help'.")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = f"value of {action.option_strings[0]}" if action.option_strings else "command"
+            raise unknown_name(what, str(value), map(str, action.choices))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        The exit status: 0 all done, 1 a cell failed or a check did not hold, 2 wrong usage or
+        unreadable input, 130 interrupted.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and fork do not mix
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        words = list(sys.argv[1:] if argv is None else argv)
+        arguments = _parser().parse_args(words)
+        arguments.words = words[1:]
+        status: int = arguments.handler(arguments)
+    except BenchError as error:
+        sys.stderr.write(f"bench: {' '.join(str(error).split())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted; finished cells are kept.\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="bench", description="Compare ways of compressing BERT, fairly.")
+    parser.add_argument("--version", action="version", version=f"prunebench {__version__}")
+    subparsers = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    for name in COMMANDS:
+        importlib.import_module(f"bench.cli.{name}").add_parser(subparsers)
+    return parser

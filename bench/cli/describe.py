@@ -1,0 +1,77 @@
+"""`bench describe NAME`: everything that is declared about a method or a task."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.cli.output import console, emit_json, table
+from bench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from bench.method import Knob, Method
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser("describe", help="tell what is known of a method or a task")
+    parser.add_argument("name", metavar="NAME", help="a method, a task, or FILE.toml")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a method's metadata and parameters, or a task's metadata."""
+    name: str = arguments.name
+    parameters: list[dict[str, Any]] = []
+    if name in registry.methods.names():
+        method = registry.methods.get(name)
+        facts = {"method": method.info.name, **dataclasses.asdict(method.info)}
+        facts["distribution"] = registry.methods.distribution(name)
+        parameters = _parameters(method)
+    elif name in registry.tasks.names() or name.endswith(".toml"):
+        facts = {"task": name, **dataclasses.asdict(registry.task(name).info)}
+    else:
+        known = registry.methods.names() + registry.tasks.names()
+        raise unknown_name("method or task", name, known)
+    del facts["name"]
+    if arguments.json:
+        emit_json({**facts, **({"parameters": parameters} if parameters else {})})
+        return 0
+    out = console()
+    shown = {head: value for head, value in facts.items() if value not in ("", {}, None)}
+    out.print(table(["", ""], [[head.replace("_", " "), _text(v)] for head, v in shown.items()]))
+    if parameters:
+        heads = ["parameter", "default", "range", "tuned", "what it is"]
+        out.print(table(heads, [[_text(row[head]) for head in row] for row in parameters]))
+    return 0
+
+
+def _parameters(method: type[Method]) -> list[dict[str, Any]]:
+    defaults = method.Params.defaults()
+    return [
+        {
+            "name": name,
+            "default": defaults[name],
+            "range": _range(knob),
+            "tuned": knob.tuned,
+            "help": knob.help,
+        }
+        for name, knob in method.Params.knobs().items()
+    ]
+
+
+def _range(knob: Knob) -> str:
+    if knob.choices is not None:
+        return " | ".join(map(str, knob.choices))
+    return f"{knob.low:g} … {knob.high:g}{' (log)' if knob.log else ''}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {line}" for key, line in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -1,0 +1,58 @@
+"""`bench doctor`: versions, devices, plugins, and the line that mends what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import platform
+
+from bench import registry
+from bench.cli.output import console, emit_json, table
+
+OPTIONAL = {
+    "textpruner": "pip install --no-deps textpruner==1.1.post2",
+}
+"""Packages that some method needs and that an ordinary install cannot bring."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser("doctor", help="check the installation")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what is installed; 1 where something is broken or missing."""
+    from bench import environment, hub
+
+    device = environment.resolve_device("auto")
+    facts = {
+        "python": platform.python_version(),
+        **environment.package_versions(),
+        "processor": environment.describe(device)["processor"],
+        "vector extensions": ", ".join(environment.vector_extensions()) or "none known",
+        "device": environment.describe(device)["device"],
+        "bf16": "real" if environment.multiplies_in_bf16(device) else "emulated: fp32 is faster",
+        "hub": "reachable" if hub.reachable() else "not reachable: use --data-dir and --model DIR",
+    }
+    missing = {
+        module: line
+        for module, line in OPTIONAL.items()
+        if importlib.util.find_spec(module) is None
+    }
+    for method in registry.methods.usable().values():
+        missing |= registry.missing_requirements(method.info)
+    broken = [*registry.methods.broken(), *registry.tasks.broken()]
+    if arguments.json:
+        emit_json({"facts": facts, "missing": missing, "broken": [str(entry) for entry in broken]})
+        return int(bool(missing or broken))
+    out = console()
+    out.print(table(["", ""], [[name, value] for name, value in facts.items()]))
+    for module, line in missing.items():
+        out.print(f"missing: {module}. Install it with: {line}", markup=False)
+    for entry in broken:
+        out.print(f"broken plugin: {entry}", markup=False)
+    if not missing and not broken:
+        out.print("nothing is missing, no plugin is broken.")
+    return int(bool(missing or broken))

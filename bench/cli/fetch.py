@@ -1,0 +1,43 @@
+"""`bench fetch`: bring everything that a later `--offline` run needs."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.cli.output import console
+from bench.cli.run import names
+from bench.errors import BenchError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "fetch",
+        help="fetch data and models from the hub for a later --offline run",
+        description="Fetches tasks' data sets and an encoder into the hub's cache.",
+    )
+    parser.add_argument(
+        "--tasks", type=names, default=[], metavar="glue|NAME,…", help="tasks whose data to fetch"
+    )
+    parser.add_argument("--model", metavar="HUB", help="encoder to fetch")
+    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    parser.set_defaults(handler=run)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetches, and says where everything lies."""
+    from bench import hub
+    from bench.suite import select_tasks
+    from bench.task import Source
+
+    if not arguments.tasks and arguments.model is None:
+        raise BenchError("nothing to fetch: name --tasks, --model, or both.")
+    out = console()
+    for task in select_tasks(arguments.tasks).values():
+        splits = task.load(Source(revision=arguments.revision))
+        revision = splits.provenance.get("revision", "not from the hub")
+        out.print(f"{task.name}: {len(splits.train):,} training rows ({revision})", markup=False)
+    if arguments.model is not None:
+        folder = hub.model_folder(arguments.model)
+        out.print(f"{arguments.model}: {folder}", markup=False, soft_wrap=True)
+    return 0

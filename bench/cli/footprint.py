@@ -1,0 +1,174 @@
+"""`bench footprint`: what a saved model holds and costs, against its uncompressed shape."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from transformers import PreTrainedModel
+
+PARTS = {
+    "linear": "six matrices a layer",
+    "attention": "attention products",
+    "embedding_projection": "embedding projection",
+    "head": "pooler and classifier",
+}
+"""The parts of `Counts.macs`, as the table calls them."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "footprint",
+        help="count a saved model: weights, parameters, FLOPs, bytes",
+        description="Counts a saved model, dense or compressed, with the counter that fills the "
+        "leaderboards: prunable weights, parameters, FLOPs and bytes.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder or hub name of a saved model")
+    parser.add_argument(
+        "--sequence-length", type=int, default=128, metavar="S", help="tokens (default: 128)"
+    )
+    parser.add_argument(
+        "--dense",
+        metavar="MODEL",
+        help="the uncompressed model (default: MODEL's own shapes without zeros)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Counts and prints.
+
+    Raises:
+        BenchError: A model cannot be read, is of no supported family, or has fewer positions than
+            the sequence length.
+    """
+    from rich.console import Console
+
+    from bench.families import max_text_positions
+    from bench.footprint import count, count_dense, footprint
+
+    length = args.sequence_length
+    model, notes = _load(args.model)
+    longest = max_text_positions(model.config)
+    if not 1 <= length <= longest:
+        raise BenchError(f"--sequence-length {length}: {args.model} takes 1 to {longest} tokens.")
+    dense = model
+    if args.dense is not None:
+        dense, more_notes = _load(args.dense, num_labels=model.config.num_labels or 2)
+        notes += more_notes
+    before, after = count_dense(dense), count(model)
+    report: dict[str, Any] = {
+        "model": args.model,
+        "dense": args.dense,
+        "model_type": model.config.model_type,
+        "sequence_length": length,
+        "footprint": footprint(model, dense, length),
+        "macs": {"dense": before.macs(length), "actual": after.macs(length)},
+        "embedding_parameters": {
+            "dense": before.embedding_parameters,
+            "actual": after.embedding_parameters,
+        },
+        "notes": notes,
+    }
+    console = Console()
+    if args.json:
+        console.print_json(json.dumps(report))
+        return 0
+    console.print(_table(report))
+    for note in (*_explanations(report), *notes):
+        console.print(f"· {note}", highlight=False, markup=False)
+    return 0
+
+
+def _load(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, list[str]]:
+    """A saved model as a sequence classifier, and what had to be made up to get one."""
+    from safetensors import SafetensorError
+    from torch.nn.init import ones_
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    from bench.families import head_modules, read_config
+    from bench.hub import model_folder
+
+    library_log: Any = logging
+    library_log.set_verbosity_error()  # it would report the fresh head at length
+    library_log.disable_progress_bar()
+    folder = Path(name).expanduser()
+    if not folder.is_dir():  # a local one needs no tokenizer to be counted
+        folder = model_folder(name)
+    config = read_config(folder)
+    notes = []
+    if not any(a.endswith("ForSequenceClassification") for a in config.architectures or ()):
+        config.num_labels = num_labels
+        notes.append(
+            f"{name} has no classification head; it is counted with a fresh one for {num_labels} "
+            "labels, and without any other head."
+        )
+    automatic: Any = AutoModelForSequenceClassification
+    try:
+        model, loading = automatic.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            ignore_mismatched_sizes=bool(notes),
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise BenchError(f"{name}: its weights cannot be read: {reason}") from None
+    fresh = tuple(f"{module}." for module in head_modules(model)) if notes else ()
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith(fresh))
+    if missing:
+        raise BenchError(f"{name}: {len(missing)} tensors are missing, such as {missing[0]}.")
+    for key in loading["missing_keys"]:
+        ones_(model.get_parameter(key))  # a fresh head's zero biases are none of the model's zeros
+    return model, notes
+
+
+def _table(report: dict[str, Any]) -> Table:
+    """One row a count: dense, actual, ratio."""
+    from rich.table import Table
+
+    table = Table(title=f"{report['model']} ({report['model_type']})", title_style="bold")
+    table.add_column("count")
+    for column in ("dense", "actual", "ratio"):
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def add(label: str, dense: int, actual: int) -> None:
+        ratio = f"{dense / actual:,.3f}×" if actual else "–"
+        table.add_row(label, f"{dense:,}", f"{actual:,}", ratio)
+
+    counts, macs = report["footprint"], report["macs"]
+    add("prunable weights", counts["weights"]["dense"], counts["weights"]["actual"])
+    add("parameters", counts["params"]["dense"], counts["params"]["actual"])
+    add("  of embeddings", *report["embedding_parameters"].values())
+    add(f"FLOPs, S = {report['sequence_length']}", *list(counts["flops"].values())[:2])
+    for part, label in PARTS.items():
+        if macs["dense"][part]:
+            add(f"  {label}", 2 * macs["dense"][part], 2 * macs["actual"][part])
+    add("bytes, 16 bit", counts["bytes"]["dense"], counts["bytes"]["actual"])
+    add("bytes, 32 bit", counts["bytes"]["dense_fp32"], counts["bytes"]["actual_fp32"])
+    return table
+
+
+def _explanations(report: dict[str, Any]) -> list[str]:
+    """What each count is, with its unit."""
+    dense = report["dense"] or "the same shapes without zeros"
+    return [
+        f"dense: {dense}; actual: what is not zero.",
+        "prunable weights: query, key, value, attention output and both feed-forward matrices of "
+        "each layer; no embeddings, no biases, no head.",
+        "parameters: all, embeddings included, tied ones once.",
+        f"FLOPs: 2 × multiply-accumulates of one example of {report['sequence_length']} tokens "
+        "without padding; embedding look-ups count nothing.",
+        "bytes, 16 bit: of a file written with 16-bit values, embeddings included, zeros left out "
+        "of a matrix where a bitmap of them saves; 32 bit: of an ordinary file, zeros and all.",
+    ]

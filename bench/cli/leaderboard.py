@@ -1,0 +1,61 @@
+"""`bench leaderboard`: pages from records."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.cli.output import console
+from bench.errors import BenchError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "leaderboard",
+        help="make pages from records, or check them",
+        description="Takes the suites of run folders into --out (records, predictions, pages), or, "
+        "without --runs, makes the pages of --out anew from the records that lie there.",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="run folders; records of the same suite are merged",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("leaderboards"),
+        metavar="DIR",
+        help="folder of the pages; default leaderboards",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; status 1 where a page is not what its records give",
+    )
+    parser.set_defaults(handler=run)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes or checks pages."""
+    from bench import publish
+
+    if arguments.check and arguments.runs:
+        raise BenchError("--check compares the pages in --out with their records: leave --runs.")
+    if arguments.check:
+        wrong = publish.check(arguments.out)
+        for path in wrong:
+            sys.stderr.write(f"bench: {path} is not what its records give.\n")
+        if not wrong:
+            console().print(f"{arguments.out}: every page is what its records give.")
+        return int(bool(wrong))
+    for runs in arguments.runs:
+        publish.take(runs, arguments.out)
+    for path in publish.write(arguments.out):
+        console().print(str(path), markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,38 @@
+"""How commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def console() -> Console:
+    """The console on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table of texts, in which nothing is taken for markup."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(heads))
+    for head in heads:
+        grid.add_column(escape(head), overflow="fold")
+    for row in rows:
+        grid.add_row(*map(escape, row))
+    return grid
+
+
+def emit_json(value: dict[str, Any]) -> None:
+    """Writes one JSON object to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,111 @@
+"""How a run shows itself: a live table with bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from bench.plan import Cell
+    from bench.records import Record
+
+
+class RunDisplay:
+    """Listens to a run and shows it; also counts how its cells ended.
+
+    Args:
+        console: Where to show it.
+        total: Cells to be run.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self.ended_as: dict[str, int] = {}
+        self._console = console
+        self._total = total
+        self._begin = time.monotonic()
+        self._bars: dict[Cell, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._all = self._progress.add_task("cells", total=total)
+
+    def __enter__(self) -> RunDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for bar in self._bars.values():
+            self._progress.remove_task(bar)
+        self._progress.stop()
+
+    def started(self, cell: Cell) -> None:
+        """Opens the cell's bar."""
+        self._bars[cell] = self._progress.add_task(f"  {title(cell)}", total=None)
+
+    def progressed(self, cell: Cell, step: int, total: int) -> None:
+        """Moves the cell's bar."""
+        if cell in self._bars:
+            self._progress.update(self._bars[cell], completed=step, total=total)
+
+    def ended(self, cell: Cell, record: Record) -> None:
+        """Closes the cell's bar and prints its result."""
+        if cell in self._bars:
+            self._progress.remove_task(self._bars.pop(cell))
+        self._progress.advance(self._all)
+        self.ended_as[record.status] = self.ended_as.get(record.status, 0) + 1
+        done = sum(self.ended_as.values())
+        left = (time.monotonic() - self._begin) / done * (self._total - done)
+        self._console.print(
+            f"{done:>{len(str(self._total))}}/{self._total}  {title(cell):<48} {result(record):<34}"
+            f" {duration(left)} left",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def title(cell: Cell) -> str:
+    """A cell in a few words."""
+    ratio = "" if cell.ratio == 1 else f" {cell.ratio:g}×"
+    return f"{cell.task} {cell.method}{ratio} seed {cell.seed}"
+
+
+def result(record: Record) -> str:
+    """How a cell ended, in a few words."""
+    if record.status == "failed" and record.error:
+        return f"failed: {record.error['message']} (log: {record.error['log']})"
+    if record.status == "unreachable" and record.error:
+        return f"unreachable: {record.error['message']}"
+    seconds = record.cost.get("wall_s", 0.0)
+    return f"{record.status}, score {record.score:.1f}, {seconds:.1f} s"
+
+
+def duration(seconds: float) -> str:
+    """A time span that a person reads at a glance."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

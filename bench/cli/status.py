@@ -1,0 +1,92 @@
+"""`bench status`: what is done, running, failed and left."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import Any
+
+from bench.cli.output import console, emit_json, table
+from bench.cli.progress import duration
+from bench.records import Record, Store, read_json
+
+STATES = ("ok", "missed", "unreachable", "failed", "running", "left")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser("status", help="what is done, running, failed, left; time to go")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder; default runs")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a row a suite of the run folder."""
+    store = Store(arguments.runs)
+    paths = sorted((store.root / "suites").glob("*.json"))
+    suites = [suite_state(store, suite) for path in paths if (suite := read_json(path))]
+    if arguments.json:
+        emit_json({"runs": str(store.root), "suites": suites})
+        return 0
+    out = console()
+    if not suites:
+        out.print(f"{store.root}: no suite has been run here.", markup=False, soft_wrap=True)
+        return 0
+    rows = [
+        [
+            suite["name"],
+            *(str(suite[state]) for state in STATES),
+            "–" if suite["seconds_left"] is None else duration(suite["seconds_left"]),
+        ]
+        for suite in suites
+    ]
+    out.print(table(["suite", *STATES, "time to go"], rows))
+    for suite in suites:
+        for failure in suite["failures"]:
+            out.print(f"failed: {failure}", markup=False, soft_wrap=True)
+    return 0
+
+
+def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
+    """Counts of a suite's cells by state, its failures, and the time that is left."""
+    counts = dict.fromkeys(STATES, 0)
+    durations: dict[str, list[float]] = {}
+    failures, waiting = [], []
+    for cell_id, (method, task, ratio, seed) in suite["cells"].items():
+        record = store.get(cell_id)
+        if record is None:
+            counts["running" if store.is_locked(cell_id) else "left"] += 1
+            waiting.append(method)
+            continue
+        counts[record.status] += 1
+        durations.setdefault(method, []).append(record.cost.get("wall_s", 0.0))
+        if record.status == "failed":
+            failures.append(f"{method} on {task} {ratio:g}× seed {seed}: {_reason(record)}")
+    return {
+        "name": suite["name"],
+        **counts,
+        "failures": failures,
+        "seconds_left": _seconds_left(durations, waiting, suite["workers"]),
+    }
+
+
+def _seconds_left(
+    durations: dict[str, list[float]], waiting: list[str], workers: int
+) -> float | None:
+    """Time to go, from the cells of the same method that are done; `None` where none is."""
+    if not waiting:
+        return 0.0
+    known = [seconds for values in durations.values() for seconds in values]
+    if not known:
+        return None
+    overall = statistics.fmean(known)
+    total = sum(statistics.fmean(durations.get(method, [overall])) for method in waiting)
+    return total / workers
+
+
+def _reason(record: Record) -> str:
+    error = record.error or {}
+    return f"{error.get('message', '')} (log: {error.get('log', '')})"

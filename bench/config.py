@@ -1,0 +1,29 @@
+"""TOML files: tasks that a user declares, and options of a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Raises:
+        BenchError: The file cannot be read, or is no TOML.
+    """
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise BenchError(f"{path} is no TOML: {error}.") from None
+    return content

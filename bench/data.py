@@ -1,0 +1,296 @@
+"""Rows, tokenised once: read, capped, cut into fit and tune, and kept on disk for all cells.
+
+A task's rows have a fingerprint, so that the same rows are the same data wherever they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.protocol import cap, cut_tune
+from bench.records import atomic_path, read_json, write_json
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from numpy.typing import NDArray
+
+    from bench.task import Source, Splits, Task
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokenised rows, one after the other in flat arrays.
+
+    Attributes:
+        ids: Row ids, `[rows]`.
+        pieces: Word pieces of all rows, `[pieces]`.
+        segments: 0 for the first text, 1 for the second, `[pieces]`.
+        offsets: Where each row begins in `pieces`, `[rows + 1]`.
+        labels: Class numbers (int64) or figures (float32), `[rows]`.
+        parts: The part that each row is scored in, or `None`, `[rows]`.
+        cut: Rows that were too long and lost pieces.
+    """
+
+    ids: list[str]
+    pieces: NDArray[np.int32]
+    segments: NDArray[np.int8]
+    offsets: NDArray[np.int64]
+    labels: NDArray[Any]
+    parts: list[str] | None = None
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Pieces of each row, `[rows]`."""
+        return np.diff(self.offsets)
+
+    def select(self, rows: list[int]) -> Encoded:
+        """The given rows, in the given order."""
+        index = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        flat = np.repeat(self.offsets[index] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Encoded(
+            ids=[self.ids[i] for i in rows],
+            pieces=self.pieces[flat],
+            segments=self.segments[flat],
+            offsets=offsets,
+            labels=self.labels[index],
+            parts=None if self.parts is None else [self.parts[i] for i in rows],
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes the rows as Parquet."""
+        import pyarrow
+        from pyarrow import parquet
+
+        def rows_of(flat: NDArray[Any]) -> Any:
+            return pyarrow.LargeListArray.from_arrays(self.offsets, flat)
+
+        columns = {
+            "id": self.ids,
+            "pieces": rows_of(self.pieces),
+            "segments": rows_of(self.segments),
+            "label": self.labels,
+        }
+        if self.parts is not None:
+            columns["part"] = self.parts
+        table = pyarrow.table(columns).replace_schema_metadata({"cut": str(self.cut)})
+        with atomic_path(path) as temporary:
+            parquet.write_table(table, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> Encoded:
+        """Reads what `save` wrote."""
+        from pyarrow import parquet
+
+        table = parquet.read_table(path).combine_chunks()
+        pieces = table["pieces"].chunk(0)
+        return cls(
+            ids=table["id"].to_pylist(),
+            pieces=pieces.flatten().to_numpy(),
+            segments=table["segments"].chunk(0).flatten().to_numpy(),
+            offsets=np.asarray(pieces.offsets.to_numpy(), dtype=np.int64),
+            labels=table["label"].to_numpy(),
+            parts=table["part"].to_pylist() if "part" in table.column_names else None,
+            cut=int(table.schema.metadata[b"cut"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """A task's rows, ready for training and evaluation.
+
+    Attributes:
+        fit: Rows that tuning trials train on.
+        tune: Rows that trials are scored on.
+        train: Both, which final runs train on.
+        report: Rows that final runs are scored on, and nothing else ever is.
+        facts: What the record says of the data.
+    """
+
+    fit: Encoded
+    tune: Encoded
+    train: Encoded
+    report: Encoded
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A task whose rows were read and tokenised into a folder.
+
+    Attributes:
+        task: The task's name, or the file that declares it.
+        fingerprint: Hash of the rows.
+        folder: Where `train.parquet` and `report.parquet` lie.
+        train_rows: Training rows under the cap.
+        report_rows: Rows of the report split.
+        mean_length: Mean pieces of a training row.
+        facts: What the record says of the data.
+    """
+
+    task: str
+    fingerprint: str
+    folder: Path
+    train_rows: int
+    report_rows: int
+    mean_length: float
+    facts: dict[str, Any] = field(compare=False)
+
+
+def fingerprint(task: Task, splits: Splits) -> str:
+    """Hash over all rows of a task, as sixteen hexadecimal digits."""
+    state = hashlib.sha256(json.dumps([task.name, task.info.version, task.info.labels]).encode())
+    for rows in (splits.train, splits.dev):
+        for name in sorted(rows.column_names):
+            state.update(json.dumps([name, rows[name][:]], ensure_ascii=False).encode())
+    return state.hexdigest()[:16]
+
+
+def prepare(
+    task: Task, source: Source, *, name: str, encoder: Path, cap_at: int | None, cache: Path
+) -> Prepared:
+    """Reads a task's rows, caps the training rows, tokenises and keeps them.
+
+    Args:
+        task: The task.
+        source: Where its rows may come from.
+        name: How to find the task again in another process: its name or its TOML file.
+        encoder: Folder of the encoder, whose tokenizer and positions count.
+        cap_at: `Protocol.max_train_samples`.
+        cache: Folder for tokenised rows; one folder a set of rows, tokenizer and cap.
+
+    Raises:
+        BenchError: Rows cannot be read, or a split has none.
+    """
+    splits = task.load(source)
+    for split, rows in (("train", splits.train), ("dev", splits.dev)):
+        if len(rows) == 0:
+            raise BenchError(f"task '{task.name}' has no {split} rows.")
+    limit = max_pieces(encoder)
+    key = [fingerprint(task, splits), _tokenizer_hash(encoder), limit, cap_at]
+    folder = cache / f"{task.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
+    done = read_json(folder / "prepared.json")
+    if done is None:
+        kept = cap(_texts(splits.train), cap_at)
+        train = splits.train.select(kept)
+        fit, tune = cut_tune(_texts(train))
+        encoded, report = encode([train, splits.dev], encoder, limit, task.is_regression)
+        encoded.save(folder / "train.parquet")
+        report.save(folder / "report.parquet")
+        done = {
+            "fingerprint": key[0],
+            "train_rows": len(train),
+            "report_rows": len(report),
+            "mean_length": float(encoded.lengths.mean()),
+            "tune": tune,
+            "facts": {
+                **splits.provenance,
+                "fingerprint": key[0],
+                "train": len(train),
+                "train_available": len(splits.train),
+                "fit": len(fit),
+                "tune": len(tune),
+                "report": len(report),
+                "cut_to_fit": {"pieces": limit, "train": encoded.cut, "report": report.cut},
+                "skipped_rows": len(splits.skipped),
+                "skipped": list(splits.skipped[:20]),
+            },
+        }
+        write_json(folder / "prepared.json", done)
+    return Prepared(
+        task=name,
+        fingerprint=done["fingerprint"],
+        folder=folder,
+        train_rows=done["train_rows"],
+        report_rows=done["report_rows"],
+        mean_length=done["mean_length"],
+        facts=done["facts"],
+    )
+
+
+def load(prepared: Prepared) -> TaskData:
+    """Reads the tokenised rows of a task."""
+    train = Encoded.load(prepared.folder / "train.parquet")
+    tune = read_json(prepared.folder / "prepared.json")["tune"]  # type: ignore[index]
+    fit = sorted(set(range(len(train))) - set(tune))
+    return TaskData(
+        fit=train.select(fit),
+        tune=train.select(tune),
+        train=train,
+        report=Encoded.load(prepared.folder / "report.parquet"),
+        facts=prepared.facts,
+    )
+
+
+def encode(splits: list[Dataset], encoder: Path, limit: int, is_regression: bool) -> list[Encoded]:
+    """Tokenises splits with the encoder's own tokenizer, cutting the longest text first.
+
+    Args:
+        splits: Rows with `id`, `text`, `label` and, for pairs, `text_pair`.
+        encoder: Folder with the tokenizer.
+        limit: Pieces that fit the model's positions.
+        is_regression: Whether labels are figures.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    encoded = []
+    for rows in splits:
+        pair = rows["text_pair"][:] if "text_pair" in rows.column_names else None
+        tokens = tokenizer(rows["text"][:], pair, truncation=False, verbose=False)["input_ids"]
+        too_long = sum(len(row) > limit for row in tokens)
+        output = tokenizer(
+            rows["text"][:],
+            pair,
+            truncation="longest_first",
+            max_length=limit,
+            return_token_type_ids=True,
+        )
+        lengths = [len(row) for row in output["input_ids"]]
+        encoded.append(
+            Encoded(
+                ids=[str(i) for i in rows["id"]],
+                pieces=np.concatenate([np.asarray(r, np.int32) for r in output["input_ids"]]),
+                segments=np.concatenate([np.asarray(r, np.int8) for r in output["token_type_ids"]]),
+                offsets=np.concatenate([[0], np.cumsum(lengths)]),
+                labels=np.asarray(rows["label"], np.float32 if is_regression else np.int64),
+                parts=list(rows["part"]) if "part" in rows.column_names else None,
+                cut=too_long,
+            )
+        )
+    return encoded
+
+
+def max_pieces(encoder: Path) -> int:
+    """Word pieces, special ones included, that fit the positions of an encoder."""
+    from bench.families import max_text_positions, read_config
+
+    return max_text_positions(read_config(encoder))
+
+
+def _tokenizer_hash(encoder: Path) -> str:
+    """Hash of the files that decide how a text becomes pieces."""
+    state = hashlib.sha256()
+    names = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
+    for name in names:
+        path = encoder / name
+        if path.is_file():
+            state.update(name.encode() + path.read_bytes())
+    return state.hexdigest()[:16]
+
+
+def _texts(rows: Dataset) -> list[tuple[str, ...]]:
+    columns = [rows[name][:] for name in ("text", "text_pair") if name in rows.column_names]
+    return list(zip(*columns, strict=True))

@@ -1,0 +1,163 @@
+"""The machine that a cell runs on: seeds, precision, memory, and what the record says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from bench.protocol import Precision
+
+PACKAGES = (
+    "prunebench",
+    "torch",
+    "transformers",
+    "datasets",
+    "evaluate",
+    "accelerate",
+    "tokenizers",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "optuna",
+)
+VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, numpy and torch, and asks torch for repeatable kernels."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # libraries draw from numpy's global generator
+    torch.manual_seed(seed)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats only with it
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@contextlib.contextmanager
+def isolated_rng(seed: int) -> Iterator[None]:
+    """Seeds torch inside the block and puts its generators back afterwards.
+
+    What is drawn inside depends on the seed alone, and what is drawn later not on whether the block
+    was needed (a reference may be trained now or lie there already).
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def multiplies_in_bf16(device: str) -> bool:
+    """Whether the hardware multiplies in bf16; emulating it costs a factor of six."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported()
+    )
+
+
+def resolve_precision(wanted: str, device: str) -> Precision:
+    """`auto` becomes `bf16` where the hardware multiplies in it, `fp32` elsewhere."""
+    if wanted == "auto":
+        return "bf16" if multiplies_in_bf16(device) else "fp32"
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+def resolve_device(wanted: str) -> str:
+    """`auto` becomes `cuda` where there is a GPU, `cpu` elsewhere."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+@functools.cache
+def describe(device: str) -> dict[str, Any]:
+    """Versions and hardware, for the record."""
+    return {
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "vector_extensions": vector_extensions(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "git": git_commit(),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that results depend on."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def vector_extensions() -> list[str]:
+    """Those of the processor's vector extensions that matter to matrix products."""
+    flags = _cpuinfo("flags") or _cpuinfo("Features")
+    return [name for name in VECTOR_EXTENSIONS if name in flags.split()]
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that runs, `+` appended where it was changed; `None` outside one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+@functools.cache
+def _cpuinfo(key: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def reset_peak_memory(device: str) -> None:
+    """Starts a new measurement of peak memory, where the system can."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with contextlib.suppress(OSError):  # only Linux can, and not in every container
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_mb(device: str) -> float:
+    """Peak memory since `reset_peak_memory`, in MB: of the GPU, or of the process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,0 +1,46 @@
+"""What can go wrong by the user's hand: one clear line each, printed without a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Wrong usage or unreadable input; the command line prints the message and exits with 2."""
+
+
+class DivergedError(BenchError):
+    """A training or an evaluation met a NaN or an infinite value; ends one cell, not the run."""
+
+
+class UnreachableError(BenchError):
+    """A compression target that a method cannot meet on this model.
+
+    Attributes:
+        best_ratio: The largest ratio that it could have met.
+    """
+
+    def __init__(self, message: str, best_ratio: float) -> None:
+        super().__init__(message)
+        self.best_ratio = best_ratio
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> BenchError:
+    """The error for a name that nobody registered, with the nearest known one.
+
+    Args:
+        what: The kind of thing, as the user calls it ("method", "task").
+        name: What was asked for.
+        known: All valid names.
+        hint: A last sentence that says what to do.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    parts = [f"unknown {what} '{name}'."]
+    if near:
+        parts.append(f"Did you mean '{near[0]}'?")
+    parts.append(f"Known: {', '.join(names) if names else 'none'}.")
+    if hint:
+        parts.append(hint)
+    return BenchError(" ".join(parts))

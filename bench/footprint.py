@@ -1,0 +1,260 @@
+"""The counter: weights, parameters, FLOPs and bytes of any model, dense, masked or cut.
+
+A multiply-accumulate (MAC) is two FLOPs. For one example of S tokens without padding
+
+    MACs = S · (non-zero prunable weights) + 2 · S² · (width of living heads, over all layers)
+         + S · (embedding projection) + (pooler and classifier, on one token)
+
+so that four numbers of `Counts` say what a model costs at every S. A head is dead where its value
+rows or its output columns are all zero (with a bias left, attention averages a constant, which is
+that constant); zeros without structure leave the attention products as they are. Biases,
+normalisations, activations and embedding look-ups count nothing, and zeros outside the prunable
+matrices save nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from bench import families
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel
+
+TRAINED_PASS = 3
+"""Forward passes that a trained pass costs: one forward, two for the gradients."""
+
+COMPACT_FORMAT = "values-and-bitmaps"
+"""What the header of a compact file says of its layout."""
+
+Footprint = dict[str, dict[str, float]]
+"""By axis: `dense`, `actual` (whole numbers) and their `ratio`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a model holds, and with it what it costs on sequences of any length.
+
+    Attributes:
+        weights: Prunable weights: those of the six matrices of each layer.
+        matrices: Number of prunable matrices that hold anything at all.
+        parameters: All parameters, embeddings included, tied ones once.
+        embedding_parameters: Those of the embeddings.
+        head_parameters: Those of pooler and classifier.
+        attention_width: Heads that are alive × head size, summed over the layers.
+        projection_weights: Size of the matrix from embedding to hidden size, on every token.
+        head_weights: Size of the matrices of pooler and classifier, on one token.
+    """
+
+    weights: int
+    matrices: int
+    parameters: int
+    embedding_parameters: int
+    head_parameters: int
+    attention_width: int
+    projection_weights: int
+    head_weights: int
+
+    def macs(self, sequence_length: int = 128) -> dict[str, int]:
+        """Multiply-accumulates of one example of `sequence_length` tokens, by part."""
+        return self._macs(1, sequence_length, sequence_length**2)
+
+    def flops(self, sequence_length: int = 128) -> int:
+        """FLOPs of one example of `sequence_length` tokens: 2 × MACs."""
+        return 2 * sum(self.macs(sequence_length).values())
+
+    def forward_flops(self, lengths: Sequence[int] | np.ndarray) -> int:
+        """FLOPs of one forward pass over examples of these real token counts, without padding."""
+        tokens = np.asarray(lengths, dtype=np.int64)
+        macs = self._macs(len(tokens), int(tokens.sum()), int((tokens * tokens).sum()))
+        return 2 * sum(macs.values())
+
+    def _macs(self, examples: int, tokens: int, squared_tokens: int) -> dict[str, int]:
+        return {
+            "linear": tokens * self.weights,
+            "attention": 2 * squared_tokens * self.attention_width,
+            "embedding_projection": tokens * self.projection_weights,
+            "head": examples * self.head_weights,
+        }
+
+
+def count(model: PreTrainedModel) -> Counts:
+    """Counts what is left of a model: zeros and dead heads are taken off.
+
+    Args:
+        model: A classifier, a bare encoder or a masked language model, whose own head is among the
+            parameters but not among the MACs.
+    """
+    return _count(model, lambda tensor: int(torch.count_nonzero(tensor)))
+
+
+def count_dense(model: PreTrainedModel | PretrainedConfig) -> Counts:
+    """Counts a model's shapes, as if nothing in them were zero.
+
+    Args:
+        model: A model, or the configuration of a classifier, for which no weights are made.
+    """
+    from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+    if isinstance(model, PreTrainedModel):
+        return _count(model, torch.Tensor.numel)
+    families.family_of(model)
+    automatic: Any = AutoModelForSequenceClassification
+    with torch.device("meta"):
+        return _count(automatic.from_config(model), torch.Tensor.numel)
+
+
+def _count(model: PreTrainedModel, size: Callable[[Tensor], int]) -> Counts:
+    """Counts `model`, where `size` says how much of a tensor there is."""
+    matrices = [matrix.weight for matrix in families.prunable(model).values()]
+    head = families.head_modules(model).values()
+    projection = families.embedding_projection(model)
+    return Counts(
+        weights=sum(size(matrix) for matrix in matrices),
+        matrices=sum(matrix.numel() > 0 for matrix in matrices),
+        parameters=sum(size(parameter) for parameter in model.parameters()),
+        embedding_parameters=sum(size(p) for p in families.embeddings(model).parameters()),
+        head_parameters=sum(size(p) for module in head for p in module.parameters()),
+        attention_width=sum(_alive_width(layer, size) for layer in families.layers(model)),
+        projection_weights=0 if projection is None else projection.weight.numel(),
+        head_weights=sum(module.weight.numel() for module in head),
+    )
+
+
+def _alive_width(layer: families.Layer, size: Callable[[Tensor], int]) -> int:
+    """Width of the layer's heads that have both value rows and output columns."""
+    value_rows = torch.split(layer.value.weight, layer.head_size, dim=0)
+    output_columns = torch.split(layer.attention_output.weight, layer.head_size, dim=1)
+    pairs = zip(value_rows, output_columns, strict=True)
+    return layer.head_size * sum(bool(size(rows) and size(columns)) for rows, columns in pairs)
+
+
+def compare(dense: Counts, actual: Counts, sequence_length: int = 128) -> Footprint:
+    """Sets a compressed model's counts against the reference's.
+
+    Args:
+        dense: Counts of the reference's shapes (`count_dense`).
+        actual: Counts of the delivered model (`count`).
+        sequence_length: Tokens of the one example that FLOPs are counted for.
+
+    Returns:
+        `weights`, `params` and `flops`, each with `dense`, `actual` and `ratio`.
+    """
+    return {
+        "weights": _ratio(dense.weights, actual.weights),
+        "params": _ratio(dense.parameters, actual.parameters),
+        "flops": _ratio(dense.flops(sequence_length), actual.flops(sequence_length)),
+    }
+
+
+def footprint(
+    model: PreTrainedModel, dense: PreTrainedModel, sequence_length: int = 128
+) -> Footprint:
+    """Everything that a record says of a compressed model's size.
+
+    Args:
+        model: The delivered model.
+        dense: The uncompressed model, of which only the shapes count; `model` itself gives the
+            same shapes without zeros.
+        sequence_length: Tokens of the one example that FLOPs are counted for.
+
+    Returns:
+        What `compare` returns, and `bytes`: of files with 16-bit values and bitmaps, and
+        (`dense_fp32`, `actual_fp32`) of files with 32-bit values as models are commonly saved.
+    """
+    halves = _ratio(
+        file_bytes(*compact_state(dense, bitmaps=False)), file_bytes(*compact_state(model))
+    )
+    singles = {
+        f"{name}_fp32": file_bytes(*compact_state(which, dtype=torch.float32, bitmaps=False))
+        for name, which in (("dense", dense), ("actual", model))
+    }
+    counts = compare(count_dense(dense), count(model), sequence_length)
+    return {**counts, "bytes": {**halves, **singles}}
+
+
+def _ratio(dense: int, actual: int) -> dict[str, float]:
+    """Both numbers and their quotient, which nothing left at all would make infinite."""
+    return {"dense": dense, "actual": actual, "ratio": dense / max(actual, 1)}
+
+
+def compact_state(
+    model: PreTrainedModel, *, dtype: torch.dtype = torch.float16, bitmaps: bool = True
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A model's tensors as a compact file holds them.
+
+    A matrix that shrinks by it becomes its non-zero values in row order, under its own name, and
+    one bit a weight that says where they stand, most significant bit first, under the name with
+    `.bitmap` appended. Tied tensors are there once.
+
+    Args:
+        model: The model; values are rounded to `dtype` before zeros are looked for.
+        dtype: Type of the values; tensors of whole numbers keep theirs.
+        bitmaps: Whether to leave zeros out at all.
+
+    Returns:
+        The tensors, and the header's metadata, in which `shapes` has the shape of each matrix that
+        has a bitmap: what `safetensors.torch.save_file` takes and `read_compact` reads.
+    """
+    saved = model.state_dict().keys()
+    tensors: dict[str, Tensor] = {}
+    shapes: dict[str, list[int]] = {}
+    for name, full in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if name not in saved:
+            continue
+        tensor = full.detach().cpu().contiguous()
+        if tensor.is_floating_point():
+            tensor = tensor.to(dtype)
+        kept = tensor != 0
+        saving = int((~kept).sum()) * tensor.element_size() - math.ceil(tensor.numel() / 8)
+        if bitmaps and tensor.dim() == 2 and saving > 0:
+            shapes[name] = list(tensor.shape)
+            tensors[f"{name}.bitmap"] = torch.from_numpy(np.packbits(kept.numpy()))
+            tensor = tensor[kept]
+        tensors[name] = tensor
+    return tensors, {"format": COMPACT_FORMAT, "shapes": json.dumps(shapes)}
+
+
+def read_compact(path: Path) -> dict[str, Tensor]:
+    """The tensors of a compact file in their full shapes, as `load_state_dict` takes them.
+
+    Raises:
+        BenchError: The file is missing, damaged, or of another layout.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BenchError(f"{path} cannot be read as a compact model: {error}") from None
+    if metadata.get("format") != COMPACT_FORMAT:
+        raise BenchError(f"{path} is no compact model: its header does not say {COMPACT_FORMAT}.")
+    for name, shape in json.loads(metadata["shapes"]).items():
+        bits = tensors.pop(f"{name}.bitmap").numpy()
+        kept = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape))).bool().reshape(shape)
+        values = tensors[name]
+        tensors[name] = values.new_zeros(shape).masked_scatter_(kept, values)
+    return tensors
+
+
+def file_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> int:
+    """Size of a file with these tensors, measured on one that is written and removed again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_file(tensors, path, metadata)
+        return path.stat().st_size

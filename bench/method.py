@@ -1,0 +1,262 @@
+"""The contract of a compression method, and of the run that the harness lends it.
+
+A method declares what it is (`info`), what can be tuned (`Params`), and one function from a run to
+a compressed model. It reads from top to bottom like the algorithm in its paper; everything that
+must be equal among methods (data, batches, optimizer steps, seeds, evaluation, counting) stays with
+the harness. This module imports nothing heavy, so that listing methods stays quick; a method's own
+module should keep it so (`import bench`, then `bench.GradualPruner` inside `compress`).
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from bench.errors import BenchError, unknown_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from bench.budget import Target
+    from bench.task import Task
+    from bench.training import Callback, Loss
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""What a method or task may be called: such names become folders and table cells."""
+
+Kind = Literal["reference", "unstructured", "structured", "small"]
+Start = Literal["pretrained", "finetuned", "random", "none"]
+Teacher = Literal["none", "finetuned", "pretrained"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodInfo:
+    """What is known of a method before it runs; feeds listings, pages and docs alike.
+
+    Attributes:
+        name: Name on the command line, in records and pages: lower case letters, digits, `-`, `_`.
+        summary: One line that says what the method does.
+        kind: `unstructured` sets single weights to zero; `structured` removes heads, neurons or
+            layers; `small` is a smaller dense model; `reference` compresses nothing and is one
+            cell a (task, seed), at ratio 1.
+        removes: What goes, in a few words ("single weights of the six matrices of each layer").
+        starts_from: The weights that it starts from, unless a parameter `init` says otherwise.
+        teacher: Who teaches it, unless a parameter `teacher` says otherwise.
+        control: Whether it stands in the table to be beaten rather than to compete.
+        paper: Where it is described, such as `arXiv:1710.01878`; empty for a control.
+        requires: Modules that must be importable, each with the line that installs it.
+        version: Raise it when the same parameters would now give another model.
+    """
+
+    name: str
+    summary: str
+    kind: Kind
+    removes: str
+    starts_from: Start
+    teacher: Teacher = "none"
+    control: bool = False
+    paper: str = ""
+    requires: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Knob:
+    """Range and kind of one parameter.
+
+    Attributes:
+        low: Smallest valid value, for numbers.
+        high: Largest valid value, for numbers.
+        log: Whether tuning searches the logarithm.
+        choices: All valid values, for anything but a range.
+        tuned: Whether tuning may move it; otherwise only the command line does.
+        help: One line for `bench describe`.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] | None = None
+    tuned: bool = True
+    help: str = ""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises `BenchError` where `value` lies outside what the knob allows."""
+        if self.choices is not None:
+            if value not in self.choices:
+                raise unknown_name(f"value of {name}", str(value), map(str, self.choices))
+            return
+        number = isinstance(value, int | float) and math.isfinite(value)
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if not number or not low <= value <= high:
+            raise BenchError(f"{name}={value} lies outside {low:g} … {high:g}.")
+
+
+def knob(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    log: bool = False,
+    choices: Sequence[Any] | None = None,
+    tuned: bool = True,
+    help: str = "",
+) -> Any:
+    """Declares a parameter once: its default, its check and its search range.
+
+    Args:
+        default: The value without tuning, and the first trial's.
+        low: Smallest valid value.
+        high: Largest valid value.
+        log: Search the logarithm.
+        choices: All valid values, instead of a range.
+        tuned: Let tuning move it. A method has at most five tuned knobs.
+        help: One line for `bench describe`.
+    """
+    options = None if choices is None else tuple(choices)
+    declared = Knob(low, high, log, options, tuned, help)
+    return dataclasses.field(default=default, metadata={"knob": declared})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The parameters of a method; subclass it, one `knob` a field."""
+
+    def __post_init__(self) -> None:
+        for name, declared in self.knobs().items():
+            declared.check(name, getattr(self, name))
+
+    @classmethod
+    def knobs(cls) -> dict[str, Knob]:
+        """Every parameter's declaration, in order."""
+        return {f.name: f.metadata["knob"] for f in dataclasses.fields(cls)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Every parameter's default, in order."""
+        return {f.name: f.default for f in dataclasses.fields(cls)}
+
+    @classmethod
+    def search_space(cls) -> dict[str, Knob]:
+        """The knobs that tuning may move."""
+        return {name: declared for name, declared in cls.knobs().items() if declared.tuned}
+
+    @classmethod
+    def parse(cls, pins: Mapping[str, str]) -> dict[str, Any]:
+        """Turns `name=value` texts of the command line into checked values.
+
+        Raises:
+            BenchError: A name is unknown or a value is not one that its knob allows.
+        """
+        values: dict[str, Any] = {}
+        for name, text in pins.items():
+            if name not in cls.knobs():
+                raise unknown_name("parameter", name, cls.knobs())
+            values[name] = _parse(name, text, cls.knobs()[name], cls.defaults()[name])
+        return values
+
+
+def _parse(name: str, text: str, declared: Knob, default: Any) -> Any:
+    """One parameter's checked value from its text; its default says of which type it is."""
+    value: Any = text
+    if declared.choices is not None:
+        value = next((choice for choice in declared.choices if str(choice) == text), text)
+    else:
+        try:
+            value = type(default)(text)
+        except ValueError:
+            raise BenchError(f"{name}={text} is not of type {type(default).__name__}.") from None
+    declared.check(name, value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams(Params):
+    """What every trained method has in common."""
+
+    learning_rate: float = knob(1e-4, low=1e-6, high=1e-2, log=True, help="peak of AdamW's rate")
+    warmup: float = knob(0.1, low=0.0, high=0.5, help="share of the steps with a rising rate")
+    weight_decay: float = knob(0.01, low=0.0, high=1.0, tuned=False, help="decoupled, on matrices")
+    decay: str = knob(
+        "linear", choices=("linear", "constant"), tuned=False, help="shape after warm-up"
+    )
+
+
+class Run(Protocol):
+    """What the harness lends a method for one cell.
+
+    Attributes:
+        task: The task, with its number of labels and whether it is a regression.
+        target: The compression wanted; `target.density(model)` is the share of weights to keep.
+        seed: The cell's seed. Random draws of a method come from
+            `torch.Generator().manual_seed(run.seed)` or from torch's default generator, which the
+            harness has seeded.
+    """
+
+    task: Task
+    target: Target
+    seed: int
+
+    def log(self, line: str) -> None:
+        """Writes a line to the cell's log."""
+
+    def labels(self) -> NDArray[Any]:
+        """Labels of the training rows: class numbers or figures, `[rows]`."""
+
+    def pretrained(self) -> PreTrainedModel:
+        """A fresh copy of the pre-trained encoder with a new classification head."""
+
+    def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
+        """A fresh copy of the same encoder fine-tuned on the task, trained once and shared.
+
+        Args:
+            params: How it is trained; without them it is the reference of the task.
+        """
+
+    def teacher(self) -> PreTrainedModel:
+        """The reference, frozen and in eval mode; not to be changed."""
+
+    def fit(
+        self,
+        model: PreTrainedModel,
+        *,
+        loss: Loss,
+        params: TrainParams,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Trains `model` in place on the task's rows, for the protocol's epochs.
+
+        Raises:
+            DivergedError: The loss became NaN or infinite.
+        """
+
+
+class Method(abc.ABC):
+    """A way of making a model smaller.
+
+    Subclasses set `info`, may set `Params`, and implement `compress`. A method never measures
+    itself: the harness recounts and evaluates what it delivers.
+    """
+
+    info: ClassVar[MethodInfo]
+    Params: ClassVar[type[Params]] = TrainParams
+
+    @abc.abstractmethod
+    def compress(self, run: Run, params: Any) -> PreTrainedModel:
+        """Returns a compressed model.
+
+        Args:
+            run: What the harness lends: models, target, training loop, seed.
+            params: An instance of this class's `Params`.
+
+        Returns:
+            A plain model, with zeros baked in and no wrapper left, that `save_pretrained` and
+            `from_pretrained` round-trip to the same predictions.
+        """

@@ -1,0 +1,135 @@
+"""From a selection to a list of cells: pure data, no imports of anything heavy."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.errors import BenchError
+from bench.protocol import digest
+
+ALWAYS = "dense"
+"""The method that every run holds: the others are read against it."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with some of its parameters pinned, as `name:parameter=value:…` says it.
+
+    Attributes:
+        method: The registered name.
+        pins: The pinned parameters, as texts, sorted by name.
+    """
+
+    method: str
+    pins: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """Reads `knowledge-aware:init=finetuned`.
+
+        Raises:
+            BenchError: A part after the name is no `parameter=value`, or one comes twice.
+        """
+        method, *parts = text.strip().split(":")
+        pins: dict[str, str] = {}
+        for part in parts:
+            name, equals, value = part.partition("=")
+            if not equals or not name or not value:
+                raise BenchError(f"'{text}': '{part}' is not of the form parameter=value.")
+            if name in pins:
+                raise BenchError(f"'{text}' pins {name} twice.")
+            pins[name] = value
+        return cls(method, tuple(sorted(pins.items())))
+
+    def __str__(self) -> str:
+        return ":".join([self.method, *(f"{name}={value}" for name, value in self.pins)])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One result to be had.
+
+    Attributes:
+        method: The variant's name, pinned parameters included.
+        task: The task's name.
+        axis: What the ratio is counted on, `weights` or `flops`.
+        ratio: Wanted compression; 1 for a reference method.
+        seed: Report seed.
+        model: Last part of the encoder's folder or hub name; its identity is the weights' hash.
+        protocol: Hash of the protocol.
+    """
+
+    method: str
+    task: str
+    axis: str
+    ratio: float
+    seed: int
+    model: str
+    protocol: str
+
+    def id(self, *, version: int, data: str, weights: str) -> str:
+        """The cell's id: sixteen hexadecimal digits.
+
+        Args:
+            version: The method's version.
+            data: Fingerprint of the task's rows.
+            weights: Hash of the encoder.
+        """
+        key: dict[str, Any] = asdict(self)
+        key["model"] = weights  # a moved or renamed folder is the same model
+        return digest({**key, "version": version, "data": data})[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a run is asked for.
+
+    Attributes:
+        variants: The methods; true for a reference, which is one cell a task and seed.
+        tasks: Names of tasks.
+        ratios: Wanted compressions, each above 1.
+        seeds: Report seeds.
+        axis: What the ratios are counted on.
+        model: Name of the encoder.
+    """
+
+    variants: Mapping[Variant, bool] = field(default_factory=dict)
+    tasks: Sequence[str] = ()
+    ratios: Sequence[float] = ()
+    seeds: Sequence[int] = ()
+    axis: str = "weights"
+    model: str = ""
+
+
+def plan(selection: Selection, protocol_hash: str) -> list[Cell]:
+    """All cells of a selection, references first, since the others start or learn from them.
+
+    Within a task and a seed the ratios follow, and within a ratio the methods as selected, so that
+    a run that is stopped early has whole comparisons rather than whole methods.
+    """
+    references = [v for v, is_reference in selection.variants.items() if is_reference]
+    others = [v for v, is_reference in selection.variants.items() if not is_reference]
+
+    def cell(variant: Variant, task: str, ratio: float, seed: int) -> Cell:
+        axis = selection.axis if ratio != 1 else "weights"  # ratio 1 is the same on every axis
+        return Cell(str(variant), task, axis, ratio, seed, selection.model, protocol_hash)
+
+    cells = [
+        cell(variant, task, 1.0, seed)
+        for seed, task, variant in itertools.product(selection.seeds, selection.tasks, references)
+    ]
+    cells += [
+        cell(variant, task, ratio, seed)
+        for seed, task, ratio, variant in itertools.product(
+            selection.seeds, selection.tasks, selection.ratios, others
+        )
+    ]
+    return cells
+
+
+def shard(cells: Sequence[Cell], index: int, count: int) -> list[Cell]:
+    """The part of a plan that machine `index` of `count` (from 1) takes."""
+    return list(cells[index - 1 :: count])

@@ -1,0 +1,163 @@
+"""The folder of published pages: records in, pages out, and the check that they agree.
+
+`records/<suite>.json` says what the suite was asked for, `<suite>.jsonl` holds its records, slimmed
+and one a line, `<suite>.parquet` the predictions; the pages and `README.md` are made from them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.leaderboard import Page, escape, make_page, slim, suite_records
+from bench.method import NAME
+from bench.records import Record, Store, atomic_path, read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+
+IDENTITY = ("model", "axis", "protocol")
+"""What two parts of a suite must have in common to be merged."""
+
+
+def take(runs: Path, out: Path) -> None:
+    """Takes every suite of a run folder into the records of `out`, beside what lies there already.
+
+    Raises:
+        BenchError: The folder has no suite, or one of the same name that is not comparable.
+    """
+    store = Store(runs)
+    paths = sorted((runs / "suites").glob("*.json"))
+    if not paths:
+        raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
+    for path in paths:
+        suite = read_json(path)
+        if suite is None:
+            raise BenchError(f"{path} is no whole JSON file: run the suite again.")
+        name = suite["name"]
+        known = read_json(out / "records" / f"{name}.json")
+        records = {record.id: record for record in suite_records(store, suite)}
+        tables = _predictions(out, name)
+        if known is not None:
+            differing = [key for key in IDENTITY if known[key] != suite[key]]
+            if differing:
+                raise BenchError(
+                    f"the suite '{name}' of {runs} and the one in {out} differ in "
+                    f"{', '.join(differing)}: give one of them another --name."
+                )
+            suite["cells"] = known["cells"] | suite["cells"]
+            records = {record.id: record for record in _records(out, name)} | records
+        for record in records.values():
+            file = store.folder(record.id) / "predictions.parquet"
+            if record.score is not None and file.exists():
+                tables[record.id] = _read_predictions(file)
+        _write_records(out, suite, records, tables)
+
+
+def write(out: Path) -> list[Path]:
+    """Makes every page of `out` anew, and the index.
+
+    Returns:
+        The Markdown files.
+    """
+    pages = _pages(out)
+    for page in pages:
+        page.write()
+    write_text(out / "README.md", _index(pages))
+    return [*(page.path for page in pages), out / "README.md"]
+
+
+def check(out: Path) -> list[Path]:
+    """The files of `out` that are not, byte for byte, what its records give."""
+    pages = _pages(out)
+    expected = {path: text for page in pages for path, text in page.files.items()}
+    expected[out / "README.md"] = _index(pages)
+    return [
+        path
+        for path, text in expected.items()
+        if not path.exists() or path.read_bytes() != text.encode()
+    ]
+
+
+def _pages(out: Path) -> list[Page]:
+    paths = sorted((out / "records").glob("*.json"))
+    if not paths:
+        raise BenchError(f"{out / 'records'} has no suite. Take one in with --runs DIR.")
+    pages = []
+    for path in paths:
+        suite = read_json(path)
+        if suite is None or not NAME.fullmatch(suite.get("name", "")):
+            raise BenchError(f"{path} does not describe a suite.")
+        pages.append(make_page(suite, _records(out, suite["name"]), out))
+    return pages
+
+
+def _records(out: Path, name: str) -> list[Record]:
+    path = out / "records" / f"{name}.jsonl"
+    records = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}.") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(Record.from_json(json.loads(line)))
+        except (ValueError, BenchError) as error:
+            raise BenchError(f"{path}:{number}: no record: {error}.") from None
+    return records
+
+
+def _write_records(
+    out: Path, suite: dict[str, Any], records: dict[str, Record], tables: dict[str, Table]
+) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    base = out / "records"
+    lines = [json.dumps(slim(records[key]), ensure_ascii=False) for key in sorted(records)]
+    write_json(base / f"{suite['name']}.json", suite)
+    write_text(base / f"{suite['name']}.jsonl", "".join(f"{line}\n" for line in lines))
+    if tables:
+        merged = pyarrow.concat_tables(tables[key] for key in sorted(tables) if key in records)
+        with atomic_path(base / f"{suite['name']}.parquet") as temporary:
+            parquet.write_table(merged, temporary, compression="zstd")
+
+
+def _predictions(out: Path, name: str) -> dict[str, Table]:
+    """The predictions that lie in `out`, by cell."""
+    from pyarrow import compute, parquet
+
+    path = out / "records" / f"{name}.parquet"
+    if not path.exists():
+        return {}
+    table = parquet.read_table(path)
+    cells = table["cell"].unique().to_pylist()
+    return {cell: table.filter(compute.equal(table["cell"], cell)) for cell in cells}
+
+
+def _read_predictions(path: Path) -> Table:
+    """A cell's predictions without texts or ids: cell, row, label, prediction."""
+    import pyarrow
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    rows = len(table)
+    return pyarrow.table(
+        {
+            "cell": pyarrow.array([path.parent.name] * rows).dictionary_encode().cast("string"),
+            "row": pyarrow.array(range(rows), pyarrow.int32()),
+            "label": table["label"].cast(pyarrow.float32()),
+            "prediction": table["prediction"].cast(pyarrow.float32()),
+        }
+    )
+
+
+def _index(pages: list[Page]) -> str:
+    lines = [f"- [{page.path.stem}]({page.path.name}): {escape(page.headline)}" for page in pages]
+    return (
+        "# Leaderboards\n\nMade by `bench leaderboard` from `records/`.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )

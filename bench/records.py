@@ -1,0 +1,197 @@
+"""The stored result of a cell, and the folder that holds them.
+
+One JSON file a cell, written to a temporary file beside it, synced and renamed, so that a record is
+either whole or not there. Predictions are Parquet, models safetensors; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+    from pyarrow import Table
+
+SCHEMA = 1
+
+Status = Literal["ok", "missed", "unreachable", "failed", "external"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a cell once it has ended; the keys of `record.json`.
+
+    Attributes:
+        id: The cell's id, see `bench.plan.Cell.id`.
+        status: `ok`; `missed` where the achieved ratio is below 98 % of the wanted one;
+            `unreachable` where no training could have met it; `failed`; `external` for a checkpoint
+            made elsewhere.
+        cell: method, task, axis, ratio, seed, model and protocol.
+        method: The method's kind, control, starts_from, teacher, paper and version.
+        params: The resolved parameters of the method.
+        tuning: How the parameters were found.
+        score: The task's main figure on the report split, 0–100.
+        scores: All figures of the task's metric, in the same unit.
+        reference: The fine-tuned dense model that it started or learnt from.
+        footprint: `weights`, `params`, `flops`, `bytes`: each with `dense`, `actual` and `ratio`.
+        cost: `train_flops`, `parts`, `wall_s`, `steps`, `peak_memory_mb`.
+        data: Where the rows came from, how many were used, cut or skipped.
+        environment: Versions, hardware, threads, precision.
+        created: When, with its time zone, in ISO 8601.
+        error: Type, message and the log's name of a failure.
+        schema: Version of this layout.
+    """
+
+    id: str
+    status: Status
+    cell: dict[str, Any]
+    method: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    reference: dict[str, Any] | None = None
+    footprint: dict[str, dict[str, float]] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    knowledge: dict[str, Any] | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
+    error: dict[str, str] | None = None
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, in the order of the fields."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Record:
+        """Reads plain data back.
+
+        Raises:
+            BenchError: It is not a record of this schema.
+        """
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise BenchError(f"not a record of schema {SCHEMA}")
+        names = {f.name for f in dataclasses.fields(cls)}
+        missing = {"id", "status", "cell"} - set(data)
+        if missing:
+            raise BenchError(f"a record without {', '.join(sorted(missing))}")
+        return cls(**{name: value for name, value in data.items() if name in names})
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target` that takes its place when the block ends well.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)  # mkstemp's 0600 would hide a shared folder's records from others
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes a text file atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Writes plain data atomically as JSON; NaN has no place in it."""
+    write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """Reads a JSON file; `None` where there is none, or where it was cut short."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+
+
+class Store:
+    """A run folder.
+
+    Attributes:
+        root: The folder; `root/<cell id>/record.json` holds a record.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, cell_id: str) -> Path:
+        """Where a cell's record, predictions, log and model lie."""
+        return self.root / cell_id
+
+    def get(self, cell_id: str) -> Record | None:
+        """A cell's record; `None` where there is none, or where its file is no whole record."""
+        data = read_json(self.folder(cell_id) / "record.json")
+        if data is None:
+            return None
+        try:
+            return Record.from_json(data)
+        except BenchError:
+            return None
+
+    def put(self, record: Record, predictions: Table | None = None) -> None:
+        """Writes a record, after its predictions, so that a record implies them."""
+        folder = self.folder(record.id)
+        if predictions is not None:
+            from pyarrow import parquet
+
+            with atomic_path(folder / "predictions.parquet") as temporary:
+                parquet.write_table(predictions, temporary)
+        write_json(folder / "record.json", record.to_json())
+
+    def records(self) -> Iterator[Record]:
+        """Every whole record in the folder, in the order of ids."""
+        if not self.root.is_dir():
+            return
+        with os.scandir(self.root) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+        for name in names:
+            record = self.get(name)
+            if record is not None:
+                yield record
+
+    def lock(self, name: str) -> BaseFileLock:
+        """A lock on a cell or a reference; it dies with the process that holds it."""
+        from filelock import FileLock
+
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{name}.lock")
+
+    def is_locked(self, name: str) -> bool:
+        """Whether some process works on a cell right now."""
+        from filelock import Timeout
+
+        if not (self.root / "locks" / f"{name}.lock").exists():
+            return False
+        try:
+            with self.lock(name).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True

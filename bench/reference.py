@@ -1,0 +1,169 @@
+"""The fine-tuned dense model of a task: control row, starting point and teacher.
+
+A task has one *final* reference a report seed, trained on fit and tune, and a *tuning* reference,
+trained on fit alone, which is the only one that trials may start or learn from. Each is trained
+once a run folder and shared by all cells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging
+
+from bench.environment import isolated_rng
+from bench.families import family_of, read_config
+from bench.footprint import TRAINED_PASS, count_dense
+from bench.protocol import digest
+from bench.records import Store, read_json, write_json
+from bench.training import fit, task_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from bench.data import Encoded
+    from bench.method import TrainParams
+    from bench.protocol import Protocol
+    from bench.task import Task
+
+logging.set_verbosity_error()  # a new head is what is wanted here, not something to warn of
+logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference on disk.
+
+    Attributes:
+        key: Hash of all that it depends on.
+        folder: Its Hugging Face folder.
+        train_flops: What its training cost, counted.
+        steps: Optimizer steps of its training.
+    """
+
+    key: str
+    folder: Path
+    train_flops: int
+    steps: int
+
+
+def load_model(
+    folder: Path, task: Task, dropout: float, *, fresh_head: bool = False
+) -> PreTrainedModel:
+    """Loads an encoder as a classifier for a task, in fp32.
+
+    Args:
+        folder: A Hugging Face folder.
+        task: Gives the width and the label names of the head.
+        dropout: The protocol's dropout, whatever the checkpoint's configuration says.
+        fresh_head: Draw the classifier anew from torch's generator, whatever the folder holds.
+    """
+    config = read_config(folder)
+    family = family_of(config)
+    names = task.info.labels or ("score",)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = None
+    for name in family.dropout:
+        setattr(config, name, dropout)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        ignore_mismatched_sizes=fresh_head,
+    )
+    if fresh_head:
+        for name in family.head:
+            linear = cast("nn.Linear", model.get_submodule(name))
+            nn.init.normal_(linear.weight, std=config.initializer_range)
+            nn.init.zeros_(linear.bias)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
+    """Writes a model as a Hugging Face folder with its tokenizer, whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        model.save_pretrained(temporary)
+        for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json",
+                     "merges.txt", "special_tokens_map.json"):  # fmt: skip
+            if (tokenizer / name).is_file():
+                shutil.copy(tokenizer / name, temporary)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def obtain(
+    store: Store,
+    task: Task,
+    data: Encoded,
+    *,
+    encoder: Path,
+    identity: dict[str, Any],
+    params: TrainParams,
+    protocol: Protocol,
+    device: str,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> Reference:
+    """Returns a reference, training it first where the run folder has none.
+
+    Args:
+        store: The run folder.
+        task: The task.
+        data: Rows to train on: fit and tune for a final reference, fit for a tuning one.
+        encoder: Folder of the pre-trained encoder.
+        identity: What names data, encoder and kind of reference.
+        params: How to train.
+        protocol: What is held equal.
+        device: `cpu` or `cuda`.
+        seed: Report seed, or the trials' seed.
+        progress: Called with steps made and steps in all.
+    """
+    settings = {"params": dataclasses.asdict(params), "protocol": protocol.hash, "seed": seed}
+    key = digest({**identity, **settings})[:16]
+    folder = store.root / "references" / key
+    with store.lock(f"reference-{key}"):
+        done = read_json(folder / "reference.json")
+        if done is None:
+            begin = time.perf_counter()
+            with isolated_rng(seed):
+                model = load_model(encoder, task, protocol.dropout, fresh_head=True)
+                steps = fit(
+                    model,
+                    data,
+                    loss=task_loss,
+                    params=params,
+                    protocol=protocol,
+                    device=device,
+                    seed=(seed, 0),
+                    progress=progress,
+                )
+            one_epoch = count_dense(model).forward_flops(data.lengths)
+            save_model(model.cpu(), folder, encoder)
+            done = {
+                "train_flops": TRAINED_PASS * one_epoch * protocol.epochs,
+                "steps": steps,
+                "wall_s": time.perf_counter() - begin,
+                **settings,
+                **identity,
+            }
+            write_json(folder / "reference.json", done)
+    return Reference(key, folder, done["train_flops"], done["steps"])

@@ -1,0 +1,183 @@
+"""Methods and tasks by name, from the entry-point groups `bench.methods` and `bench.tasks`.
+
+Built-ins come through the same door as plugins. Names are known without importing anything; a class
+is imported when it is asked for. What cannot be imported or does not keep the contract becomes a
+`Broken` entry that names its distribution, and hurts nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bench.errors import BenchError, unknown_name
+from bench.method import NAME, Method, MethodInfo, Params
+from bench.task import Task, TaskInfo
+
+OWN_DISTRIBUTION = "prunebench"
+
+T = TypeVar("T", Method, Task)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry point that cannot be used.
+
+    Attributes:
+        name: The name it wanted to register.
+        distribution: The package that it came with, with its version.
+        reason: What is wrong, in one line.
+    """
+
+    name: str
+    distribution: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (from {self.distribution}): {self.reason}"
+
+
+class Registry(Generic[T]):
+    """The named classes of one entry-point group.
+
+    Args:
+        group: Entry-point group.
+        base: Class that every entry must subclass.
+        info_type: Type of the class attribute `info`.
+    """
+
+    def __init__(self, group: str, base: type[T], info_type: type) -> None:
+        self.group = group
+        self.what = group.split(".")[-1].rstrip("s")
+        self._base: type = base
+        self._info_type = info_type
+        self._loaded: dict[str, type[T] | Broken] = {}
+
+    @functools.cached_property
+    def _points(self) -> tuple[dict[str, EntryPoint], list[Broken]]:
+        """Entry points by name, built-ins first so that they win a clash, and the losers of one."""
+        points: dict[str, EntryPoint] = {}
+        losers: list[Broken] = []
+        found = entry_points(group=self.group)
+        for point in sorted(found, key=lambda p: (not _is_own(p), _distribution(p), p.name)):
+            held = points.get(point.name)
+            if held is None:
+                points[point.name] = point
+            elif held.value != point.value or _distribution(held) != _distribution(point):
+                reason = f"the name is already taken by {_distribution(held)}"
+                losers.append(Broken(point.name, _distribution(point), reason))
+        return points, losers
+
+    def names(self) -> list[str]:
+        """Every registered name, built-ins first, without importing any of them."""
+        return list(self._points[0])
+
+    def get(self, name: str) -> type[T]:
+        """Returns the class registered under `name`.
+
+        Raises:
+            BenchError: Nobody registered the name, or what did is broken.
+        """
+        if name not in self._points[0]:
+            raise unknown_name(self.what, name, self.names())
+        found = self._load(name)
+        if isinstance(found, Broken):
+            raise BenchError(f"{self.what} {found}")
+        return found
+
+    def usable(self) -> dict[str, type[T]]:
+        """Every class that could be imported, by name."""
+        loaded = {name: self._load(name) for name in self.names()}
+        return {name: cls for name, cls in loaded.items() if not isinstance(cls, Broken)}
+
+    def broken(self) -> list[Broken]:
+        """Everything that could not be used, and why."""
+        loaded = [self._load(name) for name in self.names()]
+        return [entry for entry in loaded if isinstance(entry, Broken)] + self._points[1]
+
+    def distribution(self, name: str) -> str:
+        """The package, with version, that registered `name`."""
+        return _distribution(self._points[0][name])
+
+    def _load(self, name: str) -> type[T] | Broken:
+        if name not in self._loaded:
+            point = self._points[0][name]
+            try:
+                loaded = point.load()
+                reason = self._objection(name, loaded)
+            except (Exception, SystemExit) as error:  # a plugin may fail in any way it likes
+                reason = f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+            self._loaded[name] = (
+                Broken(name, _distribution(point), " ".join(reason.split())) if reason else loaded
+            )
+        return self._loaded[name]
+
+    def _objection(self, name: str, loaded: object) -> str:
+        """What keeps an imported object from being used; empty where nothing does."""
+        base = self._base.__name__
+        if not (isinstance(loaded, type) and issubclass(loaded, self._base)):
+            return f"{loaded!r} is not a subclass of bench.{base}"
+        info = getattr(loaded, "info", None)
+        if not isinstance(info, self._info_type):
+            return f"{loaded.__name__}.info is missing or not a {self._info_type.__name__}"
+        if not isinstance(info, MethodInfo | TaskInfo) or info.name != name:
+            return f"{loaded.__name__}.info.name is not the registered name '{name}'"
+        if not NAME.fullmatch(name):
+            return "a name has lower case letters, digits, '-' and '_' only"
+        if missing := getattr(loaded, "__abstractmethods__", None):
+            return f"{loaded.__name__} does not implement {', '.join(sorted(missing))}"
+        if issubclass(loaded, Method):
+            return _params_objection(loaded)
+        return ""
+
+
+def _params_objection(method: type[Method]) -> str:
+    if not (isinstance(method.Params, type) and issubclass(method.Params, Params)):
+        return f"{method.__name__}.Params is not a subclass of bench.Params"
+    undeclared = [
+        n for n, f in method.Params.__dataclass_fields__.items() if "knob" not in f.metadata
+    ]
+    if undeclared:
+        return f"{method.__name__}.Params.{undeclared[0]} is not declared with knob()"
+    method.Params()  # the defaults must pass their own checks
+    if len(method.Params.search_space()) > 5:
+        return f"{method.__name__}.Params has more than five tuned knobs"
+    return ""
+
+
+def _is_own(point: EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+
+
+def missing_requirements(info: MethodInfo) -> dict[str, str]:
+    """The modules that a method needs and that are not installed, each with its install line."""
+    return {
+        module: line
+        for module, line in info.requires.items()
+        if importlib.util.find_spec(module) is None
+    }
+
+
+methods: Registry[Method] = Registry("bench.methods", Method, MethodInfo)  # type: ignore[type-abstract]
+tasks: Registry[Task] = Registry("bench.tasks", Task, TaskInfo)  # type: ignore[type-abstract]
+
+
+def task(name: str) -> Task:
+    """Returns a task by its registered name, or by a TOML file that declares one.
+
+    Raises:
+        BenchError: The name is unknown, or the file does not declare a task.
+    """
+    if name.endswith(".toml"):
+        from bench.tasks.table import table_task
+
+        return table_task(Path(name))
+    return tasks.get(name)()

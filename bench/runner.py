@@ -1,0 +1,356 @@
+"""Cells to records: in this process, or in worker processes that import torch once and stay.
+
+A cell is claimed by a lock that the process which runs it holds, so that several runs may share a
+folder and a killed one leaves nothing behind but the cell to be done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection as mp
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from bench.errors import BenchError
+from bench.records import Record, Store
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from bench.execution import Context
+    from bench.plan import Cell
+
+Rerun = Literal["never", "failed", "missed", "all"]
+
+POLL_S = 1.0
+"""How often cells that another process has claimed are looked at again."""
+
+
+class Listener(Protocol):
+    """Who is told how the run goes on."""
+
+    def started(self, cell: Cell) -> None:
+        """A cell has begun."""
+
+    def progressed(self, cell: Cell, step: int, total: int) -> None:
+        """A training of the cell has made `step` of `total` steps."""
+
+    def ended(self, cell: Cell, record: Record) -> None:
+        """A cell has a record, made by this run or by another process meanwhile."""
+
+
+class StorageError(BenchError):
+    """The run folder cannot be written any more."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell to be run, with the `created` of the record that it is to replace, if any."""
+
+    cell: Cell
+    replaces: str | None = None
+
+
+def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Task], int]:
+    """Splits a plan into what is to be run and the number of cells that are done.
+
+    Args:
+        cells: The plan.
+        context: Gives the folder and the cells' ids.
+        rerun: Which records are to be replaced: none, failed ones, failed and missed ones, or all.
+    """
+    again = {
+        "never": (),
+        "failed": ("failed",),
+        "missed": ("failed", "missed"),
+        "all": ("ok", "failed", "missed", "unreachable"),
+    }[rerun]
+    store = Store(context.runs)
+    found = [(cell, store.get(context.cell_id(cell))) for cell in cells]
+    todo = [
+        Task(cell, None if record is None else record.created)
+        for cell, record in found
+        if record is None or record.status in again
+    ]
+    return todo, len(cells) - len(todo)
+
+
+def run(
+    todo: Sequence[Task],
+    context: Context,
+    listener: Listener,
+    *,
+    pool: Pool | None = None,
+    max_hours: float | None = None,
+) -> int:
+    """Runs cells, waiting for those that another process has claimed.
+
+    Args:
+        todo: What to run, in order.
+        context: What the cells share.
+        listener: Told of every event.
+        pool: Worker processes; without them the cells run in this process.
+        max_hours: No cell is begun that would likely end later than this.
+
+    Returns:
+        Cells that were left because of `max_hours`.
+
+    Raises:
+        StorageError: The run folder cannot be written.
+        KeyboardInterrupt: The run was interrupted; finished cells are kept.
+    """
+    clock = _Clock(max_hours)
+    if pool is None:
+        return _run_here(deque(todo), context, listener, clock)
+    return pool.run(deque(todo), context, listener, clock)
+
+
+class _Clock:
+    """Whether there is time for one more cell, given how long they took so far."""
+
+    def __init__(self, max_hours: float | None) -> None:
+        self._begin = time.monotonic()
+        self._limit = float("inf") if max_hours is None else max_hours * 3600
+        self._longest = 0.0
+
+    def has_time(self) -> bool:
+        return time.monotonic() - self._begin + self._longest < self._limit
+
+    def ended(self, record: Record) -> None:
+        self._longest = max(self._longest, record.cost.get("wall_s", 0.0))
+
+
+def attempt(
+    task: Task,
+    context: Context,
+    started: Callable[[], None],
+    progress: Callable[[int, int], None],
+) -> Record | None:
+    """Runs a cell if nobody else does.
+
+    Args:
+        task: The cell.
+        context: What the cells share.
+        started: Called once the cell is claimed and about to run.
+        progress: Called with steps made and steps in all.
+
+    Returns:
+        Its record, which another process may have written meanwhile; `None` if one is at it.
+    """
+    from filelock import Timeout
+
+    from bench.execution import execute
+
+    store = Store(context.runs)
+    cell_id = context.cell_id(task.cell)
+    try:
+        with store.lock(cell_id).acquire(timeout=0):
+            found = store.get(cell_id)
+            if found is not None and found.created != task.replaces:
+                return found
+            started()
+            return execute(task.cell, context, progress)
+    except Timeout:
+        return None
+
+
+def _run_here(todo: deque[Task], context: Context, listener: Listener, clock: _Clock) -> int:
+    import torch
+
+    from bench.execution import is_storage_error
+
+    torch.set_num_threads(context.threads)
+    busy = 0
+    while todo and clock.has_time():
+        task = todo.popleft()
+        started = functools.partial(listener.started, task.cell)
+        progress = functools.partial(listener.progressed, task.cell)
+        try:
+            record = attempt(task, context, started, progress)
+        except OSError as error:
+            if not is_storage_error(error):
+                raise
+            raise StorageError(f"the run folder cannot be written: {error}") from error
+        if record is None:
+            todo.append(task)
+            busy += 1
+            if busy >= len(todo):
+                time.sleep(POLL_S)
+            continue
+        busy = 0
+        clock.ended(record)
+        listener.ended(task.cell, record)
+    return len(todo)
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: mp.Connection
+    task: Task | None = None
+
+
+class Pool:
+    """Worker processes; starting them early lets them import torch while the plan is made.
+
+    Args:
+        size: Number of processes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._spawn = multiprocessing.get_context("spawn")
+        self._workers = [self._start() for _ in range(size)]
+
+    def close(self) -> None:
+        """Ends the processes: idle ones by themselves, others whatever they are doing."""
+        for worker in self._workers:
+            worker.pipe.close()
+            if worker.task is not None:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(timeout=5)
+            worker.process.kill()
+
+    def run(self, todo: deque[Task], context: Context, listener: Listener, clock: _Clock) -> int:
+        """Runs cells; see `bench.runner.run`."""
+        for worker in self._workers:
+            worker.pipe.send(context)
+        retry_at = 0.0
+        busy: deque[Task] = deque()
+        while True:
+            if busy and time.monotonic() >= retry_at:
+                todo.extend(busy)
+                busy.clear()
+            for worker in self._workers:
+                if worker.task is None and todo and clock.has_time():
+                    worker.task = todo.popleft()
+                    worker.pipe.send(worker.task)
+            if all(worker.task is None for worker in self._workers) and not (
+                busy and clock.has_time()
+            ):
+                return len(todo) + len(busy)
+            for worker, event in self._events():
+                task = worker.task
+                if event is None:
+                    self._replace(worker, context, listener)
+                elif task is not None:
+                    if event[0] == "busy":
+                        busy.append(task)
+                        retry_at = time.monotonic() + POLL_S
+                    self._tell(event, task.cell, listener, clock)
+                    if event[0] in ("busy", "ended"):
+                        worker.task = None
+
+    def _tell(self, event: tuple[Any, ...], cell: Cell, listener: Listener, clock: _Clock) -> None:
+        kind, *rest = event
+        if kind == "started":
+            listener.started(cell)
+        elif kind == "progress":
+            listener.progressed(cell, *rest)
+        elif kind == "ended":
+            clock.ended(rest[0])
+            listener.ended(cell, rest[0])
+        elif kind == "storage":
+            raise StorageError(f"the run folder cannot be written: {rest[0]}")
+
+    def _events(self) -> Iterator[tuple[_Worker, tuple[Any, ...] | None]]:
+        """What the workers say, within a poll's time; `None` for one that has died."""
+        by_handle: dict[Any, _Worker] = {}
+        for worker in self._workers:
+            by_handle[worker.pipe] = by_handle[worker.process.sentinel] = worker
+        dead = []
+        for handle in mp.wait(list(by_handle), timeout=POLL_S):
+            worker = by_handle[handle]
+            if handle is worker.pipe:
+                with contextlib.suppress(EOFError, ConnectionResetError):
+                    yield worker, worker.pipe.recv()
+            else:
+                dead.append(worker)
+        for worker in dead:
+            if not worker.pipe.poll():  # what it said before it died comes first
+                yield worker, None
+
+    def _replace(self, worker: _Worker, context: Context, listener: Listener) -> None:
+        """Records the cell of a worker that has died as failed, and starts another worker."""
+        from bench.execution import ended_early
+
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        how = f"killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        self._workers.remove(worker)
+        if worker.task is None:
+            raise BenchError(f"a worker process was {how} before it had a cell to run.")
+        cell = worker.task.cell
+        cell_id = context.cell_id(cell)
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        error = WorkerDiedError(f"the worker process was {how}{hint}")
+        store = Store(context.runs)
+        record = store.get(cell_id)
+        if record is None or record.created == worker.task.replaces:
+            record = ended_early("failed", cell, cell_id, error)
+            store.put(record)
+        listener.ended(cell, record)
+        self._workers.append(self._start())
+        self._workers[-1].pipe.send(context)
+
+    def _start(self) -> _Worker:
+        here, there = self._spawn.Pipe()
+        process = self._spawn.Process(target=_work, args=(there,), daemon=True)
+        process.start()
+        there.close()
+        return _Worker(process, here)
+
+
+class WorkerDiedError(BenchError):
+    """A worker process ended in the middle of a cell."""
+
+
+def _work(pipe: mp.Connection) -> None:
+    """The life of a worker process: one context, then cells until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    import torch
+
+    from bench.execution import is_storage_error
+
+    try:
+        context: Context = pipe.recv()
+    except EOFError:  # there was nothing to run
+        return
+    torch.set_num_threads(context.threads)
+    last_sent = 0.0
+
+    def progress(step: int, total: int) -> None:
+        nonlocal last_sent
+        if time.monotonic() - last_sent > 0.2 or step == total:
+            last_sent = time.monotonic()
+            pipe.send(("progress", step, total))
+
+    while True:
+        try:
+            task: Task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            record = attempt(task, context, lambda: pipe.send(("started",)), progress)
+        except OSError as error:
+            if not is_storage_error(error):
+                raise
+            pipe.send(("storage", str(error)))
+            continue
+        pipe.send(("busy",) if record is None else ("ended", record))
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

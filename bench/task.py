@@ -1,0 +1,114 @@
+"""What a task is: labelled texts, a metric, and where they come from.
+
+A plugin adds a task by subclassing `Task` and naming it in the entry-point group `bench.tasks`:
+
+    class Politeness(Task):
+        info = TaskInfo(
+            name="politeness", summary="...", labels=("rude", "polite"), metric="accuracy"
+        )
+
+        def load(self, source: Source) -> Splits:
+            train, dev = ...          # datasets.Dataset with the columns that `Splits` names
+            return Splits(train=train, dev=dev, provenance={"source": "..."})
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datasets import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInfo:
+    """What is known of a task before any of its data is read.
+
+    Attributes:
+        name: Name on the command line, in records and pages: lower case letters, digits, `-`, `_`.
+        summary: One line that says what is to be told.
+        labels: Class names, in the order of the label numbers; `None` for a regression.
+        metric: A key of `bench.metrics.METRICS`; its main figure is the score.
+        suite: The group that `--tasks` can name as a whole (`glue`, `demo`); empty for none.
+        reference: Paper or page that the task comes from.
+        version: Raise it when the same files would now be read as other rows.
+    """
+
+    name: str
+    summary: str
+    labels: tuple[str, ...] | None
+    metric: str
+    suite: str = ""
+    reference: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a task may take its data from.
+
+    Attributes:
+        data_dir: Folder in the original GLUE layout, or `None` for the hub.
+        revision: Pinned revision of the hub's data set, or `None` for the newest.
+        offline: Never ask the network; only what was fetched before.
+    """
+
+    data_dir: Path | None = None
+    revision: str | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """The rows of a task.
+
+    Every split has the columns `id` (string, unique within the split), `text` (string),
+    `text_pair` (string; only where the task has pairs) and `label` (int64 class number, or float64
+    for a regression). A `part` column (string) divides a dev
+    split into parts that are scored one by one (MNLI: matched, mismatched).
+
+    Attributes:
+        train: Rows to learn from; the protocol cuts *fit* and *tune* out of them.
+        dev: The *report* rows.
+        provenance: Where the rows came from (source, revision or file names), for the record.
+        skipped: One line `file:line: reason` for each unreadable row.
+    """
+
+    train: Dataset
+    dev: Dataset
+    provenance: dict[str, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+
+class Task(abc.ABC):
+    """A task: its `info`, and how to read its rows."""
+
+    info: ClassVar[TaskInfo]
+
+    @property
+    def name(self) -> str:
+        """The task's registered name."""
+        return self.info.name
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the label is a number rather than a class."""
+        return self.info.labels is None
+
+    @property
+    def num_labels(self) -> int:
+        """Width of the classification head: the number of classes, or 1."""
+        return 1 if self.info.labels is None else len(self.info.labels)
+
+    @abc.abstractmethod
+    def load(self, source: Source) -> Splits:
+        """Reads the rows.
+
+        Raises:
+            BenchError: A file or the hub cannot be reached, or its content is not what the task's
+                layout says; the message names the file, the line and the remedy.
+        """

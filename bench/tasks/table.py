@@ -1,0 +1,142 @@
+"""Own data without code: a task declared in a TOML file.
+
+    name = "support-tickets"
+    train = "train.csv"         # relative to this file; .tsv, .csv, .jsonl or .parquet
+    dev = "dev.csv"
+    text = "subject"            # a column; or ["question", "answer"] for a pair
+    label = "queue"             # a column
+    labels = ["billing", "technical", "other"]  # in the order of their numbers
+    metric = "accuracy"         # the default; pearson_spearman for a regression
+
+Instead of `labels`, `regression = true` takes the label as a number. Files may write a label as its
+name or as its number, from 0. `bench.tasks.rows` says how each format is read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.config import read_toml
+from bench.errors import BenchError, unknown_name
+from bench.method import NAME
+from bench.metrics import METRICS
+from bench.task import Source, Splits, Task, TaskInfo
+from bench.tasks.rows import FORMATS, Layout, read_splits
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_file(value: Any) -> bool:
+    return _is_text(value) and Path(value).suffix in FORMATS
+
+
+def _are_texts(value: Any, counts: range) -> bool:
+    """Whether it is a list of different, non-empty texts."""
+    return (
+        isinstance(value, list)
+        and len(value) in counts
+        and all(map(_is_text, value))
+        and len(set(value)) == len(value)
+    )
+
+
+_FILE = f"a file that ends in {', '.join(FORMATS)}"
+_REQUIRED = ("name", "train", "dev", "text", "label")
+_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (
+        lambda v: isinstance(v, str) and NAME.fullmatch(v) is not None,
+        "a name of lower case letters, digits, '-' and '_'",
+    ),
+    "train": (_is_file, _FILE),
+    "dev": (_is_file, _FILE),
+    "text": (lambda v: _is_text(v) or _are_texts(v, range(1, 3)), "a column or a list of two"),
+    "label": (_is_text, "a column"),
+    "labels": (lambda v: _are_texts(v, range(2, sys.maxsize)), "a list of different class names"),
+    "regression": (lambda v: isinstance(v, bool), "true or false"),
+    "metric": (_is_text, "a metric"),
+}
+"""Every key, with a check of its value and what it must be."""
+
+
+class TableTask(Task):
+    """A task declared in a TOML file; made by `table_task`."""
+
+    def __init__(self, path: Path, declared: dict[str, Any]) -> None:
+        """Takes a checked declaration."""
+        text, labels = declared["text"], declared.get("labels")
+        self._folder, self._file = path.parent, path.name
+        self._train, self._dev = declared["train"], declared["dev"]
+        self._layout = Layout(
+            text=(text,) if isinstance(text, str) else tuple(text),
+            label=declared["label"],
+            named=True,
+        )
+        self.info = TaskInfo(  # type: ignore[misc]  # one class serves every declaration
+            name=declared["name"],
+            summary=f"declared in {path.name}",
+            labels=None if labels is None else tuple(labels),
+            metric=_metric(declared),
+        )
+
+    def load(self, source: Source) -> Splits:
+        """Reads the files that the declaration names; `source` is for tasks that have a choice."""
+        return read_splits(
+            self._folder,
+            self._layout,
+            self.info.labels,
+            train=self._train,
+            dev={"": self._dev},
+            provenance={"source": self._file},
+            remedy=f"{self._file} names it, relative to its own folder.",
+        )
+
+
+def table_task(path: Path) -> TableTask:
+    """The task that a TOML file declares.
+
+    Raises:
+        BenchError: The file is missing, is no TOML, or declares something that cannot be; one line
+            names every mistake in it.
+    """
+    declared = read_toml(path)
+    mistakes = list(_mistakes(declared))
+    if mistakes:
+        raise BenchError(f"{path}: {'; '.join(mistakes)}.")
+    return TableTask(path, declared)
+
+
+def _metric(declared: dict[str, Any]) -> str:
+    default = "pearson_spearman" if declared.get("regression") else "accuracy"
+    return str(declared.get("metric", default))
+
+
+def _mistakes(declared: dict[str, Any]) -> Iterator[str]:
+    for key, value in declared.items():
+        if key not in _KEYS:
+            yield str(unknown_name("key", key, _KEYS)).rstrip(".")
+            continue
+        valid, wanted = _KEYS[key]
+        if not valid(value):
+            yield f"{key} = {value!r} is not {wanted}"
+    for key in _REQUIRED:
+        if key not in declared:
+            yield f"'{key}' is missing"
+    if "train" in declared and declared["train"] == declared.get("dev"):
+        yield "train and dev are the same file"
+    regression, labels = declared.get("regression") is True, declared.get("labels")
+    if regression == (labels is not None):
+        given = "both" if regression else "neither"
+        yield f'it needs labels = ["...", "..."] or regression = true, and has {given}'
+    metric = _metric(declared)
+    if metric not in METRICS:
+        yield str(unknown_name("metric", metric, METRICS)).rstrip(".")
+        return
+    if METRICS[metric].regression != regression:
+        yield f"metric {metric} does not fit {'a regression' if regression else 'classes'}"
+    if METRICS[metric].binary and isinstance(labels, list) and len(labels) != 2:
+        yield f"metric {metric} needs two classes, not {len(labels)}"

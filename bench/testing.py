@@ -1,0 +1,237 @@
+"""The conformance suite: what every method has to keep, as tests that a plugin's author subclasses.
+
+    import pytest
+    from bench.testing import MethodConformance
+
+    class TestMyMethod(MethodConformance):
+        name = "my-method"
+
+It runs on a tiny random encoder and a few dozen rows: seconds, no network, no data.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+
+from bench import registry
+from bench.budget import Target, meets
+from bench.data import Encoded, TaskData
+from bench.environment import seed_everything
+from bench.errors import UnreachableError
+from bench.execution import CellRun, Context, resolve
+from bench.footprint import compare, count, count_dense
+from bench.method import TrainParams
+from bench.protocol import Protocol
+from bench.task import Source, Splits, Task, TaskInfo
+from bench.training import predict
+
+if TYPE_CHECKING:
+    from bench.method import Method, Params
+
+ROWS = 48
+PIECES = 10
+VOCABULARY = 60
+
+
+class ToyTask(Task):
+    """Rows of random pieces; class 1 where the first piece is from the upper half."""
+
+    info = TaskInfo(name="toy", summary="toy", labels=("low", "high"), metric="accuracy")
+
+    def load(self, source: Source) -> Splits:
+        """Has no texts: the conformance suite feeds it pieces."""
+        raise NotImplementedError
+
+
+class ToyRegression(ToyTask):
+    """The same rows, the first piece's place in the vocabulary as the label."""
+
+    info = TaskInfo(name="toy-number", summary="toy", labels=None, metric="pearson_spearman")
+
+
+def toy_config() -> BertConfig:
+    """A BERT of two layers, small enough to train in a second."""
+    return BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+
+
+def toy_rows(seed: int, is_regression: bool) -> Encoded:
+    """Random rows of unequal length."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(4, PIECES, ROWS)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    pieces = generator.integers(5, VOCABULARY, offsets[-1]).astype(np.int32)
+    first = pieces[offsets[:-1]]
+    labels = (first / VOCABULARY).astype(np.float32) if is_regression else (first > 32).astype(int)
+    return Encoded(
+        ids=[str(i) for i in range(ROWS)],
+        pieces=pieces,
+        segments=np.zeros(offsets[-1], np.int8),
+        offsets=offsets,
+        labels=labels,
+    )
+
+
+class MethodConformance:
+    """Tests of one registered method.
+
+    Attributes:
+        name: The method's registered name.
+        ratio: A compression that it can reach on the toy model.
+        params: Parameters that differ from the defaults, if the toy needs them.
+    """
+
+    name: ClassVar[str]
+    ratio: ClassVar[float] = 4.0
+    params: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture
+    def toy(self, tmp_path: Path) -> Toy:
+        """A run folder with a toy encoder in it."""
+        return Toy(tmp_path, registry.methods.get(self.name), self.ratio, self.params)
+
+    def test_search_space_holds_the_defaults(self) -> None:
+        """Every default lies in its own range, and at most five knobs are tuned."""
+        method = registry.methods.get(self.name)
+        for name, declared in method.Params.search_space().items():
+            declared.check(name, method.Params.defaults()[name])
+        assert len(method.Params.search_space()) <= 5
+
+    def test_listing_imports_no_torch(self) -> None:
+        """Importing the method's module stays quick."""
+        module = registry.methods.get(self.name).__module__
+        code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+    @pytest.mark.parametrize("is_regression", [False, True])
+    def test_reaches_the_target(self, toy: Toy, is_regression: bool) -> None:
+        """The delivered model is as small as was asked for, and a plain model."""
+        run, model = toy.compress(is_regression=is_regression)
+        reached = compare(count_dense(run.pretrained()), count(model))["weights"]["ratio"]
+        assert meets(reached, toy.wanted)
+        if toy.method.info.kind == "unstructured":
+            assert reached == pytest.approx(toy.wanted, rel=5e-3)
+
+    def test_returns_a_plain_model(self, toy: Toy) -> None:
+        """Nothing of the training is left in the model: no wrapper, parametrisation or hook."""
+        _, model = toy.compress()
+        assert isinstance(model, PreTrainedModel)
+        for module in model.modules():
+            assert not hasattr(module, "parametrizations")
+            assert not module._forward_hooks
+            assert not module._forward_pre_hooks
+        fresh = type(model)(copy.deepcopy(model.config))
+        assert model.state_dict().keys() == fresh.state_dict().keys()
+
+    def test_same_seed_same_result(self, toy: Toy) -> None:
+        """The same seed gives the same weights to the bit."""
+        first, second = (toy.compress(seed=1)[1].state_dict() for _ in range(2))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+    def test_other_seed_other_result(self, toy: Toy) -> None:
+        """Another seed gives another model."""
+        if not issubclass(toy.method.Params, TrainParams):
+            pytest.skip("nothing in it is drawn or trained")
+        first, second = (toy.compress(seed=seed)[1].state_dict() for seed in (1, 2))
+        assert any(not torch.equal(first[name], second[name]) for name in first)
+
+    def test_survives_saving(self, toy: Toy, tmp_path: Path) -> None:
+        """A saved model predicts the same when it is loaded by the Auto class."""
+        run, model = toy.compress()
+        model.save_pretrained(tmp_path / "saved")
+        loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
+        before = predict(model, run.data.report, "cpu")
+        np.testing.assert_array_equal(before, predict(loaded, run.data.report, "cpu"))
+
+    def test_does_not_touch_the_teacher(self, toy: Toy) -> None:
+        """The reference that a method starts or learns from stays as it was."""
+        taught: list[PreTrainedModel] = []
+        toy.compress(watch=taught)
+        for model in taught:
+            fresh = toy.run().finetuned().state_dict()
+            assert all(torch.equal(fresh[k], value) for k, value in model.state_dict().items())
+            assert not model.training
+
+    def test_refuses_the_impossible(self, toy: Toy) -> None:
+        """A ratio out of reach is an `UnreachableError`, not a model that is too large."""
+        if toy.method.info.kind != "unstructured":
+            pytest.skip("its smallest shape is its own business")
+        with pytest.raises(UnreachableError):
+            toy.compress(ratio=1e9)
+
+
+class Toy:
+    """A run folder with a toy encoder and rows, and a method to run in it."""
+
+    def __init__(
+        self, root: Path, method: type[Method], ratio: float, params: dict[str, Any]
+    ) -> None:
+        self.method = method
+        self.wanted = 1.0 if method.info.kind == "reference" else ratio
+        self._changed = params
+        self._root = root
+        self._encoder = root / "encoder"
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_config(toy_config())
+        model.save_pretrained(self._encoder)
+
+    def run(
+        self, seed: int = 0, ratio: float | None = None, is_regression: bool = False
+    ) -> CellRun:
+        """What the harness lends the method for one cell."""
+        task = ToyRegression() if is_regression else ToyTask()
+        train, report = toy_rows(0, is_regression), toy_rows(1, is_regression)
+        prepared: Any = dataclasses.make_dataclass("Toy", ["fingerprint"])("toy")
+        context = Context(
+            runs=Path(tempfile.mkdtemp(dir=self._root)),
+            protocol=Protocol(epochs=4, trials=0, precision="fp32", batch_size=8),
+            encoder=self._encoder,
+            weights="toy",
+            tasks={task.name: prepared},
+            device="cpu",
+            threads=torch.get_num_threads(),
+            keep_models="none",
+        )
+        return CellRun(
+            context=context,
+            task=task,
+            target=Target("weights", ratio or self.wanted, 16),
+            seed=seed,
+            data=TaskData(fit=train, tune=report, train=train, report=report, facts={}),
+            log=lambda line: None,
+            progress=lambda step, total: None,
+        )
+
+    def compress(
+        self,
+        seed: int = 0,
+        ratio: float | None = None,
+        is_regression: bool = False,
+        watch: list[PreTrainedModel] | None = None,
+    ) -> tuple[CellRun, PreTrainedModel]:
+        """Runs the method on the toy, as the harness does."""
+        run = self.run(seed, ratio, is_regression)
+        if watch is not None:
+            lend = run.teacher
+            run.teacher = lambda: watch.append(lend()) or watch[-1]  # type: ignore[method-assign, func-returns-value]
+        defaults: Params = resolve(self.method, {}, run.context.protocol)
+        seed_everything(seed)
+        model = self.method().compress(run, dataclasses.replace(defaults, **self._changed))
+        return run, model

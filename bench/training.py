@@ -1,0 +1,257 @@
+"""The one training loop, and the evaluation that goes with it.
+
+A method brings its loss and its callbacks; everything else (optimizer, schedule of the rate,
+batches, order, precision, clipping) is the same for all. Batches hold rows of like length and are
+padded to their own longest row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from bench.errors import DivergedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from bench.data import Encoded
+    from bench.method import TrainParams
+    from bench.protocol import Precision, Protocol
+
+EVALUATION_BATCH = 64
+MEGABATCH = 50
+"""Batches among which rows are sorted by length: enough to save padding, few enough to mix."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to the longest of them.
+
+    Attributes:
+        inputs: `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`,
+            each `[rows, pieces]`.
+        labels: Class numbers or figures, `[rows]`.
+        rows: Row numbers in the training split, `[rows]`.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    rows: NDArray[np.int64]
+
+
+Loss = Callable[["PreTrainedModel", Batch], Tensor]
+"""From a model in training mode and a batch to a scalar."""
+
+
+@dataclass
+class Training:
+    """A training in progress, as callbacks see it.
+
+    Attributes:
+        model: The model, trained in place.
+        optimizer: Its optimizer; a callback may add groups of its own parameters in `start`.
+        total_steps: Optimizer steps of the whole training.
+        step: Optimizer steps that have been made.
+    """
+
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    total_steps: int
+    step: int = 0
+
+
+class Callback:
+    """What a method does beside the optimizer; override what is needed."""
+
+    def start(self, training: Training) -> None:
+        """Before the first step."""
+
+    def before_step(self, training: Training) -> None:
+        """When the gradients of a step are there, before they are clipped and applied."""
+
+    def after_step(self, training: Training) -> None:
+        """When the weights have moved; `training.step` counts this step already."""
+
+
+def task_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """The task's own loss: cross-entropy over classes, mean squared error for a regression."""
+    logits = model(**batch.inputs).logits.float()
+    if batch.labels.is_floating_point():
+        return nn.functional.mse_loss(logits.squeeze(-1), batch.labels)
+    return nn.functional.cross_entropy(logits, batch.labels)
+
+
+def batches(
+    lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """One epoch of row numbers, grouped by length.
+
+    Rows are shuffled, sorted by length within `MEGABATCH` batches, cut, and the batches shuffled.
+    """
+    order = generator.permutation(len(lengths))
+    span = batch_size * MEGABATCH
+    grouped = []
+    for begin in range(0, len(order), span):
+        rows = order[begin : begin + span]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        grouped += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [grouped[i] for i in generator.permutation(len(grouped))]
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Optimizer steps of one pass, the last batch perhaps smaller."""
+    return math.ceil(rows / batch_size)
+
+
+def collate(
+    data: Encoded, rows: NDArray[np.int64], model: PreTrainedModel, device: torch.device
+) -> Batch:
+    """Pads the given rows to the longest of them."""
+    lengths = data.lengths[rows]
+    width = int(lengths.max())
+    real = np.arange(width) < lengths[:, None]
+    source = data.offsets[rows][:, None] + np.arange(width)
+    source[~real] = 0
+    padding = model.config.pad_token_id or 0
+    inputs = {
+        "input_ids": np.where(real, data.pieces[source], padding).astype(np.int64),
+        "attention_mask": real.astype(np.int64),
+    }
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = np.where(real, data.segments[source], 0).astype(np.int64)
+    return Batch(
+        inputs={name: torch.from_numpy(array).to(device) for name, array in inputs.items()},
+        labels=torch.from_numpy(data.labels[rows]).to(device),
+        rows=rows,
+    )
+
+
+def rate_at(step: int, total_steps: int, params: TrainParams) -> float:
+    """Share of the peak learning rate at a step: linear warm-up, then linear or no decay."""
+    warmup = round(params.warmup * total_steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if params.decay == "constant":
+        return 1.0
+    return (total_steps - step) / max(1, total_steps - warmup)
+
+
+def optimizer_for(model: nn.Module, params: TrainParams) -> torch.optim.AdamW:
+    """AdamW, with weight decay on matrices only (not on biases and normalisations)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": params.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context that a loss is computed in: bf16 products, or plain fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def fit(
+    model: PreTrainedModel,
+    data: Encoded,
+    *,
+    loss: Loss,
+    params: TrainParams,
+    protocol: Protocol,
+    device: str,
+    seed: Sequence[int],
+    callbacks: Sequence[Callback] = (),
+    progress: Callable[[int, int], None] = lambda step, total: None,
+) -> int:
+    """Trains a model in place for the protocol's epochs.
+
+    Args:
+        model: The model; left in eval mode on `device`.
+        data: Rows to train on.
+        loss: From model and batch to a scalar.
+        params: Learning rate, its schedule, and weight decay.
+        protocol: Epochs, batch size, clipping, precision.
+        device: `cpu` or `cuda`.
+        seed: Seeds the order of the rows and dropout.
+        callbacks: Called in the given order around each step.
+        progress: Called with steps made and steps in all.
+
+    Returns:
+        Optimizer steps made.
+
+    Raises:
+        DivergedError: The loss or the gradient became NaN or infinite.
+    """
+    accelerator = Accelerator(cpu=device == "cpu")
+    generator = np.random.default_rng(list(seed))
+    torch.manual_seed(int(generator.integers(2**63)))
+    model.to(accelerator.device)
+    optimizer = optimizer_for(model, params)
+    total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+    training = Training(model, optimizer, total)
+    for callback in callbacks:
+        callback.start(training)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    model.train()
+    for rows in _all_batches(data, protocol, generator):
+        share = rate_at(training.step, total, params)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * share
+        batch = collate(data, rows, model, accelerator.device)
+        with autocast(accelerator.device, protocol.precision):
+            value = loss(model, batch)
+        accelerator.backward(value)
+        for callback in callbacks:
+            callback.before_step(training)
+        norm = accelerator.clip_grad_norm_(model.parameters(), protocol.clip_norm)
+        _check_finite(value, norm, training.step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        training.step += 1
+        for callback in callbacks:
+            callback.after_step(training)
+        progress(training.step, total)
+    model.eval()
+    return training.step
+
+
+def _all_batches(
+    data: Encoded, protocol: Protocol, generator: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    for _ in range(protocol.epochs):
+        yield from batches(data.lengths, protocol.batch_size, generator)
+
+
+def _check_finite(loss: Tensor, norm: Any, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise DivergedError(f"the loss is {loss.item()} at step {step + 1}")
+    if not math.isfinite(float(norm)):
+        raise DivergedError(f"the gradient's norm is {float(norm)} at step {step + 1}")
+
+
+@torch.inference_mode()
+def predict(model: PreTrainedModel, data: Encoded, device: str) -> NDArray[np.float32]:
+    """Logits of every row, in fp32, `[rows, labels]`.
+
+    Raises:
+        DivergedError: A logit is NaN or infinite.
+    """
+    model.eval().to(device)
+    order = np.argsort(data.lengths, kind="stable")
+    logits = np.empty((len(data), int(model.config.num_labels or 1)), dtype=np.float32)
+    for begin in range(0, len(order), EVALUATION_BATCH):
+        rows = order[begin : begin + EVALUATION_BATCH]
+        batch = collate(data, rows, model, torch.device(device))
+        logits[rows] = model(**batch.inputs).logits.float().cpu().numpy()
+    if not np.isfinite(logits).all():
+        raise DivergedError("the trained model predicts NaN or infinite logits")
+    return logits

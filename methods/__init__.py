@@ -1,0 +1,1 @@
+"""Sparse methods, each reading like the algorithm in its paper."""

@@ -1,0 +1,168 @@
+"""Tasks declared in TOML files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench.errors import BenchError
+from bench.task import Source, Splits
+from bench.tasks.table import table_task
+
+DECLARED = {
+    "name": "tickets",
+    "train": "train.csv",
+    "dev": "dev.csv",
+    "text": "subject",
+    "label": "queue",
+    "labels": ["billing", "technical", "other"],
+}
+
+
+def declare(folder: Path, **changes: object) -> Path:
+    """A declaration in which these keys differ; those set to `None` are left out."""
+    path = folder / "tickets.toml"
+    keys = {**DECLARED, **changes}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items() if value is not None]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def load(folder: Path, content: str, end: str = ".csv", **changes: object) -> Splits:
+    """A task whose train and dev rows are the same."""
+    for name in ("train", "dev"):
+        (folder / f"{name}{end}").write_bytes(content.encode())
+    path = declare(folder, train=f"train{end}", dev=f"dev{end}", **changes)
+    return table_task(path).load(Source())
+
+
+def test_declaration_becomes_a_task(tmp_path) -> None:
+    task = table_task(declare(tmp_path))
+    assert task.name == "tickets"
+    assert task.info.labels == ("billing", "technical", "other")
+    assert (task.info.metric, task.num_labels, task.is_regression) == ("accuracy", 3, False)
+
+
+def test_csv_quotes_names_and_numbers(tmp_path) -> None:
+    splits = load(tmp_path, 'queue,subject\r\nbilling,"Two\r\nlines, ""quoted"""\r\n1,Plain\r\n')
+    assert splits.train[:] == {
+        "id": ["0", "1"], "text": ['Two\r\nlines, "quoted"', "Plain"], "label": [0, 1]
+    }  # fmt: skip
+    assert splits.provenance["source"] == "tickets.toml"
+    assert str(tmp_path) not in str(splits.provenance)
+
+
+def test_csv_lines_are_counted_in_the_file(tmp_path) -> None:
+    with pytest.raises(BenchError, match=r"train.csv:4: label 'spam' is none of .*billing"):
+        load(tmp_path, 'queue,subject\nother,"a\nb"\nspam,c\n')
+
+
+def test_csv_with_an_open_quote_stops(tmp_path) -> None:
+    with pytest.raises(BenchError, match=r"train.csv: unexpected end of data after row 1"):
+        load(tmp_path, 'queue,subject\nother,a\nother,"b\n')
+
+
+def test_tsv_takes_quotes_as_text(tmp_path) -> None:
+    splits = load(tmp_path, 'subject\tqueue\n"a\tother\n', ".tsv")
+    assert splits.dev[0] == {"id": "0", "text": '"a', "label": 2}
+
+
+def test_jsonl_pair(tmp_path) -> None:
+    rows = [{"q": "Why?", "a": "So.", "ok": 1}, {"q": "Who?", "a": "Me.", "ok": "no"}]
+    lines = [*map(json.dumps, rows), '{"q": "When?", "ok": 0}', "[1]", "{", json.dumps(rows[0])]
+    pair = {"text": ["q", "a"], "label": "ok", "labels": ["no", "yes"]}
+    splits = load(tmp_path, "\n".join(lines) + "\n", ".jsonl", **pair)
+    assert splits.train["text_pair"] == ["So.", "Me.", "So."]
+    assert splits.train["label"] == [1, 0, 1]
+    assert splits.skipped[:2] == (
+        "train.jsonl:3: no text in column 'a'",
+        "train.jsonl:4: no JSON object",
+    )
+    assert splits.skipped[2].startswith("train.jsonl:5: no JSON: ")
+
+
+def test_parquet_regression(tmp_path) -> None:
+    for name in ("train", "dev"):
+        pq.write_table(pa.table({"t": ["a", "b"], "y": [1, 2.5]}), tmp_path / f"{name}.parquet")
+    path = declare(
+        tmp_path, train="train.parquet", dev="dev.parquet",
+        text="t", label="y", labels=None, regression=True,
+    )  # fmt: skip
+    task = table_task(path)
+    assert (task.info.metric, task.num_labels) == ("pearson_spearman", 1)
+    splits = task.load(Source())
+    assert splits.dev["label"] == [1.0, 2.5]
+    assert splits.dev.features["label"].dtype == "float64"
+
+
+@pytest.mark.parametrize("label", ["nan", "inf"])
+def test_regression_label_must_be_finite(tmp_path, label) -> None:
+    with pytest.raises(BenchError, match=rf"train.csv:2: label {label} is no number"):
+        load(tmp_path, f"subject,queue\na,{label}\n", labels=None, regression=True)
+
+
+def test_class_names_that_are_numbers_leave_no_room_for_class_numbers(tmp_path) -> None:
+    assert load(tmp_path, "subject,queue\na,2\n", labels=["1", "2"]).train["label"] == [1]
+    with pytest.raises(BenchError, match="label '0' is none of 1, 2"):
+        load(tmp_path, "subject,queue\na,0\n", labels=["1", "2"])
+
+
+def test_missing_column_and_missing_file(tmp_path) -> None:
+    with pytest.raises(BenchError, match=r"train.csv has no column 'queue'; it has: subject, q"):
+        load(tmp_path, "subject,q\na,other\n")
+    (tmp_path / "train.csv").write_text("subject,queue\na,other\n")
+    with pytest.raises(BenchError, match=r"no file .*gone.csv\. tickets.toml names it"):
+        table_task(declare(tmp_path, dev="gone.csv")).load(Source())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lables": ["a"]}, "unknown key 'lables'. Did you mean 'labels'?"),
+        ({"label": None}, "'label' is missing"),
+        ({"name": "Support Tickets"}, "name = 'Support Tickets' is not a name of lower case"),
+        ({"name": "../up"}, "name = '../up' is not a name of lower case"),
+        ({"train": "train.xlsx"}, "train = 'train.xlsx' is not a file that ends in .tsv"),
+        ({"dev": "train.csv"}, "train and dev are the same file"),
+        ({"text": ["a", "b", "c"]}, "text = ['a', 'b', 'c'] is not a column or a list of two"),
+        ({"text": 3}, "text = 3 is not a column"),
+        ({"labels": None}, "regression = true, and has neither"),
+        ({"regression": True}, "regression = true, and has both"),
+        ({"regression": "yes"}, "regression = 'yes' is not true or false"),
+        ({"labels": ["a", "a"]}, "is not a list of different class names"),
+        ({"labels": [1, 2]}, "is not a list of different class names"),
+        ({"metric": "acuracy"}, "unknown metric 'acuracy'. Did you mean 'accuracy'?"),
+        ({"metric": ["accuracy"]}, "metric = ['accuracy'] is not a metric"),
+        ({"metric": "pearson_spearman"}, "metric pearson_spearman does not fit classes"),
+        (
+            {"metric": "accuracy", "labels": None, "regression": True},
+            "metric accuracy does not fit a regression",
+        ),
+        ({"metric": "accuracy_f1"}, "metric accuracy_f1 needs two classes, not 3"),
+    ],
+)
+def test_mistakes_in_the_declaration(tmp_path, changes, message) -> None:
+    with pytest.raises(BenchError) as caught:
+        table_task(declare(tmp_path, **changes))
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_stand_in_one_line(tmp_path) -> None:
+    with pytest.raises(BenchError) as caught:
+        table_task(declare(tmp_path, name="A", train="x", metric="bleu", extra=1))
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("tickets.toml: ", "name = 'A'", "train = 'x'", "metric 'bleu'", "key 'extra'"):
+        assert part in message
+
+
+def test_unreadable_declarations(tmp_path) -> None:
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(BenchError, match=r"broken.toml is no TOML"):
+        table_task(tmp_path / "broken.toml")
+    with pytest.raises(BenchError, match=r"cannot read .*gone.toml: No such file"):
+        table_task(tmp_path / "gone.toml")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from tiny_models import CONFIGS, tiny_classifier
+from transformers import BertConfig
+
+from bench import families
+from bench.budget import Target, best_ratio, keep_counts, meets, parse_ratio
+from bench.errors import BenchError, UnreachableError
+from bench.footprint import compare, count, count_dense
+
+SMALL = {"num_hidden_layers": 3, "hidden_size": 384, "intermediate_size": 768}
+
+
+@pytest.fixture(scope="module")
+def bert_base():
+    return count_dense(BertConfig())
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+@pytest.mark.parametrize("ratio", [1, 1.5, 2, 2.2, 3.3, 7, 10, 20, 33.3])
+def test_the_kept_number_is_the_largest_that_reaches_the_ratio(bert_base, axis, ratio):
+    keep = Target(axis, ratio).keep(bert_base)
+
+    def achieved(weights):
+        return compare(bert_base, dataclasses.replace(bert_base, weights=weights))[axis]["ratio"]
+
+    assert achieved(keep) >= ratio > achieved(keep + 1)
+    assert achieved(keep) <= 1.005 * ratio
+
+
+def test_twenty_times_bert_base(bert_base):
+    assert Target("weights", 20).keep(bert_base) == 4_246_732
+
+
+def test_a_ratio_is_taken_as_it_was_written(bert_base):
+    """The nearest binary fraction lies above 2.2, and 1/49 × 49 below 1."""
+    assert Target("weights", 2.2).keep(dataclasses.replace(bert_base, weights=22, matrices=1)) == 10
+    assert Target("weights", 49).keep(dataclasses.replace(bert_base, weights=49, matrices=1)) == 1
+    assert keep_counts([49], 1 / 49) == [1]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+def test_a_pruned_model_achieves_what_was_asked(name, axis):
+    model = tiny_classifier(name)
+    dense = count_dense(model)
+    target = Target(axis, 2.2, sequence_length=32)
+    matrices = [matrix.weight for matrix in families.prunable(model).values()]
+    counts = keep_counts([matrix.numel() for matrix in matrices], target.density(model))
+    with torch.no_grad():
+        for matrix, kept in zip(matrices, counts, strict=True):
+            matrix.view(-1)[torch.randperm(matrix.numel())[kept:]] = 0
+    assert target.density(model) == target.keep(dense) / dense.weights  # its zeros play no part
+    achieved = compare(dense, count(model), 32)[axis]["ratio"]
+    assert 2.2 <= achieved <= 1.005 * 2.2
+
+
+def test_zeros_alone_leave_attention_products_and_head(bert_base):
+    small = count_dense(BertConfig(**SMALL))
+    assert f"{best_ratio('unstructured', bert_base, 'flops'):.1f}" == "36.9"
+    assert f"{best_ratio('unstructured', small, 'flops'):.2f}" == "12.95"
+    assert best_ratio("unstructured", small, "weights") == small.weights / 18
+    assert best_ratio("reference", small, "flops") == 1
+    assert best_ratio("structured", small, "flops") == math.inf
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+def test_a_target_is_reachable_up_to_the_best_ratio(bert_base, axis):
+    best = best_ratio("unstructured", bert_base, axis)
+    with pytest.raises(UnreachableError, match=f"on {axis} at most") as caught:
+        Target(axis, best * 1.0001).keep(bert_base)
+    assert caught.value.best_ratio == best
+    assert "\n" not in str(caught.value)
+    assert Target(axis, best * 0.9999).keep(bert_base) >= 72
+
+
+def test_unreachable_is_told_before_anything_is_pruned():
+    with pytest.raises(UnreachableError):
+        Target("flops", 50, sequence_length=32).density(tiny_classifier("bert"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "density", "expected"),
+    [
+        ([10, 10, 20], 0.5, [5, 5, 10]),
+        ([10, 10, 20], 1.0, [10, 10, 20]),
+        ([10, 10, 20], 0.0, [1, 1, 1]),
+        ([100, 100, 400], 0.01, [1, 1, 4]),
+        ([10, 10, 400], 0.01, [1, 1, 2]),
+        ([5, 5, 5], 0.5, [3, 3, 2]),
+        ([0, 8], 0.5, [0, 4]),
+        ([], 0.5, []),
+    ],
+)
+def test_keep_counts(sizes, density, expected):
+    assert keep_counts(sizes, density) == expected
+
+
+def test_keep_counts_gives_every_whole_number_back():
+    sizes = [49, 7, 12, 12, 1, 0]
+    for keep in range(5, sum(sizes) + 1):
+        counts = keep_counts(sizes, keep / sum(sizes))
+        assert sum(counts) == keep
+        assert all(min(size, 1) <= kept <= size for size, kept in zip(sizes, counts, strict=True))
+
+
+def test_keep_counts_stays_within_one_weight_of_its_share():
+    sizes = [49, 7, 12, 12, 9]
+    for keep in range(13, sum(sizes) + 1):
+        shares = [keep * size / sum(sizes) for size in sizes]
+        counts = keep_counts(sizes, keep / sum(sizes))
+        assert all(abs(a - b) < 1 for a, b in zip(counts, shares, strict=True))
+
+
+@pytest.mark.parametrize("ratio", [0, 0.99, -3, math.nan, math.inf])
+def test_a_target_refuses_what_is_no_ratio(ratio):
+    with pytest.raises(BenchError, match="at least 1"):
+        Target("weights", ratio)
+
+
+def test_a_target_refuses_an_unknown_axis_and_an_empty_sequence():
+    with pytest.raises(BenchError, match="Did you mean 'flops'"):
+        Target("flop", 2)
+    with pytest.raises(BenchError, match="at least 1 token"):
+        Target("flops", 2, sequence_length=0)
+
+
+@pytest.mark.parametrize("text", ["0", "1", "-3", "nan", "inf", "x", ""])
+def test_a_ratio_that_asks_for_no_compression_is_refused(text):
+    with pytest.raises(BenchError, match=f"'{text}' is no ratio.*greater than 1") as caught:
+        parse_ratio(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_ratio_is_read():
+    assert [parse_ratio(text) for text in ("4", "2.5", "1e2")] == [4, 2.5, 100]
+
+
+def test_tolerance():
+    assert meets(19.6, 20)
+    assert not meets(19.59, 20)

@@ -1,0 +1,42 @@
+"""Every built-in method keeps the contract."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from bench import registry
+from bench.registry import OWN_DISTRIBUTION
+from bench.testing import MethodConformance
+
+
+class TestMagnitude(MethodConformance):
+    name = "magnitude"
+
+
+class TestMagnitudeGlobal(MethodConformance):
+    name = "magnitude"
+    params: ClassVar = {"scope": "global", "final_phase": 0.0, "init": "finetuned"}
+
+
+class TestRandomMask(MethodConformance):
+    name = "random-mask"
+    ratio = 20.0
+
+
+class TestDense(MethodConformance):
+    name = "dense"
+
+
+class TestMajority(MethodConformance):
+    name = "majority"
+
+
+def test_every_built_in_is_tested_here() -> None:
+    own = [n for n in registry.methods.names()
+           if registry.methods.distribution(n).startswith(OWN_DISTRIBUTION)]  # fmt: skip
+    tested = {cls.name for cls in MethodConformance.__subclasses__() if cls.__module__ == __name__}
+    assert tested == set(own)
+    with pytest.raises(AttributeError):
+        MethodConformance.name  # noqa: B018 - the suite itself has no method

@@ -1,0 +1,124 @@
+"""Figures against values worked out by hand and against what is published."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bench.errors import BenchError, DivergedError
+from bench.metrics import METRICS, score
+
+# Two true positives, one false positive, one true negative.
+GIVEN, WANTED = [1, 0, 1, 1], [1, 0, 0, 1]
+
+
+def test_accuracy() -> None:
+    assert score("accuracy", GIVEN, WANTED).figures == {"accuracy": 75.0}
+
+
+def test_main_figure_of_mrpc_is_the_mean_of_accuracy_and_f1() -> None:
+    result = score("accuracy_f1", GIVEN, WANTED)
+    assert result.figures == pytest.approx({"accuracy": 75.0, "f1": 80.0})  # 2·2 / (2·2 + 1)
+    assert result.main == pytest.approx(77.5)
+
+
+def test_majority_class_of_mrpc_dev_scores_as_published() -> None:
+    result = score("accuracy_f1", [1] * 408, [1] * 279 + [0] * 129)
+    assert {name: round(value, 1) for name, value in result.figures.items()} == {
+        "accuracy": 68.4,
+        "f1": 81.2,
+    }
+
+
+def test_f1_of_more_than_two_classes_is_the_mean_over_them() -> None:
+    result = score("f1", [0, 1, 1, 1, 2, 0], [0, 0, 1, 1, 2, 2])
+    assert result.main == pytest.approx(100 * (1 / 2 + 4 / 5 + 2 / 3) / 3)
+    assert score("f1", GIVEN, WANTED).main == pytest.approx(80.0)
+
+
+def test_matthews() -> None:
+    assert score("matthews", GIVEN, WANTED).main == pytest.approx(100 * 2 / math.sqrt(12))
+    assert score("matthews", [0, 1], [1, 0]).main == pytest.approx(-100.0)
+
+
+def test_correlations_and_their_mean() -> None:
+    result = score("pearson_spearman", [1.0, 2.0, 3.0, 10.0], [1.0, 2.0, 3.0, 4.0])
+    pearson = 100 * 14 / math.sqrt(5 * 50)
+    assert result.figures == pytest.approx({"pearson": pearson, "spearman": 100.0})
+    assert result.main == pytest.approx((pearson + 100) / 2)
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "given", "wanted", "what"),
+    [
+        ("matthews", [1, 1, 1], [0, 1, 1], "predictions"),
+        ("matthews", [0, 1, 1], [1, 1, 1], "labels"),
+        ("pearson_spearman", [2.5, 2.5, 2.5], [0.0, 1.0, 5.0], "predictions"),
+        ("pearson_spearman", [0.0, 1.0, 5.0], [2.5, 2.5, 2.5], "labels"),
+    ],
+)
+def test_correlation_with_a_constant_is_zero_and_says_so(
+    metric: str, given: list[float], wanted: list[float], what: str
+) -> None:
+    result = score(metric, given, wanted)
+    assert set(result.figures.values()) == {0.0}
+    assert result.main == 0.0
+    assert result.notes == (
+        f"{' and '.join(METRICS[metric].figures)} set to 0: all {what} are equal",
+    )
+
+
+def test_parts_are_scored_one_by_one_and_weigh_the_same() -> None:
+    parts = ["matched"] * 3 + ["mismatched"]
+    result = score("accuracy", [0, 1, 2, 0], [0, 1, 2, 1], parts)
+    assert result.figures == {"accuracy_matched": 100.0, "accuracy_mismatched": 0.0}
+    assert result.main == 50.0
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_are_divergence_not_a_score(broken: float) -> None:
+    with pytest.raises(DivergedError, match="1 of 2 predictions"):
+        score("pearson_spearman", np.array([1.0, broken], dtype=np.float32), [1.0, 2.0])
+
+
+def test_rows_must_match() -> None:
+    with pytest.raises(ValueError, match="1 predictions, 2 labels"):
+        score("accuracy", [1], [1, 0])
+    with pytest.raises(ValueError, match="0 predictions"):
+        score("accuracy", [], [])
+    with pytest.raises(ValueError, match="1 parts"):
+        score("accuracy", [1, 0], [1, 0], ["matched"])
+
+
+def test_unknown_metric_gets_the_nearest_name() -> None:
+    with pytest.raises(BenchError, match="Did you mean 'accuracy'"):
+        score("acuracy", GIVEN, WANTED)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_gives_the_figures_that_it_declares(metric: str) -> None:
+    result = score(metric, [0, 1, 0, 1], [0, 1, 0, 1])
+    assert result.figures == pytest.approx(dict.fromkeys(METRICS[metric].figures, 100.0))
+
+
+def test_nothing_is_left_in_the_cache(tmp_path, monkeypatch) -> None:
+    import evaluate
+
+    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    score("accuracy_f1", GIVEN, WANTED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_knowing_metrics_and_tasks_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, bench.metrics, bench.hub, bench.tasks.glue, bench.tasks.table\n"
+        "heavy = {'torch', 'datasets', 'evaluate', 'pandas', 'pyarrow', 'numpy', 'sklearn'}\n"
+        "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,45 @@
+"""Tiny random models of the four families, for tests that look at shapes."""
+
+from __future__ import annotations
+
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    RobertaConfig,
+)
+
+COMMON = {"vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3}
+SHAPE = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+}
+CONFIGS = {
+    "bert": lambda: BertConfig(**COMMON, **SHAPE),
+    "roberta": lambda: RobertaConfig(**COMMON, **SHAPE),
+    "electra": lambda: ElectraConfig(**COMMON, **SHAPE, embedding_size=16),
+    "distilbert": lambda: DistilBertConfig(**COMMON, dim=24, n_layers=2, n_heads=3, hidden_dim=40),
+}
+
+
+def tiny_config(family: str) -> PretrainedConfig:
+    """A fresh configuration: 2 layers × 24 × 40, 3 heads, 3 labels."""
+    return CONFIGS[family]()
+
+
+def tiny_classifier(family: str) -> PreTrainedModel:
+    """A classifier in eval mode whose weights and biases are all other than zero."""
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(
+        tiny_config(family), attn_implementation="eager"
+    ).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(0.01, 0.1)
+    return model
