@@ -81,6 +81,19 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
+def threads_of_a_cell(workers: int) -> int:
+    """What `OMP_NUM_THREADS` says, otherwise an equal share of the cores that this process may use.
+
+    On a shared machine more threads than free cores wait for each other at every product.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if said.isdigit() and int(said):
+        return int(said)
+    bound = getattr(os, "sched_getaffinity", None)  # not every system binds processes to cores
+    cores = len(bound(0)) if bound else os.cpu_count() or 1
+    return max(1, cores // workers)
+
+
 @functools.cache
 def describe(device: str) -> dict[str, Any]:
     """Versions and hardware, for the record."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import hub, registry
 from bench.errors import BenchError, unknown_name
+from bench.families import read_config
 from bench.method import NAME
 from bench.plan import ALWAYS, Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
@@ -44,7 +44,7 @@ class Defaults:
     seeds: int | None = None
     epochs: int | None = None
     workers: int = 1
-    learning_rate: float = 1e-4
+    learning_rate: float | None = None
     precision: str = "auto"
 
 
@@ -217,7 +217,7 @@ def resolve(request: Request) -> Suite:
         trials=setting("trials"),
         precision=folder["precision"],
         max_train_samples=request.max_train_samples,
-        learning_rate=defaults.learning_rate,
+        learning_rate=defaults.learning_rate or default_learning_rate(encoder),
     )
     variants, notices = select_methods(request.methods, protocol)
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
@@ -302,6 +302,16 @@ def select_methods(
     return variants, notices
 
 
+def default_learning_rate(encoder: Path) -> float:
+    """AdamW's peak rate where no suite says otherwise: 5e-5 from BERT-base's width on, else 2e-4.
+
+    Devlin et al. (2018) fine-tune BERT-base at 2e-5 to 5e-5, Turc et al. (2019) their miniatures at
+    up to 3e-4.
+    """
+    config = read_config(encoder)
+    return 5e-5 if config.hidden_size >= 768 else 2e-4
+
+
 def weight_hash(encoder: Path) -> str:
     """Identity of an encoder: a hash over weights, configuration and tokenizer."""
     state = hashlib.sha256()
@@ -359,17 +369,16 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
 
 def _folder_settings(request: Request, defaults: Defaults) -> tuple[str, dict[str, Any]]:
     """Device, and what the run folder holds for all of its cells; written where it is new."""
-    from bench.environment import resolve_device, resolve_precision
+    from bench.environment import resolve_device, resolve_precision, threads_of_a_cell
 
     device = resolve_device(request.device)
     wanted = request.precision if request.precision != "auto" else defaults.precision
     path = request.runs / "settings.json"
     settings = read_json(path)
     if settings is None:
-        workers = request.workers or defaults.workers
         settings = {
             "precision": resolve_precision(wanted, device),
-            "threads": max(1, (os.cpu_count() or 1) // workers),
+            "threads": threads_of_a_cell(request.workers or defaults.workers),
         }
         try:
             if not request.dry_run:

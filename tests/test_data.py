@@ -1,0 +1,125 @@
+"""Tokenised rows: read, capped, cut, kept on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from transformers import AutoTokenizer
+
+from bench.data import Encoded, encode, fingerprint, load, prepare
+from bench.errors import BenchError
+from bench.task import Source, Splits, Task, TaskInfo
+from bench.tasks.demo import Sentiment, demo_encoder_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENCODER = demo_encoder_path()
+
+
+class Pairs(Task):
+    """Pairs of words, some far too long for the encoder."""
+
+    info = TaskInfo(name="pairs", summary="", labels=None, metric="pearson_spearman")
+
+    def __init__(self, rows: int = 40) -> None:
+        self.rows = rows
+
+    def load(self, source: Source) -> Splits:
+        def split(name: str, rows: int) -> Dataset:
+            return Dataset.from_list(
+                [
+                    {"id": f"{name}{i}", "text": "the " * (1 + i % 7), "label": i / 10,
+                     "text_pair": "a " * (200 if i == 3 else 1 + i % 3), "part": "ab"[i % 2]}
+                    for i in range(rows)
+                ]
+            )  # fmt: skip
+
+        return Splits(train=split("t", self.rows), dev=split("d", 10), skipped=("file:3: bad",))
+
+
+def test_rows_are_what_the_tokenizer_says() -> None:
+    rows = Pairs().load(Source()).dev
+    (encoded,) = encode([rows], ENCODER, 64, is_regression=True)
+    tokenizer = AutoTokenizer.from_pretrained(ENCODER)
+    for i, row in enumerate(rows):
+        wanted = tokenizer(row["text"], row["text_pair"], truncation=True, max_length=64)
+        begin, end = encoded.offsets[i : i + 2]
+        assert encoded.pieces[begin:end].tolist() == wanted["input_ids"]
+        assert encoded.segments[begin:end].tolist() == wanted["token_type_ids"]
+    assert encoded.labels.dtype == np.float32
+    assert encoded.parts == ["a", "b"] * 5
+    assert encoded.cut == 1
+    assert encoded.lengths.max() == 64
+
+
+def test_rows_survive_the_disk(tmp_path: Path) -> None:
+    (before,) = encode([Pairs().load(Source()).dev], ENCODER, 64, is_regression=True)
+    before.save(tmp_path / "rows.parquet")
+    after = Encoded.load(tmp_path / "rows.parquet")
+    assert (after.ids, after.parts, after.cut) == (before.ids, before.parts, before.cut)
+    for name in ("pieces", "segments", "offsets", "labels"):
+        old, new = getattr(before, name), getattr(after, name)
+        assert old.dtype == new.dtype
+        assert (old == new).all()
+
+
+def test_selected_rows_are_those_rows() -> None:
+    (data,) = encode([Pairs().load(Source()).dev], ENCODER, 64, is_regression=True)
+    chosen = data.select([7, 0, 3])
+    assert chosen.ids == ["d7", "d0", "d3"]
+    for new, old in enumerate((7, 0, 3)):
+        assert (
+            chosen.pieces[chosen.offsets[new] : chosen.offsets[new + 1]].tolist()
+            == data.pieces[data.offsets[old] : data.offsets[old + 1]].tolist()
+        )
+
+
+def test_preparing_caps_cuts_and_says_so(tmp_path: Path) -> None:
+    prepared = prepare(
+        Sentiment(), Source(), name="demo-sentiment", encoder=ENCODER, cap_at=500, cache=tmp_path
+    )
+    data = load(prepared)
+    assert len(data.train) == prepared.train_rows == 500
+    assert (len(data.fit), len(data.tune)) == (400, 100)
+    assert sorted(data.fit.ids + data.tune.ids) == sorted(data.train.ids)
+    assert prepared.facts["train_available"] == 1200
+    assert prepared.facts["report"] == len(data.report) == 500
+
+
+def test_preparing_again_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def again() -> object:
+        return prepare(
+            Pairs(), Source(), name="pairs", encoder=ENCODER, cap_at=None, cache=tmp_path
+        )
+
+    first = again()
+    monkeypatch.setattr("bench.data.encode", lambda *_: pytest.fail("tokenised twice"))
+    assert again() == first
+
+
+def test_the_record_says_what_was_cut_and_skipped(tmp_path: Path) -> None:
+    facts = prepare(
+        Pairs(), Source(), name="pairs", encoder=ENCODER, cap_at=None, cache=tmp_path
+    ).facts
+    assert facts["cut_to_fit"] == {"pieces": 64, "train": 1, "report": 1}
+    assert facts["skipped_rows"] == 1
+    assert facts["skipped"] == ["file:3: bad"]
+
+
+def test_the_fingerprint_is_of_the_rows() -> None:
+    task, splits = Pairs(), Pairs().load(Source())
+    assert fingerprint(task, splits) == fingerprint(Pairs(), Pairs().load(Source()))
+    assert fingerprint(task, splits) != fingerprint(Pairs(39), Pairs(39).load(Source()))
+    relabelled = splits.dev.map(lambda row: {"label": row["label"] + 1})
+    assert fingerprint(task, splits) != fingerprint(
+        task, Splits(train=splits.train, dev=relabelled)
+    )
+
+
+def test_a_split_without_rows_stops(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="no train rows"):
+        prepare(Pairs(0), Source(), name="p", encoder=ENCODER, cap_at=None, cache=tmp_path)

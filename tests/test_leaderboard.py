@@ -1,0 +1,171 @@
+"""Pages from records."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.leaderboard import escape, make_page
+from bench.records import Record
+
+FOLDER = Path("out")
+SCORES = {
+    ("dense", 1.0): {"cola": [50.0, 52.0], "wnli": [10.0, 10.0]},
+    ("magnitude", 20.0): {"cola": [40.0, 44.0], "wnli": [90.0, 90.0]},
+    ("random-mask", 20.0): {"cola": [5.0, 6.0], "wnli": [50.0, 50.0]},
+    ("movement", 20.0): {"cola": [41.0, 41.0], "wnli": []},
+}
+
+
+def record(
+    method: str, task: str, ratio: float, seed: int, score: float | None, **known: Any
+) -> Record:
+    axes = ("weights", "params", "flops")
+    facts = {"kind": "unstructured", "control": method in ("dense", "random-mask"),
+             "starts_from": "pretrained", "teacher": "none"}  # fmt: skip
+    return Record(
+        **{
+            "id": f"{method}-{task}-{ratio}-{seed}",
+            "status": "ok",
+            "cell": {"method": method, "task": task, "axis": "weights", "ratio": ratio,
+                     "seed": seed, "model": "m", "protocol": "p"},
+            "method": facts,
+            "params": {"learning_rate": 1e-4},
+            "score": score,
+            "scores": {"matthews": score},
+            "footprint": {a: {"dense": 100, "actual": 5, "ratio": ratio} for a in axes},
+            "cost": {"train_flops": 2e12, "wall_s": 1.0},
+        }
+        | known
+    )  # fmt: skip
+
+
+def records() -> list[Record]:
+    return [
+        record(method, task, ratio, seed, score)
+        for (method, ratio), tasks in SCORES.items()
+        for task, scores in tasks.items()
+        for seed, score in enumerate(scores)
+    ]
+
+
+def suite(found: list[Record], **changes: Any) -> dict[str, Any]:
+    cells = {
+        r.id: [r.cell["method"], r.cell["task"], r.cell["ratio"], r.cell["seed"]] for r in found
+    }
+    settings = {"epochs": 3, "trials": 0, "precision": "fp32", "max_train_samples": None,
+                "batch_size": 32, "dropout": 0.1}  # fmt: skip
+    return {
+        "name": "example", "model": "m", "axis": "weights", "protocol": "p", "settings": settings,
+        "command": "bench run", "workers": 1, "cells": cells,
+    } | changes  # fmt: skip
+
+
+def rows(page_table: tuple[list[str], list[list[str]]]) -> dict[str, dict[str, str]]:
+    heads, cells = page_table
+    return {row[0]: dict(zip(heads, row, strict=True)) for row in cells}
+
+
+def test_the_table_says_mean_deviation_average_and_share() -> None:
+    page = make_page(suite(records()), records(), FOLDER)
+    table = rows(page.tables["20× fewer prunable weights"])
+    magnitude = table["magnitude"]
+    assert (
+        magnitude["cola (matthews)"] == f"42.0 ± {statistics.stdev([40, 44]):.1f}" == "42.0 ± 2.8"
+    )
+    assert magnitude["average"] == "42.0"  # WNLI stands outside
+    assert magnitude["of dense, %"] == f"{100 * 42 / 51:.1f}"
+    assert magnitude["weights ×"] == "20.00"
+    assert magnitude["training, TFLOP a seed"] == "4.00"  # two tasks of 2 TFLOP
+    assert "WNLI stands outside the average" in page.markdown
+
+
+def test_a_row_that_lacks_a_task_has_no_average() -> None:
+    found = [r for r in records() if (r.cell["method"], r.cell["task"]) != ("magnitude", "cola")]
+    table = rows(make_page(suite(records()), found, FOLDER).tables["20× fewer prunable weights"])
+    assert table["magnitude"]["cola (matthews)"] == "–"
+    assert table["magnitude"]["average"] == "–"
+    assert "2 of 14 cells are not done yet" in make_page(suite(records()), found, FOLDER).markdown
+
+
+def test_competitors_come_by_their_average_and_controls_apart() -> None:
+    page = make_page(suite(records()), records(), FOLDER)
+    order = list(rows(page.tables["20× fewer prunable weights"]))
+    assert order == ["magnitude", "movement", "dense (control)", "random-mask (control)"]
+
+
+def test_what_missed_failed_or_cannot_be_reached_stands_under_the_table() -> None:
+    axes = {"weights": {"dense": 100, "actual": 10, "ratio": 10.0}}
+    error = {"type": "X", "message": "it | broke", "log": "l"}
+    found = [
+        *records(),
+        record("a", "cola", 20.0, 0, 99.0, status="missed", footprint=axes),
+        record("b", "cola", 20.0, 0, None, status="failed", error=error, footprint={}),
+        record("c", "cola", 20.0, 0, None, status="unreachable",
+               footprint={"weights": {"ratio": 12.5}}),
+    ]  # fmt: skip
+    page = make_page(suite(found), found, FOLDER)
+    assert set(rows(page.tables["20× fewer prunable weights"])) == {
+        "magnitude", "movement", "dense (control)", "random-mask (control)",
+    }  # fmt: skip
+    assert "missed: a on cola, seed 0: 10.00× instead of 20×, score 99.0" in page.markdown
+    assert r"failed: b on cola, seed 0: it \| broke" in page.markdown
+    assert "unreachable: c on cola, seed 0: 12.50× at most" in page.markdown
+
+
+def test_one_seed_has_no_deviation_and_says_so() -> None:
+    found = [r for r in records() if r.cell["seed"] == 0]
+    page = make_page(suite(found), found, FOLDER)
+    assert "One seed, no interval" in page.markdown
+    assert "±" not in page.markdown
+
+
+def test_a_missing_control_is_named() -> None:
+    found = [r for r in records() if r.cell["method"] != "random-mask"]
+    assert "missing: random-mask, majority" in make_page(suite(found), found, FOLDER).markdown
+
+
+def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
+    first = make_page(suite(records()), records(), FOLDER)
+    again = make_page(suite(records()), records()[::-1], FOLDER)
+    assert first.files == again.files
+    assert {path.suffix for path in first.files} == {".md", ".csv", ".json", ".svg"}
+
+
+def test_a_digit_that_no_page_shows_changes_its_json() -> None:
+    found = records()
+    changed = [*found[:-1], record("movement", "cola", 20.0, 1, 41.0 + 1e-9)]
+    assert [r.id for r in found] == [r.id for r in changed]
+    first, other = (make_page(suite(found), rs, FOLDER) for rs in (found, changed))
+    assert first.markdown == other.markdown
+    assert first.files[FOLDER / "example.json"] != other.files[FOLDER / "example.json"]
+
+
+def test_csv_and_json_hold_the_figures_in_full() -> None:
+    files = make_page(suite(records()), records(), FOLDER).files
+    lines = list(csv.DictReader(io.StringIO(files[FOLDER / "example.csv"])))
+    (line,) = (x for x in lines if (x["method"], x["task"]) == ("magnitude", "cola"))
+    assert (float(line["mean"]), float(line["sd"])) == (42.0, statistics.stdev([40, 44]))
+    data = json.loads(files[FOLDER / "example.json"])
+    assert set(data["records"]) == {r.id for r in records()}
+
+
+@pytest.mark.parametrize("text", ["a|b", "a_b_c", "<script>", "[x](y)", "*bold*", "a\nb", "`x`"])
+def test_names_cannot_break_a_page(text: str) -> None:
+    escaped = escape(text)
+    assert "\n" not in escaped
+    for mark in "|_<>[]*`":
+        assert escaped.count(mark) == escaped.count("\\" + mark)
+
+
+def test_the_figure_names_every_method_and_has_no_date() -> None:
+    svg = make_page(suite(records()), records(), FOLDER).files[FOLDER / "example.svg"]
+    for name in ("magnitude", "random-mask", "dense"):
+        assert f">{name}<" in svg
+    assert "<dc:date>" not in svg

@@ -1,0 +1,84 @@
+"""Records on disk: whole or not there."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from bench.errors import BenchError
+from bench.records import Record, Store, atomic_path, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = Record(id="abc", status="ok", cell={"method": "dense"}, score=71.25)
+
+
+def test_a_record_survives_the_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(RECORD, pyarrow.table({"id": ["1"], "label": [0], "prediction": [1]}))
+    assert store.get("abc") == RECORD
+    assert list(store.records()) == [RECORD]
+    assert parquet.read_table(tmp_path / "abc/predictions.parquet")["prediction"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 40, -2])
+def test_a_record_cut_short_is_no_record(tmp_path: Path, keep: int) -> None:
+    store = Store(tmp_path)
+    store.put(RECORD)
+    path = tmp_path / "abc/record.json"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert store.get("abc") is None
+    assert list(store.records()) == []
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"schema": 1}', '{"schema": 99, "id": "abc"}'])
+def test_other_json_is_no_record(tmp_path: Path, content: str) -> None:
+    (tmp_path / "abc").mkdir()
+    (tmp_path / "abc/record.json").write_text(content, encoding="utf-8")
+    assert Store(tmp_path).get("abc") is None
+
+
+def test_a_record_names_what_it_lacks() -> None:
+    with pytest.raises(BenchError, match="cell, id"):
+        Record.from_json({"schema": 1, "status": "ok"})
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("new", encoding="utf-8")
+        raise RuntimeError
+    assert target.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_nan_has_no_place_in_a_record(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"score": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_lock_is_seen_and_goes_with_its_holder(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), Store(tmp_path)
+    assert not other.is_locked("abc")
+    with store.lock("abc").acquire(timeout=0):
+        assert other.is_locked("abc")
+    assert not other.is_locked("abc")
+
+
+def test_ten_thousand_records_are_read_in_two_seconds(tmp_path: Path) -> None:
+    text = json.dumps(RECORD.to_json())
+    for number in range(10_000):
+        folder = tmp_path / f"{number:016x}"
+        folder.mkdir()
+        (folder / "record.json").write_text(text, encoding="utf-8")
+    begin = time.process_time()
+    assert sum(1 for _ in Store(tmp_path).records()) == 10_000
+    assert time.process_time() - begin < 2

@@ -1,0 +1,132 @@
+"""Masks, schedules, and pruning along them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+import bench
+from bench.method import TrainParams
+from bench.protocol import Protocol
+from bench.sparsity import CubicSchedule, GradualPruner, Masks, magnitude
+from bench.testing import toy_config, toy_rows
+from bench.training import Callback, Training, fit, task_loss
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(toy_config())
+
+
+def test_the_cubic_schedule_is_that_of_zhu_and_gupta() -> None:
+    """s_t = s·(1 − (1 − t/n)³), here at 95 % after 100 events over 1,000 steps."""
+    cuts = CubicSchedule().densities(1000, 0.05)
+    assert list(cuts) == list(range(10, 1001, 10))
+    for step, density in cuts.items():
+        assert 1 - density == pytest.approx(0.95 * (1 - (1 - step / 1000) ** 3), abs=1e-12)
+    # literature: one event before the last the sparsity is s·(1 − n⁻³)
+    assert 1 - cuts[990] == pytest.approx(0.95 * (1 - 100**-3), abs=1e-12)
+    assert cuts[1000] == 0.05
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 99, 100, 101, 345])
+@pytest.mark.parametrize("end", [1.0, 0.7, 0.05])
+def test_a_schedule_ends_at_the_target_with_one_cut_a_step_at_most(steps: int, end: float) -> None:
+    cuts = CubicSchedule(end=end).densities(steps, 0.1)
+    assert 1 <= len(cuts) <= 100
+    assert max(cuts) == max(1, round(end * steps))
+    assert cuts[max(cuts)] == 0.1
+    assert list(cuts.values()) == sorted(cuts.values(), reverse=True)
+    assert list(cuts) == sorted(set(cuts))
+
+
+def test_a_schedule_waits_for_its_begin() -> None:
+    assert min(CubicSchedule(begin=0.5, events=5).densities(100, 0.1)) == 60
+
+
+@pytest.mark.parametrize("density", [0.5, 0.05, 1 / 3])
+def test_a_local_cut_keeps_the_largest_of_each_matrix_exactly(model, density: float) -> None:
+    masks = Masks(model)
+    masks.cut({n: magnitude(n, linear) for n, linear in masks.linears.items()}, density)
+    total = 0
+    for name, linear in masks.linears.items():
+        kept, weights = masks.kept[name], linear.weight.abs()
+        assert abs(int(kept.sum()) - density * kept.numel()) < 1
+        assert weights[kept].min() >= weights[~kept].max()
+        total += int(kept.sum())
+    assert total == round(density * sum(linear.weight.numel() for linear in masks.linears.values()))
+
+
+def test_a_global_cut_keeps_the_largest_of_all(model) -> None:
+    masks = Masks(model)
+    first = next(iter(masks.linears.values()))
+    with torch.no_grad():
+        first.weight.mul_(100)
+    masks.cut({n: magnitude(n, lin) for n, lin in masks.linears.items()}, 0.1, "global")
+    assert next(iter(masks.kept.values())).float().mean() > 0.9
+    kept = torch.cat([m.flatten() for m in masks.kept.values()])
+    weights = torch.cat([lin.weight.abs().flatten() for lin in masks.linears.values()])
+    assert weights[kept].min() >= weights[~kept].max()
+
+
+def test_equal_scores_do_not_spoil_the_count(model) -> None:
+    masks = Masks(model)
+    masks.cut({name: torch.zeros_like(lin.weight) for name, lin in masks.linears.items()}, 0.25)
+    assert all(int(m.sum()) == m.numel() // 4 for m in masks.kept.values())
+
+
+def test_what_is_gone_stays_gone(model) -> None:
+    masks = Masks(model)
+    masks.cut({n: magnitude(n, lin) for n, lin in masks.linears.items()}, 0.5)
+    before = {name: kept.clone() for name, kept in masks.kept.items()}
+    masks.cut({n: -magnitude(n, lin) for n, lin in masks.linears.items()}, 0.25)
+    for name, kept in masks.kept.items():
+        assert not (kept & ~before[name]).any()
+        assert int(kept.sum()) == kept.numel() // 4
+
+
+class Watch(Callback):
+    """Notes after each step how many prunable weights are alive, and whether one came back."""
+
+    def __init__(self) -> None:
+        self.alive: list[int] = []
+        self.returned = False
+        self._dead: dict[str, torch.Tensor] = {}
+
+    def after_step(self, training: Training) -> None:
+        linears = bench.prunable(training.model)
+        for name, linear in linears.items():
+            dead = linear.weight == 0
+            if name in self._dead and (self._dead[name] & ~dead).any():
+                self.returned = True
+            self._dead[name] = dead
+        self.alive.append(sum(int(lin.weight.count_nonzero()) for lin in linears.values()))
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: str) -> None:
+    watch = Watch()
+    schedule = CubicSchedule(end=0.5)
+    pruner = GradualPruner(model, density=0.1, schedule=schedule, scope=scope)
+    protocol = Protocol(epochs=4, trials=0, precision="fp32", batch_size=8)
+    steps = fit(
+        model,
+        toy_rows(0, False),
+        loss=task_loss,
+        params=TrainParams(),
+        protocol=protocol,
+        device="cpu",
+        seed=(0,),
+        callbacks=[pruner, watch],
+    )
+    total = sum(linear.weight.numel() for linear in bench.prunable(model).values())
+    wanted, density = [], 1.0
+    cuts = schedule.densities(steps, 0.1)
+    for step in range(1, steps + 1):
+        density = cuts.get(step, density)
+        wanted.append(round(density * total))
+    assert watch.alive == wanted
+    assert not watch.returned
+    assert bench.count(pruner.finish()).weights == round(0.1 * total)
