@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
     from bench.protocol import Precision
 
@@ -75,23 +77,42 @@ def resolve_precision(wanted: str, device: str) -> Precision:
 
 
 def resolve_device(wanted: str) -> str:
-    """`auto` becomes `cuda` where there is a GPU, `cpu` elsewhere."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    """`auto` becomes `cuda` where there is a GPU, `cpu` elsewhere.
+
+    Raises:
+        BenchError: A GPU is asked for and torch finds none.
+    """
+    found = torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise BenchError(
+            f"--device cuda: torch {torch.__version__} finds no GPU; 'bench doctor' tells more."
+        )
+    return wanted if wanted != "auto" else "cuda" if found else "cpu"
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    bound = getattr(os, "sched_getaffinity", None)  # not every system binds processes to cores
+    return len(bound(0)) if bound else os.cpu_count() or 1
+
+
+def default_workers(device: str) -> int:
+    """One worker a core, at most four, each with its share of the cores; one on a GPU.
+
+    Small models gain more from a core each than from several threads; large ones need the memory.
+    """
+    return 1 if device == "cuda" else min(4, usable_cores())
 
 
 def threads_of_a_cell(workers: int) -> int:
-    """What `OMP_NUM_THREADS` says, otherwise an equal share of the cores that this process may use.
+    """What `OMP_NUM_THREADS` says, otherwise an equal share of the cores.
 
     On a shared machine more threads than free cores wait for each other at every product.
     """
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if said.isdigit() and int(said):
         return int(said)
-    bound = getattr(os, "sched_getaffinity", None)  # not every system binds processes to cores
-    cores = len(bound(0)) if bound else os.cpu_count() or 1
-    return max(1, cores // workers)
+    return max(1, usable_cores() // workers)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import re
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from bench.footprint import TRAINED_PASS, Counts, count_dense, footprint
 from bench.plan import Cell, Variant
 from bench.records import Record, Status, Store
 from bench.reference import Reference, load_model, obtain, save_model
+from bench.selection import resolve_params
 from bench.training import fit, predict
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.data import Prepared, TaskData
-    from bench.method import Method, Params, TrainParams
+    from bench.method import TrainParams
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Callback, Loss
@@ -172,7 +174,7 @@ class CellRun:
     def _reference(self, params: TrainParams | None) -> Reference:
         context = self.context
         if params is None:
-            params = resolve(registry.methods.get("dense"), {}, context.protocol)  # type: ignore[assignment]
+            params = resolve_params(registry.methods.get("dense"), {}, context.protocol)  # type: ignore[assignment]
         found = obtain(
             Store(context.runs),
             self.task,
@@ -197,18 +199,6 @@ class CellRun:
 
     def _charge(self, part: str, flops: int) -> None:
         self.flops[part] = self.flops.get(part, 0) + flops
-
-
-def resolve(method: type[Method], pins: dict[str, str], protocol: Protocol) -> Params:
-    """A method's parameters: its defaults, the protocol's learning rate, and what is pinned.
-
-    Raises:
-        BenchError: A pin names no parameter, or a value that it does not allow.
-    """
-    values = method.Params.parse(pins)
-    if method.Params.defaults().get("learning_rate") is None:
-        return method.Params(**values)
-    return method.Params(**{"learning_rate": protocol.learning_rate, **values})
 
 
 def execute(cell: Cell, context: Context, progress: Progress = lambda step, total: None) -> Record:
@@ -274,15 +264,16 @@ def _method_facts(cell: Cell) -> dict[str, Any]:
 
 
 def ended_early(status: Status, cell: Cell, cell_id: str, error: Exception, **known: Any) -> Record:
-    """The record of a cell that did not come to a score, and why."""
+    """The record of a cell that did not come to a score, and why; its page names no place here."""
     first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    message = re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", first_line)  # the log has all of it
     return Record(
         id=cell_id,
         status=status,
         cell=dataclasses.asdict(cell),
         error={
             "type": type(error).__name__,
-            "message": first_line,
+            "message": message,
             "log": f"{cell_id}/log.txt",
         },
         **known,
@@ -309,7 +300,7 @@ def _run(
     variant = Variant.parse(cell.method)
     method = registry.methods.get(variant.method)
     task, task_data, dense = _load_task(context.encoder, context.tasks[cell.task])
-    params = resolve(method, dict(variant.pins), context.protocol)
+    params = resolve_params(method, dict(variant.pins), context.protocol)
     target = Target(cell.axis, cell.ratio, SEQUENCE_LENGTH)  # type: ignore[arg-type]
     best = best_ratio(method.info.kind, dense, target.axis, SEQUENCE_LENGTH)
     if best < cell.ratio:

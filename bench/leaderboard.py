@@ -129,7 +129,7 @@ def make_page(suite: dict[str, Any], records: Iterable[Record], folder: Path) ->
         _folded("Parameters", _parameters(ordered)),
         _folded("Data", _data(ordered)),
         _folded("Versions and machines", _machines(ordered)),
-        f"Reproduce with\n\n```\n{suite['command']}\n```",
+        "Reproduce with\n\n```\n" + "\n".join(suite["commands"]) + "\n```",
     ]
     markdown = "\n\n".join(part for part in parts if part) + "\n"
     files[folder / f"{name}.md"] = markdown

@@ -15,11 +15,11 @@ from typing import Literal
 Precision = Literal["fp32", "bf16"]
 
 EFFORTS = {
-    "quick": {"trials": 4, "seeds": 3, "epochs": 3},
-    "standard": {"trials": 20, "seeds": 5, "epochs": 6},
-    "paper": {"trials": 40, "seeds": 5, "epochs": 12},
+    "quick": {"seeds": 3, "epochs": 3},
+    "standard": {"seeds": 5, "epochs": 6},
+    "paper": {"seeds": 5, "epochs": 12},
 }
-"""Named efforts: Optuna trials, report seeds and epochs of a training."""
+"""Named efforts: report seeds and epochs of a training."""
 
 CAP_SALT = "cap"
 TUNE_SALT = "tune"

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.leaderboard import Page, escape, make_page, slim, suite_records
 from bench.method import NAME
-from bench.records import Record, Store, atomic_path, read_json, write_json, write_text
+from bench.records import (
+    Record,
+    Store,
+    atomic_path,
+    read_json,
+    same_suite,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from pyarrow import Table
-
-IDENTITY = ("model", "axis", "protocol")
-"""What two parts of a suite must have in common to be merged."""
 
 
 def take(runs: Path, out: Path) -> None:
@@ -41,13 +46,13 @@ def take(runs: Path, out: Path) -> None:
         records = {record.id: record for record in suite_records(store, suite)}
         tables = _predictions(out, name)
         if known is not None:
-            differing = [key for key in IDENTITY if known[key] != suite[key]]
-            if differing:
+            if not same_suite(known, suite):
                 raise BenchError(
-                    f"the suite '{name}' of {runs} and the one in {out} differ in "
-                    f"{', '.join(differing)}: give one of them another --name."
+                    f"the suite '{name}' of {runs} and the one in {out} differ in model, axis or "
+                    "protocol: give one of them another --name."
                 )
             suite["cells"] = known["cells"] | suite["cells"]
+            suite["commands"] = list(dict.fromkeys(known["commands"] + suite["commands"]))
             records = {record.id: record for record in _records(out, name)} | records
         for record in records.values():
             file = store.folder(record.id) / "predictions.parquet"

@@ -195,3 +195,8 @@ class Store:
                 return False
         except Timeout:
             return True
+
+
+def same_suite(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether the records of two descriptions may stand in one table."""
+    return all(one.get(key) == other[key] for key in ("name", "model", "axis", "protocol"))

@@ -11,6 +11,7 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -144,10 +145,13 @@ def attempt(
 
     Returns:
         Its record, which another process may have written meanwhile; `None` if one is at it.
+
+    Raises:
+        StorageError: The run folder cannot be written; nothing else would fare better there.
     """
     from filelock import Timeout
 
-    from bench.execution import execute
+    from bench.execution import execute, is_storage_error
 
     store = Store(context.runs)
     cell_id = context.cell_id(task.cell)
@@ -160,12 +164,14 @@ def attempt(
             return execute(task.cell, context, progress)
     except Timeout:
         return None
+    except Exception as error:
+        if is_storage_error(error):
+            raise StorageError(f"{context.runs} cannot be written: {error}") from error
+        raise
 
 
 def _run_here(todo: deque[Task], context: Context, listener: Listener, clock: _Clock) -> int:
     import torch
-
-    from bench.execution import is_storage_error
 
     torch.set_num_threads(context.threads)
     busy = 0
@@ -173,12 +179,7 @@ def _run_here(todo: deque[Task], context: Context, listener: Listener, clock: _C
         task = todo.popleft()
         started = functools.partial(listener.started, task.cell)
         progress = functools.partial(listener.progressed, task.cell)
-        try:
-            record = attempt(task, context, started, progress)
-        except OSError as error:
-            if not is_storage_error(error):
-                raise
-            raise StorageError(f"the run folder cannot be written: {error}") from error
+        record = attempt(task, context, started, progress)
         if record is None:
             todo.append(task)
             busy += 1
@@ -210,19 +211,18 @@ class Pool:
         self._workers = [self._start() for _ in range(size)]
 
     def close(self) -> None:
-        """Ends the processes: idle ones by themselves, others whatever they are doing."""
+        """Ends the processes, whatever they are doing: what is stored is whole at any time."""
         for worker in self._workers:
-            worker.pipe.close()
-            if worker.task is not None:
-                worker.process.kill()
+            worker.process.terminate()
         for worker in self._workers:
             worker.process.join(timeout=5)
             worker.process.kill()
+            worker.pipe.close()
 
     def run(self, todo: deque[Task], context: Context, listener: Listener, clock: _Clock) -> int:
         """Runs cells; see `bench.runner.run`."""
         for worker in self._workers:
-            worker.pipe.send(context)
+            self._send(worker, context)
         retry_at = 0.0
         busy: deque[Task] = deque()
         while True:
@@ -232,7 +232,7 @@ class Pool:
             for worker in self._workers:
                 if worker.task is None and todo and clock.has_time():
                     worker.task = todo.popleft()
-                    worker.pipe.send(worker.task)
+                    self._send(worker, worker.task)
             if all(worker.task is None for worker in self._workers) and not (
                 busy and clock.has_time()
             ):
@@ -259,24 +259,24 @@ class Pool:
             clock.ended(rest[0])
             listener.ended(cell, rest[0])
         elif kind == "storage":
-            raise StorageError(f"the run folder cannot be written: {rest[0]}")
+            raise StorageError(rest[0])
+
+    def _send(self, worker: _Worker, what: Context | Task) -> None:
+        with contextlib.suppress(BrokenPipeError):  # `_events` tells of one that has died
+            worker.pipe.send(what)
 
     def _events(self) -> Iterator[tuple[_Worker, tuple[Any, ...] | None]]:
         """What the workers say, within a poll's time; `None` for one that has died."""
-        by_handle: dict[Any, _Worker] = {}
-        for worker in self._workers:
-            by_handle[worker.pipe] = by_handle[worker.process.sentinel] = worker
-        dead = []
-        for handle in mp.wait(list(by_handle), timeout=POLL_S):
-            worker = by_handle[handle]
-            if handle is worker.pipe:
-                with contextlib.suppress(EOFError, ConnectionResetError):
-                    yield worker, worker.pipe.recv()
-            else:
-                dead.append(worker)
-        for worker in dead:
-            if not worker.pipe.poll():  # what it said before it died comes first
-                yield worker, None
+        handles = [h for w in self._workers for h in (w.pipe, w.process.sentinel)]
+        ready = mp.wait(handles, timeout=POLL_S)
+        for worker in list(self._workers):
+            event = None
+            if worker.pipe in ready:  # what it said before it died comes first
+                with contextlib.suppress(EOFError, OSError):
+                    event = worker.pipe.recv()
+            elif worker.process.sentinel not in ready:
+                continue
+            yield worker, event
 
     def _replace(self, worker: _Worker, context: Context, listener: Listener) -> None:
         """Records the cell of a worker that has died as failed, and starts another worker."""
@@ -299,7 +299,7 @@ class Pool:
             store.put(record)
         listener.ended(cell, record)
         self._workers.append(self._start())
-        self._workers[-1].pipe.send(context)
+        self._send(self._workers[-1], context)
 
     def _start(self) -> _Worker:
         here, there = self._spawn.Pipe()
@@ -316,10 +316,9 @@ class WorkerDiedError(BenchError):
 def _work(pipe: mp.Connection) -> None:
     """The life of a worker process: one context, then cells until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # libraries leave their semaphores else
     threading.Thread(target=_die_with_parent, daemon=True).start()
     import torch
-
-    from bench.execution import is_storage_error
 
     try:
         context: Context = pipe.recv()
@@ -341,9 +340,7 @@ def _work(pipe: mp.Connection) -> None:
             return
         try:
             record = attempt(task, context, lambda: pipe.send(("started",)), progress)
-        except OSError as error:
-            if not is_storage_error(error):
-                raise
+        except StorageError as error:
             pipe.send(("storage", str(error)))
             continue
         pipe.send(("busy",) if record is None else ("ended", record))

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import hub, registry
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError
 from bench.families import read_config
 from bench.method import NAME
-from bench.plan import ALWAYS, Cell, Selection, Variant, plan
+from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
-from bench.records import read_json, write_json
+from bench.records import Store, read_json, same_suite, write_json
+from bench.selection import select_methods, select_tasks
 from bench.task import Source
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bench.task import Task
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
+SETTINGS = "settings.json"
 DEMO = "demo"
 """The suite of built-in tasks, and what `--model` calls their encoder."""
 
@@ -40,10 +42,9 @@ class Defaults:
 
     ratios: tuple[float, ...] = (4.0, 10.0, 20.0)
     effort: str = "standard"
-    trials: int | None = None
     seeds: int | None = None
     epochs: int | None = None
-    workers: int = 1
+    workers: int | None = None
     learning_rate: float | None = None
     precision: str = "auto"
 
@@ -52,7 +53,6 @@ DEFAULTS = {
     "": Defaults(),
     DEMO: Defaults(
         ratios=(4.0, 20.0),
-        trials=0,
         seeds=1,
         epochs=4,
         workers=2,
@@ -86,7 +86,6 @@ class Request:
     precision: str = "auto"
     keep_models: str = "first"
     offline: bool = False
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,21 +174,45 @@ class Suite:
             keep_models=self.keep_models,
         )
 
-    def describe(self, command: str, cell_ids: dict[str, Cell]) -> dict[str, Any]:
-        """What `suites/<name>.json` holds."""
-        return {
+    def write(self, command: str, context: Context) -> None:
+        """Writes the folder's settings and what this suite was asked for.
+
+        A suite of the same name, model, axis and protocol that the folder has already is extended:
+        its page shows the cells of all commands. Any other is replaced; its records stay.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        write_json(
+            self.runs / SETTINGS, {"precision": self.protocol.precision, "threads": self.threads}
+        )
+        path = self.runs / "suites" / f"{self.name}.json"
+        with Store(self.runs).lock(f"suite-{self.name}"):
+            write_json(path, self._extended(read_json(path), command, context))
+
+    def _extended(
+        self, known: dict[str, Any] | None, command: str, context: Context
+    ) -> dict[str, Any]:
+        """The description that the folder has, if any, with this run's cells and command."""
+        suite: dict[str, Any] = {
             "name": self.name,
             "model": self.model,
             "axis": self.axis,
             "protocol": self.protocol.hash,
             "settings": dataclasses.asdict(self.protocol),
-            "command": command,
-            "workers": self.workers,
-            "cells": {
-                cell_id: [cell.method, cell.task, cell.ratio, cell.seed]
-                for cell_id, cell in cell_ids.items()
-            },
+            "commands": [],
+            "cells": {},
         }
+        if known is not None and same_suite(known, suite):
+            suite = known
+        labels = {tuple(label): cell_id for cell_id, label in suite["cells"].items()}
+        for cell in self.cells():
+            label = (cell.method, cell.task, cell.ratio, cell.seed)
+            suite["cells"].pop(labels.get(label), None)  # the same cell of other data or weights
+            suite["cells"][context.cell_id(cell)] = list(label)
+        if command not in suite["commands"]:
+            suite["commands"].append(command)
+        return {**suite, "workers": self.workers}
 
 
 def resolve(request: Request) -> Suite:
@@ -198,12 +221,20 @@ def resolve(request: Request) -> Suite:
     Raises:
         BenchError: A name is unknown, a value is not valid, or the run folder's settings differ.
     """
-    from bench.environment import multiplies_in_bf16
-
     tasks = select_tasks(request.tasks)
+    variants, notices = select_methods(request.methods)
     defaults = DEFAULTS[_common_suite(tasks)]
-    encoder, model = _encoder(request, tasks)
-    device, folder = _folder_settings(request, defaults)
+    source = Source(data_dir=request.data_dir, revision=request.revision, offline=request.offline)
+    try:
+        encoder, model = _encoder(request, tasks)
+    except BenchError as error:
+        raise _with_missing_data(error, tasks, source) from None
+
+    from bench.environment import default_workers, multiplies_in_bf16, resolve_device
+
+    device = resolve_device(request.device)
+    workers = request.workers or defaults.workers or default_workers(device)
+    folder = _folder_settings(request, defaults, device, workers)
     effort = EFFORTS[request.effort or defaults.effort]
 
     def setting(name: str) -> int:
@@ -214,12 +245,11 @@ def resolve(request: Request) -> Suite:
 
     protocol = Protocol(
         epochs=setting("epochs"),
-        trials=setting("trials"),
+        trials=request.trials or 0,
         precision=folder["precision"],
         max_train_samples=request.max_train_samples,
         learning_rate=defaults.learning_rate or default_learning_rate(encoder),
     )
-    variants, notices = select_methods(request.methods, protocol)
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
         notices.append("this run folder is in bf16, which this processor only emulates: slow.")
     return Suite(
@@ -233,73 +263,13 @@ def resolve(request: Request) -> Suite:
         seeds=setting("seeds"),
         protocol=protocol,
         runs=request.runs,
-        source=Source(
-            data_dir=request.data_dir, revision=request.revision, offline=request.offline
-        ),
-        workers=request.workers or defaults.workers,
+        source=source,
+        workers=workers,
         threads=folder["threads"],
         device=device,
         keep_models=request.keep_models,
         notices=notices,
     )
-
-
-def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
-    """The tasks that names, groups (`glue`, `demo`) and TOML files stand for, by how to find them.
-
-    Raises:
-        BenchError: A name is unknown, or two tasks have the same name.
-    """
-    groups: dict[str, list[str]] = {}
-    if not all(name in registry.tasks.names() or name.endswith(".toml") for name in wanted):
-        for name, cls in registry.tasks.usable().items():
-            groups.setdefault(cls.info.suite, []).append(name)
-        groups.pop("", None)
-    found: dict[str, Task] = {}
-    for name in wanted:
-        if name not in registry.tasks.names() and name not in groups and not name.endswith(".toml"):
-            known = [*registry.tasks.names(), *groups]
-            raise unknown_name("task", name, known, "A file FILE.toml declares one of your own.")
-        for member in groups.get(name, [name]):
-            key = str(Path(member).resolve()) if member.endswith(".toml") else member
-            found[key] = registry.task(member)
-    names = [task.name for task in found.values()]
-    for key, task in found.items():
-        taken = key.endswith(".toml") and task.name in registry.tasks.names()
-        if taken or names.count(task.name) > 1:
-            raise BenchError(f"two tasks are called '{task.name}': rename the one in {key}.")
-    return found
-
-
-def select_methods(
-    wanted: Sequence[str], protocol: Protocol
-) -> tuple[dict[Variant, bool], list[str]]:
-    """The variants that names and `all` stand for, with `dense` in any case, and notices.
-
-    Raises:
-        BenchError: A name or a pinned parameter is unknown, or a method is not installed.
-    """
-    from bench.execution import resolve as resolve_params
-
-    variants: dict[Variant, bool] = {}
-    notices = []
-    for text in [ALWAYS, *wanted]:
-        if text == "all":
-            notices += [f"method {broken}" for broken in registry.methods.broken()]
-        for name in registry.methods.usable() if text == "all" else [text]:
-            variant = Variant.parse(name)
-            method = registry.methods.get(variant.method)
-            lacking = registry.missing_requirements(method.info)
-            if lacking:
-                missing = f"{variant.method} needs {', '.join(lacking)}: "
-                line = missing + "; ".join(lacking.values())
-                if text != "all":
-                    raise BenchError(line)
-                notices.append(f"left out: {line}")
-                continue
-            resolve_params(method, dict(variant.pins), protocol)
-            variants[variant] = method.info.kind == "reference"
-    return variants, notices
 
 
 def default_learning_rate(encoder: Path) -> float:
@@ -355,6 +325,16 @@ def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
     return folder, folder.resolve().name if local else model.rpartition("/")[2]
 
 
+def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:
+    """The error for a missing encoder; it says of the data too, where they are missing as well."""
+    for task in tasks.values():
+        try:
+            task.load(source)
+        except BenchError as other:
+            return BenchError(f"{error} And {other}")
+    return error
+
+
 def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     name = request.name
     if name is None:
@@ -367,30 +347,20 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     return name
 
 
-def _folder_settings(request: Request, defaults: Defaults) -> tuple[str, dict[str, Any]]:
-    """Device, and what the run folder holds for all of its cells; written where it is new."""
-    from bench.environment import resolve_device, resolve_precision, threads_of_a_cell
+def _folder_settings(
+    request: Request, defaults: Defaults, device: str, workers: int
+) -> dict[str, Any]:
+    """What the run folder holds for all of its cells, or will hold where it is new."""
+    from bench.environment import resolve_precision, threads_of_a_cell
 
-    device = resolve_device(request.device)
     wanted = request.precision if request.precision != "auto" else defaults.precision
-    path = request.runs / "settings.json"
-    settings = read_json(path)
-    if settings is None:
-        settings = {
-            "precision": resolve_precision(wanted, device),
-            "threads": threads_of_a_cell(request.workers or defaults.workers),
-        }
-        try:
-            if not request.dry_run:
-                write_json(path, settings)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise BenchError(
-                f"the run folder {request.runs} cannot be written: {reason}."
-            ) from None
+    settings = read_json(request.runs / SETTINGS) or {
+        "precision": resolve_precision(wanted, device),
+        "threads": threads_of_a_cell(workers),
+    }
     if request.precision not in ("auto", settings["precision"]):
         raise BenchError(
             f"the cells of {request.runs} are in {settings['precision']}: "
             f"run in {request.precision} in another folder (--runs)."
         )
-    return device, settings
+    return settings

@@ -29,10 +29,11 @@ from bench.budget import Target, meets
 from bench.data import Encoded, TaskData
 from bench.environment import seed_everything
 from bench.errors import UnreachableError
-from bench.execution import CellRun, Context, resolve
+from bench.execution import CellRun, Context
 from bench.footprint import compare, count, count_dense
 from bench.method import TrainParams
 from bench.protocol import Protocol
+from bench.selection import resolve_params
 from bench.task import Source, Splits, Task, TaskInfo
 from bench.training import predict
 
@@ -231,7 +232,7 @@ class Toy:
         if watch is not None:
             lend = run.teacher
             run.teacher = lambda: watch.append(lend()) or watch[-1]  # type: ignore[method-assign, func-returns-value]
-        defaults: Params = resolve(self.method, {}, run.context.protocol)
+        defaults: Params = resolve_params(self.method, {}, run.context.protocol)
         seed_everything(seed)
         model = self.method().compress(run, dataclasses.replace(defaults, **self._changed))
         return run, model

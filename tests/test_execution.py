@@ -13,12 +13,13 @@ from transformers import AutoModelForSequenceClassification
 
 from bench import metrics, registry
 from bench.data import prepare
-from bench.execution import Context, execute, is_storage_error, resolve
+from bench.execution import Context, execute, is_storage_error
 from bench.footprint import count_dense
 from bench.method import Method, MethodInfo
 from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.records import Record, Store
+from bench.selection import resolve_params
 from bench.task import Source
 from bench.tasks.demo import Sentiment, demo_encoder_path
 from bench.testing import Toy
@@ -252,12 +253,12 @@ def test_a_method_that_returns_no_model_is_told_so(context: Context, register: A
 def test_parameters_come_from_defaults_protocol_and_pins() -> None:
     method = registry.methods.get("magnitude")
     protocol = dataclasses.replace(PROTOCOL, learning_rate=3e-3)
-    params = resolve(method, {"final_phase": "0.5"}, protocol)
+    params = resolve_params(method, {"final_phase": "0.5"}, protocol)
     assert dataclasses.asdict(params)["learning_rate"] == 3e-3
     assert dataclasses.asdict(params)["final_phase"] == 0.5
-    pinned = resolve(method, {"learning_rate": "0.001"}, protocol)
+    pinned = resolve_params(method, {"learning_rate": "0.001"}, protocol)
     assert dataclasses.asdict(pinned)["learning_rate"] == 0.001
-    assert resolve(registry.methods.get("majority"), {}, protocol).knobs() == {}
+    assert resolve_params(registry.methods.get("majority"), {}, protocol).knobs() == {}
 
 
 def test_a_full_disk_is_told_from_other_errors() -> None:

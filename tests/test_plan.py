@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,16 +74,18 @@ def test_a_malformed_variant_is_refused(text: str) -> None:
         Variant.parse(text)
 
 
-def test_a_hundred_thousand_cells_are_planned_without_torch_in_seconds() -> None:
+def test_a_hundred_thousand_cells_are_planned_without_torch_in_little_memory() -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux tells a process's peak memory")
     code = """
-import resource, sys, time
+import sys
+from pathlib import Path
 from bench.plan import Selection, Variant, plan
-begin = time.perf_counter()
 cells = plan(Selection(variants={Variant(f"m{i}"): False for i in range(100)},
              tasks=[f"t{i}" for i in range(20)], ratios=range(2, 12), seeds=range(5)), "h")
 assert len(cells) == 100_000 and "torch" not in sys.modules
-assert time.perf_counter() - begin < 5
-assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 500_000
+status = Path("/proc/self/status").read_text().split()
+assert int(status[status.index("VmHWM:") + 1]) < 500_000
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import TYPE_CHECKING
 
 import pyarrow
@@ -71,14 +69,3 @@ def test_a_lock_is_seen_and_goes_with_its_holder(tmp_path: Path) -> None:
     with store.lock("abc").acquire(timeout=0):
         assert other.is_locked("abc")
     assert not other.is_locked("abc")
-
-
-def test_ten_thousand_records_are_read_in_two_seconds(tmp_path: Path) -> None:
-    text = json.dumps(RECORD.to_json())
-    for number in range(10_000):
-        folder = tmp_path / f"{number:016x}"
-        folder.mkdir()
-        (folder / "record.json").write_text(text, encoding="utf-8")
-    begin = time.process_time()
-    assert sum(1 for _ in Store(tmp_path).records()) == 10_000
-    assert time.process_time() - begin < 2

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bench import __version__
 from bench.errors import BenchError, unknown_name
@@ -30,6 +30,18 @@ INTERRUPTED = 130
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes read like all others: one line, the near name, status 2."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)  # a page repeats options as they were said
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Raises `BenchError` for a word that is none of the parser's."""
+        found, extra = super().parse_known_args(args, namespace)
+        if extra and extra[0].startswith("-"):
+            raise unknown_name("option", extra[0].partition("=")[0], self._option_string_actions)
+        if extra:
+            raise BenchError(f"'{extra[0]}' is one word too many. See '{self.prog} --help'.")
+        return found, extra
+
     def error(self, message: str) -> NoReturn:
         """Raises `BenchError` instead of printing the usage."""
         raise BenchError(f"{message.rstrip('.')}. See '{self.prog} --help'.")
@@ -49,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and fork do not mix
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Threads that spin for a core which another process holds make a training forty times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         words = list(sys.argv[1:] if argv is None else argv)
         arguments = _parser().parse_args(words)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from bench.cli.options import names
 from bench.cli.output import console
-from bench.cli.run import names
 from bench.errors import BenchError
 
 
@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
     from bench import hub
-    from bench.suite import select_tasks
+    from bench.selection import select_tasks
     from bench.task import Source
 
     if not arguments.tasks and arguments.model is None:

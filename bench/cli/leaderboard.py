@@ -54,8 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
         if not wrong:
             console().print(f"{arguments.out}: every page is what its records give.")
         return int(bool(wrong))
-    for runs in arguments.runs:
-        publish.take(runs, arguments.out)
-    for path in publish.write(arguments.out):
+    try:
+        for runs in arguments.runs:
+            publish.take(runs, arguments.out)
+        written = publish.write(arguments.out)
+    except OSError as error:
+        raise BenchError(f"{arguments.out} cannot be written: {error}") from error
+    for path in written:
         console().print(str(path), markup=False, soft_wrap=True)
     return 0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import re
-import shlex
+import dataclasses
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.options import add_options, config_words, portable_command
 from bench.cli.output import console
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,127 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Runs methods on tasks under one protocol and writes a leaderboard. Without "
         "arguments: the embedded demo, offline. A suite may bring its own defaults.",
     )
-    what = parser.add_argument_group("what is compared")
-    what.add_argument(
-        "--methods",
-        type=names,
-        metavar="all|NAME,…",
-        help="methods, each perhaps with pinned parameters "
-        "(magnitude:scope=global); dense always runs; default all",
-    )
-    what.add_argument(
-        "--tasks",
-        type=names,
-        metavar="demo|glue|NAME,…|FILE.toml",
-        help="tasks, groups of them, or files that declare one; default demo",
-    )
-    what.add_argument(
-        "--model",
-        metavar="PATH|HUB",
-        help="pre-trained encoder: a folder, a name on the hub, or demo; default "
-        "google-bert/bert-base-uncased, for the demo's tasks the built-in one",
-    )
-    what.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder in the original GLUE layout; default: the hub's nyu-mll/glue",
-    )
-    what.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
-    what.add_argument(
-        "--ratios",
-        type=_ratios,
-        metavar="R,…",
-        help="compression ratios, each above 1; default 4,10,20 (demo 4,20)",
-    )
-    what.add_argument(
-        "--match",
-        choices=("weights", "flops"),
-        default="weights",
-        dest="axis",
-        help="what the ratio is counted on: prunable weights, or FLOPs at S = 128",
-    )
-    effort = parser.add_argument_group("effort, equal for all methods")
-    effort.add_argument(
-        "--effort",
-        choices=("quick", "standard", "paper"),
-        help="seeds and epochs together: quick 3 and 3, standard 5 and 6 (the "
-        "default), paper 5 and 12",
-    )
-    effort.add_argument("--seeds", type=_positive, metavar="N", help="report seeds 0 … N−1")
-    effort.add_argument("--epochs", type=_positive, metavar="E", help="epochs of a training")
-    effort.add_argument(
-        "--trials",
-        type=_no_trials,
-        metavar="N",
-        help="tuning trials; 0, the default parameters, is the only value yet",
-    )
-    effort.add_argument(
-        "--max-train-samples",
-        type=_positive,
-        metavar="N",
-        help="cap on a task's training rows, the first N by a hash of their text",
-    )
-    how = parser.add_argument_group("how it runs")
-    how.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="run folder; what it holds is not run again; default runs",
-    )
-    how.add_argument("--name", metavar="SUITE", help="name of the suite and its page")
-    how.add_argument("--workers", type=_positive, metavar="N", help="processes; default 1 (demo 2)")
-    how.add_argument(
-        "--shard",
-        type=_shard,
-        metavar="I/N",
-        default=(1, 1),
-        help="run the I-th of N parts of the plan",
-    )
-    how.add_argument(
-        "--max-hours",
-        type=_hours,
-        metavar="H",
-        help="begin no cell that would likely end later; run again to go on",
-    )
-    how.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="default auto: a GPU where there is one",
-    )
-    how.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16"),
-        default="auto",
-        help="of the training; auto: bf16 where the hardware multiplies in it (the demo: fp32)",
-    )
-    how.add_argument(
-        "--keep-models",
-        choices=("first", "all", "none"),
-        default="first",
-        help="which compressed models stay on disk; default first: those of seed 0",
-    )
-    how.add_argument(
-        "--rerun",
-        choices=("never", "failed", "missed", "all"),
-        default="never",
-        help="which records are replaced; default never",
-    )
-    how.add_argument("--offline", action="store_true", help="never ask the network")
-    how.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE.toml",
-        help="options from a file, by their long names; the command line wins",
-    )
-    how.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print cells, steps, and an estimate of time and disk; run nothing",
-    )
-    parser.set_defaults(handler=run, reparse=parser.parse_args)  # fmt: skip
+    add_options(parser)
+    parser.set_defaults(handler=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -163,8 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     words = list(arguments.words)
     if arguments.config is not None:
-        words = [*config_words(arguments.config), *words]
-        arguments = arguments.reparse(words)
+        options = arguments.parser._option_string_actions
+        words = [*config_words(arguments.config, options), *words]
+        arguments = arguments.parser.parse_args(words)
     if arguments.offline:
         hub.go_offline()
     suite = resolve(_request(arguments))
@@ -187,26 +67,29 @@ def _run(
 ) -> int:
     from bench import leaderboard, runner
     from bench.cli.progress import RunDisplay
-    from bench.records import Store, write_json
+    from bench.records import Store
 
     context, cells = _plan(suite, suite.runs / "data", arguments.shard)
-    ids = {context.cell_id(cell): cell for cell in suite.cells()}
+    for name, prepared in context.tasks.items():
+        if skipped := prepared.facts["skipped"]:
+            count = prepared.facts["skipped_rows"]
+            out.print(f"note: {name}: {count} unreadable rows left out; the first: {skipped[0]}",
+                      markup=False, soft_wrap=True)  # fmt: skip
     todo, done = runner.select(cells, context, arguments.rerun)
     out.print(f"{suite.name}: {len(cells)} cells, {done} done, {len(todo)} to run in {suite.runs}")
-    stopped = ""
+    store = Store(suite.runs)
     with RunDisplay(out, len(todo)) as display:
         try:
-            write_json(suite.runs / "suites" / f"{suite.name}.json", suite.describe(command, ids))
+            suite.write(command, context)
             left = runner.run(todo, context, display, pool=pool, max_hours=arguments.max_hours)
+            page = leaderboard.write_run_page(store, suite.name)
         except (runner.StorageError, OSError) as error:
-            if not sum(display.ended_as.values()):
-                raise BenchError(f"{suite.runs} cannot be written: {error}") from error
-            stopped, left = str(error), len(todo) - sum(display.ended_as.values())
-    if stopped:
-        sys.stderr.write(f"bench: {stopped}; finished cells are kept.\n")
-        return 1
-    store = Store(suite.runs)
-    page = leaderboard.write_run_page(store, suite.name)
+            storage = isinstance(error, runner.StorageError)
+            reason = str(error) if storage else f"{suite.runs} cannot be written: {error}"
+            if not display.ended_as:
+                raise BenchError(reason) from error
+            sys.stderr.write(f"bench: {reason}; finished cells are kept.\n")
+            return 1
     out.print()
     out.print(leaderboard.for_terminal(page), markup=False, soft_wrap=True, highlight=False)
     out.print(f"\nThe page: {page.path}", soft_wrap=True)
@@ -260,125 +143,7 @@ def _interrupt(*_: Any) -> None:
 
 def _request(arguments: argparse.Namespace) -> Request:
     """The command line as a request; options that are silent keep the request's own defaults."""
-    import dataclasses
-
     from bench.suite import Request
 
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Request)}
     return Request(**{name: value for name, value in given.items() if value is not None})
-
-
-def portable_command(words: Sequence[str]) -> str:
-    """The command that repeats a run on another machine: no path of this one is in it.
-
-    The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
-    task's file `$TASK_DIR`; where and on how many machines it ran is left out.
-    """
-    said: dict[str, list[str]] = {}
-    option = ""
-    for word in itertools.chain.from_iterable(
-        word.split("=", 1) if word.startswith("--") else [word] for word in words
-    ):
-        if word.startswith("--"):
-            option = word
-            said[option] = []  # the last one said counts
-        else:
-            said[option].append(word)
-    for local in ("--runs", "--shard", "--max-hours", "--config", "--rerun"):
-        said.pop(local, None)
-    parts = ["bench", "run"]
-    for option, values in said.items():
-        parts.append(option)
-        parts += [_portable(option, value) for value in values]
-    return " ".join(parts)
-
-
-def _portable(option: str, value: str) -> str:
-    if option == "--data-dir":
-        return "$GLUE_DIR"
-    if option == "--model" and Path(value).expanduser().exists():
-        return f"$MODEL_DIR/{shlex.quote(Path(value).resolve().name)}"
-    if option == "--tasks":
-        names = value.split(",")
-        return ",".join(
-            f"$TASK_DIR/{shlex.quote(Path(name).name)}" if name.endswith(".toml") else name
-            for name in names
-        )
-    return shlex.quote(value)
-
-
-def config_words(path: Path) -> list[str]:
-    """Turns a file of options into the words that would say the same on the command line.
-
-    Raises:
-        BenchError: The file cannot be read, or has a key that is no option.
-    """
-    from bench.config import read_toml
-
-    words: list[str] = []
-    for key, value in read_toml(path).items():
-        option = key.replace("_", "-")
-        if option not in OPTIONS:
-            raise unknown_name(f"option in {path}", key, OPTIONS)
-        if value is True:
-            words.append(f"--{option}")
-        elif isinstance(value, list):
-            words += [f"--{option}", ",".join(map(str, value))]
-        elif value is not False:
-            words += [f"--{option}", str(value)]
-    return words
-
-
-OPTIONS = (
-    "methods", "tasks", "model", "data-dir", "revision", "ratios", "match", "effort", "seeds",
-    "epochs", "trials", "max-train-samples", "runs", "name", "workers", "shard", "max-hours",
-    "device", "precision", "keep-models", "rerun", "offline", "dry-run",
-)  # fmt: skip
-"""Long options that a `--config` file may name."""
-
-
-def names(text: str) -> list[str]:
-    """A list of names that commas separate."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise argparse.ArgumentTypeError("it names nothing")
-    return found
-
-
-def _ratios(text: str) -> list[float]:
-    from bench.budget import parse_ratio
-
-    return [parse_ratio(part) for part in text.split(",")]
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
-    return number
-
-
-def _no_trials(text: str) -> int:
-    if text != "0":
-        raise argparse.ArgumentTypeError(f"'{text}': tuning is not built yet, only 0 is possible")
-    return 0
-
-
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0.0
-    if not 0 < hours < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of hours")
-    return hours
-
-
-def _shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form I/N with I from 1 to N")
-    return int(match[1]), int(match[2])

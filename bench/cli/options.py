@@ -1,0 +1,253 @@
+"""The options of `bench run`: what each may be, how a file says them, how a page repeats them."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import shlex
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from bench.errors import unknown_name
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds every option to the parser of `bench run`."""
+    what = parser.add_argument_group("what is compared")
+    what.add_argument(
+        "--methods",
+        type=names,
+        metavar="all|NAME,…",
+        help="methods, each perhaps with pinned parameters "
+        "(magnitude:scope=global); dense always runs; default all",
+    )
+    what.add_argument(
+        "--tasks",
+        type=names,
+        metavar="demo|glue|NAME,…|FILE.toml",
+        help="tasks, groups of them, or files that declare one; default demo",
+    )
+    what.add_argument(
+        "--model",
+        metavar="PATH|HUB",
+        help="pre-trained encoder: a folder, a name on the hub, or demo; default "
+        "google-bert/bert-base-uncased, for the demo's tasks the built-in one",
+    )
+    what.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder in the original GLUE layout; default: the hub's nyu-mll/glue",
+    )
+    what.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    what.add_argument(
+        "--ratios",
+        type=_ratios,
+        metavar="R,…",
+        help="compression ratios, each above 1; default 4,10,20 (demo 4,20)",
+    )
+    what.add_argument(
+        "--match",
+        choices=("weights", "flops"),
+        default="weights",
+        dest="axis",
+        help="what the ratio is counted on: prunable weights, or FLOPs at S = 128",
+    )
+    effort = parser.add_argument_group("effort, equal for all methods")
+    effort.add_argument(
+        "--effort",
+        choices=("quick", "standard", "paper"),
+        help="seeds and epochs together: quick 3 and 3, standard 5 and 6 (the "
+        "default), paper 5 and 12",
+    )
+    effort.add_argument("--seeds", type=_positive, metavar="N", help="report seeds 0 … N−1")
+    effort.add_argument("--epochs", type=_positive, metavar="E", help="epochs of a training")
+    effort.add_argument(
+        "--trials",
+        type=_no_trials,
+        metavar="N",
+        help="tuning trials; 0, the default parameters, is the only value yet",
+    )
+    effort.add_argument(
+        "--max-train-samples",
+        type=_positive,
+        metavar="N",
+        help="cap on a task's training rows, the first N by a hash of their text",
+    )
+    how = parser.add_argument_group("how it runs")
+    how.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="run folder; what it holds is not run again; default runs",
+    )
+    how.add_argument("--name", metavar="SUITE", help="name of the suite and its page")
+    how.add_argument(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="processes; default one a core, at most 4 (demo 2), or 1 on a GPU",
+    )
+    how.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        default=(1, 1),
+        help="run the I-th of N parts of the plan",
+    )
+    how.add_argument(
+        "--max-hours",
+        type=_hours,
+        metavar="H",
+        help="begin no cell that would likely end later; run again to go on",
+    )
+    how.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="default auto: a GPU where there is one",
+    )
+    how.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="of the training; auto: bf16 where the hardware multiplies in it (the demo: fp32)",
+    )
+    how.add_argument(
+        "--keep-models",
+        choices=("first", "all", "none"),
+        default="first",
+        help="which compressed models stay on disk; default first: those of seed 0",
+    )
+    how.add_argument(
+        "--rerun",
+        choices=("never", "failed", "missed", "all"),
+        default="never",
+        help="which records are replaced; default never",
+    )
+    how.add_argument("--offline", action="store_true", help="never ask the network")
+    how.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="options from a file, by their long names; the command line wins",
+    )
+    how.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print cells, steps, and an estimate of time and disk; run nothing",
+    )
+
+
+def portable_command(words: Sequence[str]) -> str:
+    """The command that repeats a run on another machine: no path of this one is in it.
+
+    The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
+    task's file `$TASK_DIR`; where and on how many machines it ran is left out.
+    """
+    said: dict[str, list[str]] = {}
+    option = ""
+    for word in itertools.chain.from_iterable(
+        word.split("=", 1) if word.startswith("--") else [word] for word in words
+    ):
+        if word.startswith("--"):
+            option = word
+            said[option] = []  # the last one said counts
+        else:
+            said[option].append(word)
+    for local in ("--runs", "--shard", "--max-hours", "--config", "--rerun"):
+        said.pop(local, None)
+    parts = ["bench", "run"]
+    for option, values in said.items():
+        parts.append(option)
+        parts += [_portable(option, value) for value in values]
+    return " ".join(parts)
+
+
+def _portable(option: str, value: str) -> str:
+    if option == "--data-dir":
+        return "$GLUE_DIR"
+    if option == "--model" and value != "demo" and Path(value).expanduser().exists():
+        return f"$MODEL_DIR/{shlex.quote(Path(value).resolve().name)}"
+    if option == "--tasks":
+        names = value.split(",")
+        return ",".join(
+            f"$TASK_DIR/{shlex.quote(Path(name).name)}" if name.endswith(".toml") else name
+            for name in names
+        )
+    return shlex.quote(value)
+
+
+def config_words(path: Path, options: Collection[str]) -> list[str]:
+    """Turns a file of options into the words that would say the same on the command line.
+
+    Args:
+        path: A TOML file; its keys are long options without their dashes.
+        options: The long options that there are, with their dashes.
+
+    Raises:
+        BenchError: The file cannot be read, or has a key that is no option.
+    """
+    from bench.config import read_toml
+
+    words: list[str] = []
+    for key, value in read_toml(path).items():
+        option = f"--{key.replace('_', '-')}"
+        if option not in options or option in ("--config", "--help"):
+            raise unknown_name(f"option in {path}", key, [name.lstrip("-") for name in options])
+        if value is True:
+            words.append(option)
+        elif isinstance(value, list):
+            words += [option, ",".join(map(str, value))]
+        elif value is not False:
+            words += [option, str(value)]
+    return words
+
+
+def names(text: str) -> list[str]:
+    """A list of names that commas separate."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("it names nothing")
+    return found
+
+
+def _ratios(text: str) -> list[float]:
+    from bench.budget import parse_ratio
+
+    return [parse_ratio(part) for part in text.split(",")]
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return number
+
+
+def _no_trials(text: str) -> int:
+    if text != "0":
+        raise argparse.ArgumentTypeError(f"'{text}': tuning is not built yet, only 0 is possible")
+    return 0
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of hours")
+    return hours
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form I/N with I from 1 to N")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,82 @@
+"""What the names of a command line stand for: tasks, methods and their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import registry
+from bench.errors import BenchError, unknown_name
+from bench.plan import ALWAYS, Variant
+
+if TYPE_CHECKING:
+    from bench.method import Method, Params
+    from bench.protocol import Protocol
+    from bench.task import Task
+
+
+def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
+    """The tasks that names, groups (`glue`, `demo`) and TOML files stand for, by how to find them.
+
+    Raises:
+        BenchError: A name is unknown, or two tasks have the same name.
+    """
+    groups: dict[str, list[str]] = {}
+    if not all(name in registry.tasks.names() or name.endswith(".toml") for name in wanted):
+        for name, cls in registry.tasks.usable().items():
+            groups.setdefault(cls.info.suite, []).append(name)
+        groups.pop("", None)
+    found: dict[str, Task] = {}
+    for name in wanted:
+        if name not in registry.tasks.names() and name not in groups and not name.endswith(".toml"):
+            known = [*registry.tasks.names(), *groups]
+            raise unknown_name("task", name, known, "A file FILE.toml declares one of your own.")
+        for member in groups.get(name, [name]):
+            key = str(Path(member).resolve()) if member.endswith(".toml") else member
+            found[key] = registry.task(member)
+    names = [task.name for task in found.values()]
+    for key, task in found.items():
+        taken = key.endswith(".toml") and task.name in registry.tasks.names()
+        if taken or names.count(task.name) > 1:
+            raise BenchError(f"two tasks are called '{task.name}': rename the one in {key}.")
+    return found
+
+
+def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str]]:
+    """The variants that names and `all` stand for, with `dense` in any case, and notices.
+
+    Raises:
+        BenchError: A name or a pinned parameter is unknown, or a method is not installed.
+    """
+    variants: dict[Variant, bool] = {}
+    notices = []
+    for text in [ALWAYS, *wanted]:
+        if text == "all":
+            notices += [f"method {broken}" for broken in registry.methods.broken()]
+        for name in registry.methods.usable() if text == "all" else [text]:
+            variant = Variant.parse(name)
+            method = registry.methods.get(variant.method)
+            lacking = registry.missing_requirements(method.info)
+            if lacking:
+                missing = f"{variant.method} needs {', '.join(lacking)}: "
+                line = missing + "; ".join(lacking.values())
+                if text != "all":
+                    raise BenchError(line)
+                notices.append(f"left out: {line}")
+                continue
+            method.Params(**method.Params.parse(dict(variant.pins)))
+            variants[variant] = method.info.kind == "reference"
+    return variants, notices
+
+
+def resolve_params(method: type[Method], pins: dict[str, str], protocol: Protocol) -> Params:
+    """A method's parameters: its defaults, the protocol's learning rate, and what is pinned.
+
+    Raises:
+        BenchError: A pin names no parameter, or a value that it does not allow.
+    """
+    values = method.Params.parse(pins)
+    if "learning_rate" in method.Params.knobs():
+        values = {"learning_rate": protocol.learning_rate, **values}
+    return method.Params(**values)

@@ -1,0 +1,50 @@
+"""What all tests share: one thread, and plugins that exist only while a test runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # the same digits and no waiting for cores on any machine
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Installs packages with methods: `plugin("distribution", name="module:Class", …)`."""
+    import harness
+
+    from bench import registry
+    from bench.method import Method, MethodInfo
+
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(Path(__file__).parent)]))
+
+    def installer(distribution: str, **points: str) -> None:
+        harness.install(site, distribution, **points)
+        fresh = registry.Registry("bench.methods", Method, MethodInfo)  # type: ignore[type-abstract]
+        monkeypatch.setattr(registry, "methods", fresh)
+
+    return installer
+
+
+@pytest.fixture
+def unruly(
+    tmp_path: Path, plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Installs the methods of `unruly.py`; yields the folder through which they talk."""
+    import unruly
+
+    folder = tmp_path / "unruly"
+    folder.mkdir()
+    monkeypatch.setenv("UNRULY", str(folder))
+    plugin(
+        "unruly-methods",
+        **{m.info.name.replace("-", "_"): f"unruly:{m.__name__}" for m in unruly.ALL},
+    )
+    yield folder
+    (folder / "open").touch()  # whatever still waits goes on

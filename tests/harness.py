@@ -1,0 +1,94 @@
+"""How the end-to-end tests run `bench`, in this process and in others, and read what it left."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cli import main
+from bench.leaderboard import slim
+from bench.records import Record, Store
+
+QUICK = (
+    "--tasks", "demo-sentiment", "--epochs", "1", "--max-train-samples", "600", "--ratios", "4",
+    "--workers", "1",
+)  # fmt: skip
+"""A suite whose cells take some tenths of a second."""
+
+
+@dataclass(frozen=True)
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+def bench(*words: str | Path) -> Result:
+    """Runs a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([str(word) for word in words])
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def quick(runs: Path, *words: str | Path, methods: str = "magnitude") -> Result:
+    """Runs the quick suite into a folder; what is said later wins."""
+    return bench("run", *QUICK, "--methods", methods, "--runs", runs, *words)
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """Starts a command in a process of its own."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from bench.cli import main; raise SystemExit(main())",
+            *map(str, words),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def records(runs: Path) -> dict[tuple[Any, ...], Record]:
+    """A folder's records by method, ratio and seed."""
+    return {(r.cell["method"], r.cell["ratio"], r.cell["seed"]): r for r in Store(runs).records()}
+
+
+def outcomes(runs: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """All that records say but when and how fast, which no two runs share."""
+    found = {}
+    for key, record in records(runs).items():
+        plain = slim(record)
+        for measured in ("wall_s", "peak_memory_mb"):
+            del plain["cost"][measured]
+        found[key] = plain
+    return found
+
+
+def statuses(runs: Path) -> dict[str, str]:
+    """How each method's cells ended; only for one ratio and seed."""
+    return {method: record.status for (method, _, _), record in records(runs).items()}
+
+
+def install(site: Path, distribution: str, **points: str) -> None:
+    """Lays out what an installed package with entry points looks like.
+
+    Args:
+        site: A folder of the module path.
+        distribution: Name of the package.
+        points: Objects by the name of their method, with `_` for `-`.
+    """
+    folder = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    lines = [f"{name.replace('_', '-')} = {value}" for name, value in points.items()]
+    (folder / "entry_points.txt").write_text("\n".join(["[bench.methods]", *lines]) + "\n")

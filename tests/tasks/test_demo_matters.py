@@ -1,0 +1,55 @@
+"""What the demo is for: pre-training matters in it, and so does which weights go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from bench import metrics, registry
+from bench.data import load
+from bench.execution import execute
+from bench.method import TrainParams
+from bench.reference import load_model
+from bench.suite import Request, resolve
+from bench.training import fit, predict, task_loss
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.execution import Context
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["demo-sentiment", "demo-paraphrase", "demo-similarity"])
+def test_the_demo_tells_knowledge_from_none(name: str, tmp_path: Path) -> None:
+    """Under the demo's own protocol, each margin as its tasks were designed for, one seed."""
+    suite = resolve(Request(runs=tmp_path, tasks=(name,), workers=1))
+    context = suite.prepare(tmp_path / "data")
+    scores = {}
+    for cell in suite.cells():
+        if (cell.method, cell.ratio) in {
+            ("dense", 1.0), ("majority", 1.0), ("random-mask", 20.0), ("magnitude", 20.0),
+        }:  # fmt: skip
+            record = execute(cell, context)
+            assert record.score is not None
+            scores[cell.method] = record.score
+    assert scores["dense"] - from_random_weights(name, context) > 10
+    assert scores["dense"] - scores["majority"] > 25
+    assert scores["dense"] - scores["random-mask"] > 10
+    assert scores["magnitude"] - scores["random-mask"] > 10
+
+
+def from_random_weights(name: str, context: Context) -> float:
+    """The dense model's score without pre-training, everything else being the same."""
+    task, rows, protocol = registry.task(name), load(context.tasks[name]), context.protocol
+    pretrained = load_model(context.encoder, task, protocol.dropout)
+    torch.manual_seed(0)
+    model = type(pretrained)(pretrained.config)
+    params = TrainParams(learning_rate=protocol.learning_rate)
+    fit(model, rows.train, loss=task_loss, params=params, protocol=protocol, device="cpu",
+        seed=(0, 0))  # fmt: skip
+    logits = predict(model, rows.report, "cpu")
+    predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
+    return metrics.score(task.info.metric, predictions, rows.report.labels).main

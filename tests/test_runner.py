@@ -1,0 +1,256 @@
+"""Runs that are interrupted, killed, doubled, or whose cells fail: no result is lost or doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import QUICK, bench, outcomes, quick, records, start, statuses
+from unruly import calls, wait_until
+
+from bench.records import Store
+
+METHODS = "counted,magnitude,waits,random-mask"
+"""A plan in whose middle a cell waits until the test opens the way; `dense` comes first."""
+
+pytestmark = pytest.mark.usefixtures("unruly")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, unruly: Path) -> Path:
+    """A run folder of `METHODS` that nothing came in the way of."""
+    (unruly / "open").touch()
+    assert quick(tmp_path / "undisturbed", methods=METHODS).status == 0
+    (unruly / "open").unlink()
+    (unruly / "calls").unlink()
+    return tmp_path / "undisturbed"
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+# Killed, interrupted, and begun again.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_run_goes_on_where_it_was(runs, undisturbed, unruly, workers) -> None:
+    command = ("run", *QUICK, "--methods", METHODS, "--runs", runs, "--workers", workers)
+    with start(*command) as killed:
+        # One cell waits; every other one that can be done beside it is.
+        wanted = 3 if workers == "1" else 4
+        wait_until(lambda: len(records(runs)) == wanted and len(calls()) == 2)
+        worker = int(calls()[-1].split()[-1])
+        (suite,) = json.loads(bench("status", "--runs", runs, "--json").out)["suites"]
+        assert (suite["ok"], suite["running"], suite["left"]) == (wanted, 1, 4 - wanted)
+        assert (worker == killed.pid) == (workers == "1")
+        assert alive(worker)
+        killed.kill()
+        assert killed.wait() == -signal.SIGKILL
+        wait_until(lambda: not alive(worker))
+        killed.communicate()
+    kept = {key: record.created for key, record in records(runs).items()}
+    (unruly / "open").touch()
+    result = quick(runs, methods=METHODS)
+    assert result.status == 0
+    assert f"{wanted} done, {5 - wanted} to run" in result.out
+    assert kept.items() <= {key: record.created for key, record in records(runs).items()}.items()
+    assert outcomes(runs) == outcomes(undisturbed)
+    assert not list(runs.rglob(".*"))  # no half-written file is left
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_an_interrupted_run_keeps_its_finished_cells(runs, unruly, monkeypatch, name) -> None:
+    monkeypatch.setenv("UNRULY_SIGNAL", f"self {name}")
+    result = quick(runs, methods="magnitude,interrupts,random-mask")
+    assert (result.status, result.err) == (130, "bench: interrupted; finished cells are kept.\n")
+    assert statuses(runs) == {"dense": "ok", "magnitude": "ok"}
+    (unruly / "open").touch()
+    assert "2 done, 2 to run" in quick(runs, methods="magnitude,interrupts,random-mask").out
+    assert len(records(runs)) == 4
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_workers_too(runs, monkeypatch) -> None:
+    monkeypatch.setenv("UNRULY_SIGNAL", "parent SIGTERM")
+    result = quick(runs, "--workers", "2", methods="interrupts,waits")
+    assert result.status == 130
+    assert not any(alive(int(line.split()[-1])) for line in calls())
+    assert "waits" not in statuses(runs)
+
+
+def test_a_record_that_was_cut_short_is_run_again(runs) -> None:
+    quick(runs)
+    before = outcomes(runs)
+    path = runs / records(runs)["magnitude", 4, 0].id / "record.json"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    result = quick(runs)
+    assert "1 done, 1 to run" in result.out
+    assert outcomes(runs) == before
+
+
+# Two at once.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_two_runs_on_one_folder_run_each_cell_once(runs, monkeypatch, workers) -> None:
+    command = ("--ratios", "2,3,4,5,6,7", "--workers", workers)
+    plan = ("run", *QUICK, "--methods", "meets", "--runs", runs, *command)
+    with start(*plan, UNRULY_RUN="A") as other:
+        monkeypatch.setenv("UNRULY_RUN", "B")
+        mine = quick(runs, *command, methods="meets")
+        _, err = other.communicate(timeout=120)
+    assert (mine.status, mine.err) == (0, "")
+    assert (other.returncode, err) == (0, "")
+    begun = Counter(line.split()[0] for line in calls())
+    assert sum(begun.values()) == 6
+    assert begun["A"] >= 1
+    assert begun["B"] >= 1
+    found = list(Store(runs).records())
+    assert Counter(record.status for record in found) == {"ok": 7}
+    assert len(list((runs / "references").iterdir())) == 1
+
+
+def test_shards_together_are_one_run(runs, tmp_path, undisturbed, unruly) -> None:
+    (unruly / "open").touch()
+    quick(runs, "--shard", "1/2", methods=METHODS)
+    assert len(records(runs)) == 3
+    assert "**2 of 5 cells are not done yet.**" in (runs / "demo.md").read_text()
+    assert "2 cells, 0 done, 2 to run" in quick(runs, "--shard", "2/2", methods=METHODS).out
+    assert outcomes(runs) == outcomes(undisturbed)
+    assert (runs / "demo.md").read_text() == (undisturbed / "demo.md").read_text()
+
+
+def test_a_time_limit_stops_early_and_the_same_command_goes_on(runs) -> None:
+    result = quick(runs, "--max-hours", "1e-9", methods="majority,magnitude")
+    assert result.status == 0
+    assert len(records(runs)) < 3
+    assert "the same command goes on" in result.out
+    for _ in range(3):
+        quick(runs, "--max-hours", "1", methods="majority,magnitude")
+    assert len(records(runs)) == 3
+
+
+# Cells that fail.
+
+
+def test_a_method_that_raises_fails_its_cell_alone(runs, unruly) -> None:
+    result = quick(runs, methods="raises,magnitude")
+    assert result.status == 1
+    assert statuses(runs) == {"dense": "ok", "raises": "failed", "magnitude": "ok"}
+    record = records(runs)["raises", 4, 0]
+    assert record.error is not None
+    assert record.error["type"] == "RuntimeError"
+    assert "no luck" in record.error["message"]
+    log = runs / record.error["log"]
+    assert "Traceback" in log.read_text()
+    assert "and a second line" in log.read_text()
+    assert result.err.startswith("bench: failed: raises on demo-sentiment, seed 0: no luck")
+    assert str(log) in result.err
+    assert result.err.count("\n") == 1
+    assert "failed: raises on demo-sentiment" in (runs / "demo.md").read_text()
+    assert "/root/secret" not in (runs / "demo.md").read_text()
+
+    again = quick(runs, methods="raises,magnitude")
+    assert (again.status, "3 done, 0 to run" in again.out) == (1, True)
+    (unruly / "open").touch()
+    mended = quick(runs, "--rerun", "failed", methods="raises,magnitude")
+    assert (mended.status, "2 done, 1 to run" in mended.out) == (0, True)
+    assert statuses(runs)["raises"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [("diverges", "loss"), ("returns-nothing", "NoneType, not a model")]
+)
+def test_a_failed_record_says_what_went_wrong(runs, method, said) -> None:
+    result = quick(runs, methods=method)
+    assert result.status == 1
+    record = records(runs)[method, 4, 0]
+    assert record.status == "failed"
+    assert record.score is None
+    assert said in (record.error or {})["message"]
+    if method == "diverges":
+        assert (record.error or {})["type"] == "DivergedError"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_fails_its_cell_alone(runs) -> None:
+    result = quick(runs, "--workers", "2", methods="dies,magnitude,random-mask")
+    assert result.status == 1
+    assert statuses(runs) == (
+        {"dense": "ok", "dies": "failed", "magnitude": "ok", "random-mask": "ok"}
+    )
+    error = records(runs)["dies", 4, 0].error
+    assert error is not None
+    assert "killed by signal 9" in error["message"]
+    assert (runs / error["log"]).is_file()
+    assert "Traceback" not in result.err
+
+
+# A disk that is full.
+
+
+def test_a_disk_that_becomes_full_ends_the_run_and_keeps_what_is_done(runs, unruly) -> None:
+    result = quick(runs, methods="magnitude,full-disk,random-mask")
+    assert result.status == 1
+    assert result.err.startswith(f"bench: {runs} cannot be written: ")
+    assert "No space left" in result.err
+    assert result.err.count("\n") == 1
+    assert statuses(runs) == {"dense": "ok", "magnitude": "ok"}
+    (unruly / "open").touch()
+    assert quick(runs, methods="magnitude,full-disk,random-mask").status == 0
+    assert set(statuses(runs).values()) == {"ok"}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(place)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small disk cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_real_disk_fills_up(small_disk: Path, workers: str) -> None:
+    ratios = ",".join(map(str, range(2, 30)))
+    result = quick(small_disk / "runs", "--ratios", ratios, "--workers", workers,
+                   "--keep-models", "all")  # fmt: skip
+    assert result.status == 1
+    assert "No space left" in result.err
+    assert result.err.count("\n") == 1
+    found = records(small_disk / "runs")
+    assert 0 < len(found) < 29
+    assert {record.status for record in found.values()} == {"ok"}
+
+
+def test_a_disk_that_is_full_from_the_start_runs_nothing(small_disk: Path) -> None:
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(b"x" * 4096):
+            pass
+    result = quick(small_disk / "runs")
+    assert result.status == 2
+    assert result.err.startswith(f"bench: {small_disk / 'runs'} cannot be written: ")
+    assert result.err.count("\n") == 1
