@@ -18,53 +18,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.records import Record, Store, read_json, write_text
-
-OUTSIDE_AVERAGE = ("wnli",)
-"""Tasks whose dev set says nothing: shown, but no part of an average."""
-
-CONTROLS = ("dense", "random-mask", "small-dense", "majority")
-"""The controls that a page should hold; it says which of the installed ones are missing."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method at one ratio.
-
-    Attributes:
-        method: The variant's name.
-        facts: What its records say of the method: kind, control, what it starts from, teacher.
-        scores: Scores by task, one a seed, in the order of seeds; `ok` cells only.
-        records: All its records at this ratio.
-    """
-
-    method: str
-    facts: dict[str, Any]
-    scores: dict[str, list[float]]
-    records: list[Record]
-
-    def mean(self, task: str) -> float | None:
-        """Mean over seeds, `None` where there is no score."""
-        values = self.scores.get(task)
-        return statistics.fmean(values) if values else None
-
-    def average(self, tasks: Sequence[str]) -> float | None:
-        """Mean over tasks, `None` where one is missing."""
-        means = [self.mean(task) for task in tasks if task not in OUTSIDE_AVERAGE]
-        known = [value for value in means if value is not None]
-        return statistics.fmean(known) if known and len(known) == len(means) else None
-
-    def ratio(self, axis: str) -> float | None:
-        """Mean achieved ratio on an axis of the footprint."""
-        found = [r.footprint[axis]["ratio"] for r in self.records if r.status == "ok"]
-        return statistics.fmean(found) if found else None
-
-    def train_flops(self) -> float:
-        """Training FLOPs of one seed on all tasks: the mean over seeds, summed over tasks."""
-        by_task: dict[str, list[float]] = {}
-        for record in self.records:
-            if "train_flops" in record.cost:
-                by_task.setdefault(record.cell["task"], []).append(record.cost["train_flops"])
-        return sum(map(statistics.fmean, by_task.values()))
+from bench.standings import OUTSIDE_AVERAGE, Row, number, rows_of, table
 
 
 @dataclass(frozen=True)
@@ -105,9 +59,9 @@ def make_page(suite: dict[str, Any], records: Iterable[Record], folder: Path) ->
     ordered = sorted(records, key=_record_order)
     tasks = list(dict.fromkeys(cell[1] for cell in suite["cells"].values()))
     ratios = sorted({r.cell["ratio"] for r in ordered if r.cell["ratio"] != 1})
-    references = _rows([r for r in ordered if r.cell["ratio"] == 1], tasks)
+    references = rows_of([r for r in ordered if r.cell["ratio"] == 1], tasks)
     by_ratio = {
-        ratio: _rows([r for r in ordered if r.cell["ratio"] == ratio], tasks) for ratio in ratios
+        ratio: rows_of([r for r in ordered if r.cell["ratio"] == ratio], tasks) for ratio in ratios
     }
     metrics = {r.cell["task"]: "/".join(r.scores) for r in ordered if r.scores}
     tables = {
@@ -159,35 +113,6 @@ def suite_records(store: Store, suite: dict[str, Any]) -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def table(
-    rows: Sequence[Row], tasks: Sequence[str], metrics: dict[str, str]
-) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of one ratio's table: competitors by their average, then the controls."""
-    dense = next((row for row in rows if row.method == "dense"), None)
-    dense_average = dense.average(tasks) if dense else None
-    heads = ["method", "starts from", "teacher", *(f"{t} ({metrics.get(t, '?')})" for t in tasks),
-             "average", "of dense, %", "weights ×", "parameters × (with embeddings)",
-             "FLOPs × (S = 128)", "training, TFLOP a seed"]  # fmt: skip
-
-    def key(row: Row) -> tuple[bool, float, str]:
-        average = row.average(tasks)
-        return (row.facts["control"], -(average if average is not None else -1000.0), row.method)
-
-    cells = []
-    for row in sorted((r for r in rows if any(r.scores.values())), key=key):
-        average = row.average(tasks)
-        share = 100 * average / dense_average if average is not None and dense_average else None
-        name = f"{row.method} (control)" if row.facts["control"] else row.method
-        cells.append(
-            [name, row.facts["starts_from"], row.facts["teacher"],
-             *(_mean_sd(row.scores.get(task, [])) for task in tasks),
-             _number(average, 1), _number(share, 1),
-             *(_number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
-             _number(row.train_flops() / 1e12, 2)]
-        )  # fmt: skip
-    return heads, cells
-
-
 def for_terminal(page: Page) -> str:
     """The page's tables for a terminal, without the columns that only the page has room for."""
     from tabulate import tabulate
@@ -210,25 +135,6 @@ def escape(text: str) -> str:
 def _record_order(record: Record) -> tuple[Any, ...]:
     cell = record.cell
     return cell["ratio"], cell["method"], cell["task"], cell["seed"], record.id
-
-
-def _rows(records: Sequence[Record], tasks: Sequence[str]) -> list[Row]:
-    rows = {}
-    for method in dict.fromkeys(record.cell["method"] for record in records):
-        mine = [record for record in records if record.cell["method"] == method]
-        scores = {
-            task: [
-                record.score
-                for record in mine
-                if record.cell["task"] == task and record.status == "ok"
-                and record.score is not None
-            ]
-            for task in tasks
-        }  # fmt: skip
-        facts = next((record.method for record in mine if record.method), {})
-        known = {"kind": "?", "control": False, "starts_from": "?", "teacher": "?", **facts}
-        rows[method] = Row(method, known, scores, mine)
-    return list(rows.values())
 
 
 def _title(suite: dict[str, Any]) -> str:
@@ -268,23 +174,28 @@ def _protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[
 
 
 def _below(rows: Sequence[Row]) -> list[str]:
-    """What stands under a table: cells that missed, could not be reached, or failed."""
+    """What stands under a table: cells that missed, failed or cannot be reached, and notes."""
     lines = []
+    notes: dict[str, dict[str, None]] = {}
     for record in (record for row in rows for record in row.records):
+        for note in record.data.get("notes", []):
+            where = f"{escape(record.cell['task'])}: {escape(note)}"
+            notes.setdefault(where, {})[escape(record.cell["method"])] = None
         cell = record.cell
         what = f"{escape(cell['method'])} on {escape(cell['task'])}, seed {cell['seed']}"
         if record.status == "missed":
             ratio = record.footprint[cell["axis"]]["ratio"]
             lines.append(
                 f"missed: {what}: {ratio:.2f}× instead of {cell['ratio']:g}×, "
-                f"score {_number(record.score, 1)}"
+                f"score {number(record.score, 1)}"
             )
         elif record.status == "unreachable":
             best = record.footprint.get(cell["axis"], {}).get("ratio")
-            lines.append(f"unreachable: {what}: {_number(best, 2)}× at most")
+            lines.append(f"unreachable: {what}: {number(best, 2)}× at most")
         elif record.status == "failed":
             message = escape((record.error or {}).get("message", ""))
             lines.append(f"failed: {what}: {message}")
+    lines += [f"{where} ({', '.join(methods)})" for where, methods in notes.items()]
     return ["\n".join(f"- <sub>{line}</sub>" for line in lines)] if lines else []
 
 
@@ -318,14 +229,18 @@ def _curves(
 
 
 def _parameters(records: Sequence[Record]) -> str:
-    rows = {}
+    """One line for each method, ratio and set of parameters, with the tasks that share it."""
+    tasks: dict[tuple[str, str, str], list[str]] = {}
     for record in records:
         if record.params:
-            cell = record.cell
-            key = (cell["method"], cell["task"], f"{cell['ratio']:g}")
-            rows[key] = ", ".join(f"{name} {_plain(v)}" for name, v in record.params.items())
-    heads = ["method", "task", "ratio", "parameters"]
-    return _pipe(heads, [[escape(part) for part in (*key, text)] for key, text in rows.items()])
+            text = ", ".join(f"{name} {_plain(value)}" for name, value in record.params.items())
+            key = (record.cell["method"], f"{record.cell['ratio']:g}", text)
+            known = tasks.setdefault(key, [])
+            if record.cell["task"] not in known:
+                known.append(record.cell["task"])
+    rows = [[*key[:2], ", ".join(names), key[2]] for key, names in tasks.items()]
+    heads = ["method", "ratio", "tasks", "parameters"]
+    return _pipe(heads, [[escape(cell) for cell in row] for row in rows])
 
 
 def _data(records: Sequence[Record]) -> str:
@@ -341,9 +256,8 @@ def _data(records: Sequence[Record]) -> str:
                 f"{facts['report']:,}",
                 f"{cut['train']} and {cut['report']} at {cut['pieces']} pieces",
                 str(facts["skipped_rows"]),
-                escape("; ".join(facts.get("notes", []))),
             ]
-    heads = ["task", "source", "training rows", "report rows", "cut to fit", "unreadable", "notes"]
+    heads = ["task", "source", "training rows", "report rows", "cut to fit", "unreadable"]
     return _pipe(heads, list(rows.values()))
 
 
@@ -420,17 +334,6 @@ def slim(record: Record) -> dict[str, Any]:
     del data["created"]
     data["data"].pop("skipped", None)
     return data
-
-
-def _mean_sd(scores: Sequence[float]) -> str:
-    if not scores:
-        return "–"
-    mean = f"{statistics.fmean(scores):.1f}"
-    return f"{mean} ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else mean
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def _plain(value: Any) -> str:

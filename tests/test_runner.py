@@ -166,7 +166,7 @@ def test_a_method_that_raises_fails_its_cell_alone(runs, unruly) -> None:
     assert str(log) in result.err
     assert result.err.count("\n") == 1
     assert "failed: raises on demo-sentiment" in (runs / "demo.md").read_text()
-    assert "/root/secret" not in (runs / "demo.md").read_text()
+    assert "/home/secret" not in (runs / "demo.md").read_text()
 
     again = quick(runs, methods="raises,magnitude")
     assert (again.status, "3 done, 0 to run" in again.out) == (1, True)

@@ -82,7 +82,7 @@ class Raises(Unruly):
 
     def misbehave(self) -> None:
         if not opened():
-            raise RuntimeError("no luck with /root/secret/place.txt today\nand a second line")
+            raise RuntimeError("no luck with /home/secret/place.txt today\nand a second line")
 
 
 class Dies(Unruly):
