@@ -15,6 +15,14 @@ from bench.task import Source, Splits, Task, TaskInfo
 
 if TYPE_CHECKING:
     from bench.budget import Target
+    from bench.distillation import (
+        Insides,
+        distilled_loss,
+        hidden_loss,
+        look_inside,
+        score_loss,
+        soft_cross_entropy,
+    )
     from bench.families import FAMILIES, head_modules, layers, prunable
     from bench.footprint import Counts, count, count_dense
     from bench.sparsity import (
@@ -22,10 +30,11 @@ if TYPE_CHECKING:
         GradualPruner,
         MaskedTraining,
         Masks,
+        MovementPruner,
         magnitude,
         random_scores,
     )
-    from bench.training import Batch, Callback, Training, task_loss
+    from bench.training import Batch, Callback, Training, label_loss, task_loss
 
 __version__ = "0.1.0"
 
@@ -36,17 +45,25 @@ _LAZY = {
     "CubicSchedule": "sparsity",
     "FAMILIES": "families",
     "GradualPruner": "sparsity",
+    "Insides": "distillation",
     "MaskedTraining": "sparsity",
     "Masks": "sparsity",
+    "MovementPruner": "sparsity",
     "Target": "budget",
     "Training": "training",
     "count": "footprint",
     "count_dense": "footprint",
+    "distilled_loss": "distillation",
     "head_modules": "families",
+    "hidden_loss": "distillation",
+    "label_loss": "training",
     "layers": "families",
+    "look_inside": "distillation",
     "magnitude": "sparsity",
     "prunable": "families",
     "random_scores": "sparsity",
+    "score_loss": "distillation",
+    "soft_cross_entropy": "distillation",
     "task_loss": "training",
 }
 
@@ -59,10 +76,12 @@ __all__ = [
     "CubicSchedule",
     "DivergedError",
     "GradualPruner",
+    "Insides",
     "MaskedTraining",
     "Masks",
     "Method",
     "MethodInfo",
+    "MovementPruner",
     "Params",
     "Run",
     "Source",
@@ -75,12 +94,18 @@ __all__ = [
     "UnreachableError",
     "count",
     "count_dense",
+    "distilled_loss",
     "head_modules",
+    "hidden_loss",
     "knob",
+    "label_loss",
     "layers",
+    "look_inside",
     "magnitude",
     "prunable",
     "random_scores",
+    "score_loss",
+    "soft_cross_entropy",
     "task_loss",
 ]
 

@@ -136,8 +136,9 @@ class MethodConformance:
         assert isinstance(model, PreTrainedModel)
         for module in model.modules():
             assert not hasattr(module, "parametrizations")
-            assert not module._forward_hooks
-            assert not module._forward_pre_hooks
+            hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+            # transformers leaves its own recorders behind, which are idle unless asked
+            assert all(str(hook.__module__).startswith("transformers.") for hook in hooks)
         fresh = type(model)(copy.deepcopy(model.config))
         assert model.state_dict().keys() == fresh.state_dict().keys()
 

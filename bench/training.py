@@ -83,11 +83,20 @@ class Callback:
 
 
 def task_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """The task's own loss: cross-entropy over classes, mean squared error for a regression."""
-    logits = model(**batch.inputs).logits.float()
-    if batch.labels.is_floating_point():
-        return nn.functional.mse_loss(logits.squeeze(-1), batch.labels)
-    return nn.functional.cross_entropy(logits, batch.labels)
+    """The task's own loss, without a teacher; see `label_loss`."""
+    return label_loss(model(**batch.inputs).logits.float(), batch.labels)
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over classes, or mean squared error for a regression.
+
+    Args:
+        logits: `[rows, classes]`, or `[rows, 1]` for a regression.
+        labels: Class numbers (whole numbers) or figures (floating point), `[rows]`.
+    """
+    if labels.is_floating_point():
+        return nn.functional.mse_loss(logits.squeeze(-1), labels)
+    return nn.functional.cross_entropy(logits, labels)
 
 
 def batches(

@@ -20,6 +20,25 @@ class TestMagnitudeGlobal(MethodConformance):
     params: ClassVar = {"scope": "global", "final_phase": 0.0, "init": "finetuned"}
 
 
+class TestMovement(MethodConformance):
+    name = "movement"
+
+
+class TestMovementGlobal(MethodConformance):
+    name = "movement"
+    params: ClassVar = {"scope": "global", "teacher": "none", "final_phase": 0.0}
+
+
+class TestKnowledgeAware(MethodConformance):
+    name = "knowledge-aware"
+    ratio = 20.0
+
+
+class TestKnowledgeAwareVariant(MethodConformance):
+    name = "knowledge-aware"
+    params: ClassVar = {"init": "finetuned", "teacher": "none"}
+
+
 class TestRandomMask(MethodConformance):
     name = "random-mask"
     ratio = 20.0

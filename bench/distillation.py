@@ -1,0 +1,156 @@
+"""What a student learns from a teacher: soft labels, hidden states, attention scores.
+
+Every mean is taken over real tokens and real query–key pairs, so that padding changes nothing. The
+scores are those before the softmax, which no model hands out by itself: a model that is run by
+`look_inside` computes its attention by `_attention_with_scores`, which does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+from bench.training import label_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from bench.training import Batch
+
+_NAME = "bench_scores"
+
+
+@dataclass(frozen=True)
+class Insides:
+    """What one forward pass computed.
+
+    Attributes:
+        logits: `[rows, labels]`.
+        hidden: The embeddings' output and each layer's, `[rows, pieces, width]`.
+        scores: Each layer's q·k/√d before mask and softmax, `[rows, heads, pieces, pieces]`.
+    """
+
+    logits: Tensor
+    hidden: tuple[Tensor, ...]
+    scores: tuple[Tensor, ...]
+
+
+def look_inside(model: PreTrainedModel, batch: Batch) -> Insides:
+    """Runs a model on a batch and keeps hidden states and attention scores.
+
+    A frozen teacher (`run.teacher()`) builds no graph, so that nothing more is needed for it.
+    """
+    with _attention(model, _NAME):
+        output = model(**batch.inputs, output_hidden_states=True, output_attentions=True)
+    return Insides(
+        output.logits.float(),
+        tuple(hidden.float() for hidden in output.hidden_states),
+        tuple(scores.float() for scores in output.attentions),
+    )
+
+
+def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """Cross-entropy to the teacher's probabilities, the mean over rows and classes.
+
+    The mean over classes is that of the released code of TinyBERT (arXiv:1909.10351) and of
+    knowledge-aware pruning (arXiv:2104.08682).
+
+    Args:
+        student: Logits, `[rows, classes]`.
+        teacher: Logits, `[rows, classes]`.
+    """
+    return -(teacher.softmax(dim=-1) * student.log_softmax(dim=-1)).mean()
+
+
+def distilled_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, *, share: float, temperature: float
+) -> Tensor:
+    """The task's own loss mixed with what a teacher answers (Hinton et al. 2015, arXiv:1503.02531).
+
+    (1 − share) · loss to the labels + share · T² · KL(teacher ‖ student) at temperature T; for a
+    regression the second term is the mean squared difference to the teacher's answer.
+
+    Args:
+        student: Logits, `[rows, classes]`, or `[rows, 1]` for a regression.
+        teacher: The same shape.
+        labels: Class numbers or figures, `[rows]`.
+        share: Weight of the teacher, 0–1.
+        temperature: Divides both logits.
+    """
+    if labels.is_floating_point():
+        taught = nn.functional.mse_loss(student, teacher)
+    else:
+        own = (student / temperature).log_softmax(dim=-1)
+        wanted = (teacher / temperature).log_softmax(dim=-1)
+        divergence = nn.functional.kl_div(own, wanted, reduction="batchmean", log_target=True)
+        taught = temperature**2 * divergence
+    return (1 - share) * label_loss(student, labels) + share * taught
+
+
+def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean squared difference of hidden states over real tokens, summed over layers.
+
+    Args:
+        student: One tensor a layer, `[rows, pieces, width]`.
+        teacher: The same shapes.
+        mask: 1 for real tokens, `[rows, pieces]`.
+    """
+    real = mask.bool()
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([nn.functional.mse_loss(s[real], t[real]) for s, t in pairs]).sum()
+
+
+def score_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean squared difference of attention scores over real pairs and heads, summed over layers.
+
+    Args:
+        student: One tensor a layer, `[rows, heads, pieces, pieces]`.
+        teacher: The same shapes.
+        mask: 1 for real tokens, `[rows, pieces]`.
+    """
+    weights = (mask[:, None, :, None] * mask[:, None, None, :]).to(student[0].dtype)
+    pairs = weights.sum() * student[0].shape[1]
+    differences = [
+        ((s - t).square() * weights).sum() for s, t in zip(student, teacher, strict=True)
+    ]
+    return torch.stack(differences).sum() / pairs
+
+
+def _attention_with_scores(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
+    """Plain attention that returns its scores where the library's own returns probabilities."""
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    masked = scores if attention_mask is None else scores + attention_mask
+    weights = nn.functional.dropout(masked.softmax(dim=-1), p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), scores
+
+
+@contextlib.contextmanager
+def _attention(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Runs the model's attention by a registered function inside the block."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = name
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+
+
+AttentionInterface.register(_NAME, _attention_with_scores)
+AttentionMaskInterface.register(_NAME, eager_mask)

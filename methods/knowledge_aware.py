@@ -1,0 +1,80 @@
+"""Knowledge-aware sparse pruning (Xu, Yen, Zhao and Xiao 2021, arXiv:2104.08682)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import bench
+from bench import Method, MethodInfo, Run, TrainParams, knob
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+class KnowledgeAwarePruning(Method):
+    """Prune the *pre-trained* encoder while a *fine-tuned* teacher teaches it the task.
+
+    The student keeps the general knowledge of pre-training; the teacher supplies what the task
+    needs, layer by layer, as the smallest weights go.
+    """
+
+    info = MethodInfo(
+        name="knowledge-aware",
+        summary="prune the pre-trained encoder while a fine-tuned teacher teaches it",
+        kind="unstructured",
+        removes="single weights of the six matrices of each layer",
+        starts_from="pretrained",
+        teacher="finetuned",
+        paper="arXiv:2104.08682",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(TrainParams):
+        """Weights of the three losses, and the two questions of the paper's analysis."""
+
+        hidden_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of hidden states")
+        score_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of attention scores")
+        label_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of the soft labels")
+        init: Literal["pretrained", "finetuned"] = knob(
+            "pretrained", choices=("pretrained", "finetuned"), tuned=False, help="where it starts"
+        )
+        teacher: Literal["finetuned", "none"] = knob(
+            "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
+        )
+
+    def compress(self, run: Run, params: Params) -> PreTrainedModel:
+        """Prunes along the cubic schedule over the whole run while the student is taught."""
+        student = run.pretrained() if params.init == "pretrained" else run.finetuned()
+        pruner = bench.GradualPruner(
+            student,
+            density=run.target.density(student),
+            criterion=bench.magnitude,
+            schedule=bench.CubicSchedule(events=100),
+            scope="local",
+        )
+        if params.teacher == "none":
+            run.fit(student, loss=bench.task_loss, params=params, callbacks=[pruner])
+            return pruner.finish()
+
+        teacher = run.teacher()
+
+        def loss(student: PreTrainedModel, batch: bench.Batch) -> Tensor:
+            taught = bench.look_inside(student, batch)
+            wanted = bench.look_inside(teacher, batch)
+            mask = batch.inputs["attention_mask"]
+            hidden = bench.hidden_loss(taught.hidden, wanted.hidden, mask)
+            scores = bench.score_loss(taught.scores, wanted.scores, mask)
+            if run.task.is_regression:
+                labels = bench.label_loss(taught.logits, batch.labels)
+            else:
+                labels = bench.soft_cross_entropy(taught.logits, wanted.logits)
+            return (
+                params.hidden_weight * hidden
+                + params.score_weight * scores
+                + params.label_weight * labels
+            )
+
+        run.fit(student, loss=loss, params=params, callbacks=[pruner])
+        return pruner.finish()

@@ -1,0 +1,81 @@
+"""Movement pruning (Sanh, Wolf and Rush 2020, arXiv:2005.07683)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import bench
+from bench import Method, MethodInfo, Run, TrainParams, knob
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+class MovementPruning(Method):
+    """Keep the weights that move away from zero while the pre-trained model is fine-tuned.
+
+    The *hard* variant: the share of the highest scores that is kept falls along a cubic schedule.
+    """
+
+    info = MethodInfo(
+        name="movement",
+        summary="keep the weights that fine-tuning moves away from zero (hard, top-v)",
+        kind="unstructured",
+        removes="single weights of the six matrices of each layer",
+        starts_from="pretrained",
+        teacher="finetuned",
+        paper="arXiv:2005.07683",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(TrainParams):
+        """Schedule, scope and distillation; the scores' rate does not change which are highest."""
+
+        first_phase: float = knob(0.1, low=0.0, high=0.3, help="share of the steps before any cut")
+        final_phase: float = knob(0.3, low=0.0, high=0.6, help="share of the steps at the target")
+        scope: Literal["local", "global"] = knob(
+            "local", choices=("local", "global"), help="top-v of each matrix, or of all"
+        )
+        score_learning_rate: float = knob(
+            1e-2,
+            low=1e-4,
+            high=1.0,
+            log=True,
+            tuned=False,
+            help="of the scores; they start at zero and only their order counts",
+        )
+        teacher: Literal["finetuned", "none"] = knob(
+            "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
+        )
+        teacher_share: float = knob(
+            0.9, low=0.0, high=1.0, tuned=False, help="weight of the teacher in the loss"
+        )
+        temperature: float = knob(2.0, low=0.5, high=10.0, tuned=False, help="of the soft labels")
+
+    def compress(self, run: Run, params: Params) -> PreTrainedModel:
+        """Learns scores and weights together while the share that is kept falls."""
+        model = run.pretrained()
+        pruner = bench.MovementPruner(
+            model,
+            density=run.target.density(model),
+            score_learning_rate=params.score_learning_rate,
+            schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
+            scope=params.scope,
+        )
+        loss = bench.task_loss
+        if params.teacher == "finetuned":
+            teacher = run.teacher()
+
+            def loss(model: PreTrainedModel, batch: bench.Batch) -> Tensor:
+                return bench.distilled_loss(
+                    model(**batch.inputs).logits.float(),
+                    teacher(**batch.inputs).logits.float(),
+                    batch.labels,
+                    share=params.teacher_share,
+                    temperature=params.temperature,
+                )
+
+        run.fit(model, loss=loss, params=params, callbacks=[pruner])
+        return pruner.finish()
