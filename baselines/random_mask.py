@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import bench
-from bench import Method, MethodInfo, Run, TrainParams
+from bench import Method, MethodInfo, Run, TrainParams, knob
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,10 +24,20 @@ class RandomMask(Method):
         control=True,
     )
 
-    def compress(self, run: Run, params: TrainParams) -> PreTrainedModel:
+    @dataclass(frozen=True, kw_only=True)
+    class Params(TrainParams):
+        """What can be pinned beside the training itself."""
+
+        teacher: Literal["none", "finetuned"] = knob(
+            "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
+        )
+
+    def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Draws one mask a matrix from the seed and holds it through the training."""
         model = run.pretrained()
         masks = bench.Masks(model)
         masks.cut(bench.random_scores(model, run.seed), run.target.density(model))
-        run.fit(model, loss=bench.task_loss, params=params, callbacks=[bench.MaskedTraining(masks)])
+        taught = params.teacher == "finetuned"
+        loss = bench.taught_loss(run.teacher()) if taught else bench.task_loss
+        run.fit(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
         return model

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         look_inside,
         score_loss,
         soft_cross_entropy,
+        taught_loss,
     )
     from bench.families import FAMILIES, head_modules, layers, prunable
     from bench.footprint import Counts, count, count_dense
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         magnitude,
         random_scores,
     )
-    from bench.training import Batch, Callback, Training, label_loss, task_loss
+    from bench.training import Batch, Callback, Loss, Training, label_loss, task_loss
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ _LAZY = {
     "FAMILIES": "families",
     "GradualPruner": "sparsity",
     "Insides": "distillation",
+    "Loss": "training",
     "MaskedTraining": "sparsity",
     "Masks": "sparsity",
     "MovementPruner": "sparsity",
@@ -65,6 +67,7 @@ _LAZY = {
     "score_loss": "distillation",
     "soft_cross_entropy": "distillation",
     "task_loss": "training",
+    "taught_loss": "distillation",
 }
 
 __all__ = [
@@ -77,6 +80,7 @@ __all__ = [
     "DivergedError",
     "GradualPruner",
     "Insides",
+    "Loss",
     "MaskedTraining",
     "Masks",
     "Method",
@@ -107,6 +111,7 @@ __all__ = [
     "score_loss",
     "soft_cross_entropy",
     "task_loss",
+    "taught_loss",
 ]
 
 

@@ -22,7 +22,7 @@ from bench.training import label_loss
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from bench.training import Batch
+    from bench.training import Batch, Loss
 
 _NAME = "bench_scores"
 
@@ -92,6 +92,23 @@ def distilled_loss(
         divergence = nn.functional.kl_div(own, wanted, reduction="batchmean", log_target=True)
         taught = temperature**2 * divergence
     return (1 - share) * label_loss(student, labels) + share * taught
+
+
+def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: float = 2.0) -> Loss:
+    """A loss for `run.fit` in which a teacher's soft labels stand beside the task's own.
+
+    Args:
+        teacher: What `run.teacher()` gives.
+        share: Weight of the teacher, 0–1; the default is that of movement pruning's best rows.
+        temperature: Divides the logits of both.
+    """
+
+    def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+        own = model(**batch.inputs).logits.float()
+        wanted = teacher(**batch.inputs).logits.float()
+        return distilled_loss(own, wanted, batch.labels, share=share, temperature=temperature)
+
+    return loss
 
 
 def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:

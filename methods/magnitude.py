@@ -34,11 +34,11 @@ class MagnitudePruning(Method):
         scope: Literal["local", "global"] = knob(
             "local", choices=("local", "global"), help="one threshold a matrix, or one for all"
         )
-        init: str = knob(
-            "pretrained",
-            choices=("pretrained", "finetuned"),
-            tuned=False,
-            help="weights to start from",
+        init: Literal["pretrained", "finetuned"] = knob(
+            "pretrained", choices=("pretrained", "finetuned"), tuned=False, help="where it starts"
+        )
+        teacher: Literal["none", "finetuned"] = knob(
+            "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
         )
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
@@ -51,5 +51,7 @@ class MagnitudePruning(Method):
             schedule=bench.CubicSchedule(end=1 - params.final_phase),
             scope=params.scope,
         )
-        run.fit(model, loss=bench.task_loss, params=params, callbacks=[pruner])
+        taught = params.teacher == "finetuned"
+        loss = bench.taught_loss(run.teacher()) if taught else bench.task_loss
+        run.fit(model, loss=loss, params=params, callbacks=[pruner])
         return pruner.finish()

@@ -9,7 +9,6 @@ import bench
 from bench import Method, MethodInfo, Run, TrainParams, knob
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
 
@@ -64,18 +63,10 @@ class MovementPruning(Method):
             schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
             scope=params.scope,
         )
-        loss = bench.task_loss
+        loss: bench.Loss = bench.task_loss
         if params.teacher == "finetuned":
-            teacher = run.teacher()
-
-            def loss(model: PreTrainedModel, batch: bench.Batch) -> Tensor:
-                return bench.distilled_loss(
-                    model(**batch.inputs).logits.float(),
-                    teacher(**batch.inputs).logits.float(),
-                    batch.labels,
-                    share=params.teacher_share,
-                    temperature=params.temperature,
-                )
-
+            loss = bench.taught_loss(
+                run.teacher(), share=params.teacher_share, temperature=params.temperature
+            )
         run.fit(model, loss=loss, params=params, callbacks=[pruner])
         return pruner.finish()

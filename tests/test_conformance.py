@@ -44,6 +44,16 @@ class TestRandomMask(MethodConformance):
     ratio = 20.0
 
 
+class TestMagnitudeTaught(MethodConformance):
+    name = "magnitude"
+    params: ClassVar = {"teacher": "finetuned"}
+
+
+class TestRandomMaskTaught(MethodConformance):
+    name = "random-mask"
+    params: ClassVar = {"teacher": "finetuned"}
+
+
 class TestDense(MethodConformance):
     name = "dense"
 

@@ -18,6 +18,7 @@ from bench.distillation import (
     look_inside,
     score_loss,
     soft_cross_entropy,
+    taught_loss,
 )
 from bench.families import FAMILIES, layers
 from bench.testing import Toy, toy_rows
@@ -185,3 +186,18 @@ def test_the_knowledge_aware_loss_is_the_papers(tmp_path: Path, is_regression: b
     assert taken["loss"](student, batch).item() == pytest.approx(wanted, rel=1e-5)
     assert len(one.hidden) == 3
     assert len(one.scores) == 2
+
+
+def test_a_taught_loss_asks_both_models(model: PreTrainedModel) -> None:
+    teacher = copy.deepcopy(model).requires_grad_(False)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.mul_(1.1)
+    batch = batch_of(model)
+    got = taught_loss(teacher, share=0.3, temperature=4.0)(model, batch)
+    logits = [m(**batch.inputs).logits for m in (model, teacher)]
+    wanted = distilled_loss(*logits, batch.labels, share=0.3, temperature=4.0)
+    assert got.item() == pytest.approx(wanted.item())
+    got.backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert any(p.grad is not None for p in model.parameters())
