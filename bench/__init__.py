@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     )
     from bench.families import FAMILIES, head_modules, layers, prunable
     from bench.footprint import Counts, count, count_dense
+    from bench.movement import MovementPruner, SoftMovementPruner
     from bench.sparsity import (
         CubicSchedule,
         GradualPruner,
         MaskedTraining,
         Masks,
-        MovementPruner,
         magnitude,
         random_scores,
     )
@@ -50,7 +50,8 @@ _LAZY = {
     "Loss": "training",
     "MaskedTraining": "sparsity",
     "Masks": "sparsity",
-    "MovementPruner": "sparsity",
+    "MovementPruner": "movement",
+    "SoftMovementPruner": "movement",
     "Target": "budget",
     "Training": "training",
     "count": "footprint",
@@ -88,6 +89,7 @@ __all__ = [
     "MovementPruner",
     "Params",
     "Run",
+    "SoftMovementPruner",
     "Source",
     "Splits",
     "Target",

@@ -1,4 +1,4 @@
-"""Masks over the prunable weights, and the schedules that thin them out.
+"""Masks over the prunable weights, and the schedules that thin them out; learnt masks: `movement`.
 
 A criterion turns a matrix into scores; the highest stay. Thresholds are local (each matrix keeps
 the same share) or global (the highest scores of all matrices together). Masks are monotone: what is
@@ -222,81 +222,3 @@ class GradualPruner(MaskedTraining):
     def _cut(self, density: float) -> None:
         scores = {name: self.criterion(name, linear) for name, linear in self.masks.linears.items()}
         self.masks.cut(scores, density, self.scope)
-
-
-class MovementPruner(Callback):
-    """Learns which weights to keep, by a score a weight (Sanh et al. 2020, arXiv:2005.07683).
-
-    With W' = W ⊙ M(S) the weights of the forward pass, the straight-through gradients are
-
-        ∂L/∂S = ∂L/∂W' ⊙ W, for removed weights too, and ∂L/∂W = ∂L/∂W' ⊙ M,
-
-    so that scores grow for weights that move away from zero. The model holds W' whenever it runs
-    and W while the optimizer steps; removed weights keep what they were and may come back.
-
-    Args:
-        model: The model that is trained.
-        density: Share of the prunable weights that is left at the end, 0–1.
-        score_learning_rate: Peak rate of the scores, which follow the weights' schedule.
-        schedule: When the density changes, and how far.
-        scope: Whether every matrix keeps the same share, or the best of all stay.
-    """
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        *,
-        density: float,
-        score_learning_rate: float = 1e-2,
-        schedule: CubicSchedule | None = None,
-        scope: Scope = "local",
-    ) -> None:
-        self.model = model
-        self.density = density
-        self.score_learning_rate = score_learning_rate
-        self.schedule = schedule or CubicSchedule()
-        self.scope: Scope = scope
-        self.scores: dict[str, Tensor] = {}
-        self._masks = Masks(model)
-        self._dense: dict[str, Tensor] = {}
-        self._cuts: dict[int, float] = {}
-        self._now = 1.0
-
-    def start(self, training: Training) -> None:
-        """Gives each weight a score of zero, which the optimizer moves along with the model."""
-        self._cuts = self.schedule.densities(training.total_steps, self.density)
-        self._masks = Masks(self.model)  # on the device that the model is trained on
-        for name, linear in self._masks.linears.items():
-            self._dense[name] = linear.weight.detach().clone()
-            self.scores[name] = torch.zeros_like(linear.weight, requires_grad=True)
-        training.optimizer.add_param_group(
-            {
-                "params": list(self.scores.values()),
-                "lr": self.score_learning_rate,
-                "weight_decay": 0.0,
-            }
-        )
-
-    @torch.no_grad()
-    def before_step(self, training: Training) -> None:
-        """Turns the gradient of W' into those of scores and weights, and puts W in place."""
-        for name, linear in self._masks.linears.items():
-            gradient = linear.weight.grad
-            if gradient is None:
-                raise ValueError(f"the loss does not depend on {name}")
-            self.scores[name].grad = gradient * self._dense[name]
-            gradient.mul_(self._masks.kept[name])
-            linear.weight.copy_(self._dense[name])
-
-    @torch.no_grad()
-    def after_step(self, training: Training) -> None:
-        """Chooses the weights of the highest scores anew, and puts W' in place."""
-        self._now = self._cuts.get(training.step, self._now)
-        self._masks.choose(self.scores, self._now, self.scope)
-        for name, linear in self._masks.linears.items():
-            self._dense[name].copy_(linear.weight)
-        self._masks.apply()
-
-    def finish(self) -> PreTrainedModel:
-        """Returns the model with its zeros baked in, at exactly the wanted density."""
-        return self.model

@@ -63,10 +63,65 @@ class MovementPruning(Method):
             schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
             scope=params.scope,
         )
-        loss: bench.Loss = bench.task_loss
-        if params.teacher == "finetuned":
-            loss = bench.taught_loss(
-                run.teacher(), share=params.teacher_share, temperature=params.temperature
-            )
-        run.fit(model, loss=loss, params=params, callbacks=[pruner])
+        run.fit(model, loss=_loss(run, params), params=params, callbacks=[pruner])
         return pruner.finish()
+
+
+class SoftMovementPruning(Method):
+    """Keep the weights whose score passes a threshold while a regulariser pulls the scores down.
+
+    The regulariser follows the density of the cubic schedule, and one hard cut before the last
+    phase settles the exact one; see `bench.SoftMovementPruner`.
+    """
+
+    info = MethodInfo(
+        name="soft-movement",
+        summary="keep the weights whose learnt score passes a threshold (soft, regularised)",
+        kind="unstructured",
+        removes="single weights of the six matrices of each layer",
+        starts_from="pretrained",
+        teacher="finetuned",
+        paper="arXiv:2005.07683",
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(TrainParams):
+        """Schedule, scores and distillation."""
+
+        first_phase: float = knob(0.1, low=0.0, high=0.3, help="share of the steps before any cut")
+        final_phase: float = knob(0.3, low=0.0, high=0.6, help="share of the steps at the target")
+        score_travel: float = knob(
+            50.0,
+            low=5.0,
+            high=1000.0,
+            log=True,
+            help="how far a score could go; sets its rate by the steps (paper: 1e-2 × 73,000)",
+        )
+        teacher: Literal["finetuned", "none"] = knob(
+            "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
+        )
+        teacher_share: float = knob(
+            0.9, low=0.0, high=1.0, tuned=False, help="weight of the teacher in the loss"
+        )
+        temperature: float = knob(2.0, low=0.5, high=10.0, tuned=False, help="of the soft labels")
+
+    def compress(self, run: Run, params: Params) -> PreTrainedModel:
+        """Learns scores and weights together while threshold and regulariser rise."""
+        model = run.pretrained()
+        pruner = bench.SoftMovementPruner(
+            model,
+            density=run.target.density(model),
+            score_travel=params.score_travel,
+            schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
+        )
+        run.fit(model, loss=_loss(run, params), params=params, callbacks=[pruner])
+        return pruner.finish()
+
+
+def _loss(run: Run, params: MovementPruning.Params | SoftMovementPruning.Params) -> bench.Loss:
+    """The task's own loss, with the teacher's soft labels where there is one."""
+    if params.teacher == "none":
+        return bench.task_loss
+    return bench.taught_loss(
+        run.teacher(), share=params.teacher_share, temperature=params.temperature
+    )

@@ -29,6 +29,10 @@ class TestMovementGlobal(MethodConformance):
     params: ClassVar = {"scope": "global", "teacher": "none", "final_phase": 0.0}
 
 
+class TestSoftMovement(MethodConformance):
+    name = "soft-movement"
+
+
 class TestKnowledgeAware(MethodConformance):
     name = "knowledge-aware"
     ratio = 20.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -131,57 +130,3 @@ def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: s
     assert watch.alive == wanted
     assert not watch.returned
     assert bench.count(pruner.finish()).weights == round(0.1 * total)
-
-
-def test_movements_gradients_are_the_straight_through_ones(model) -> None:
-    """By autograd, with the mask as a variable: also where a weight is removed."""
-    from bench.sparsity import MovementPruner
-    from bench.training import collate
-
-    pruner = MovementPruner(model, density=0.25, schedule=CubicSchedule(end=0.01))
-    data = toy_rows(0, False)
-    batch = collate(data, np.arange(8), model, torch.device("cpu"))
-    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100)
-    pruner.start(training)
-    model.eval()
-    for step in range(3):  # the second and third pass run with removed weights
-        model.zero_grad()
-        task_loss(model, batch).backward()
-        before = {n: lin.weight.grad.clone() for n, lin in bench.prunable(model).items()}
-        pruner.before_step(training)
-        for name, linear in bench.prunable(model).items():
-            dense, kept = linear.weight.detach(), pruner._masks.kept[name]
-            assert torch.equal(pruner.scores[name].grad, before[name] * dense)
-            assert torch.equal(linear.weight.grad, before[name] * kept)
-            if step:
-                assert pruner.scores[name].grad[~kept].count_nonzero() > 0
-                assert dense[~kept].count_nonzero() > 0
-        training.optimizer.step()
-        training.step += 1
-        pruner.after_step(training)
-        for name, linear in bench.prunable(model).items():
-            scores, kept = pruner.scores[name], pruner._masks.kept[name]
-            assert int(kept.sum()) == kept.numel() // 4
-            assert scores[kept].min() >= scores[~kept].max()
-            assert (linear.weight[~kept] == 0).all()
-
-
-def test_with_plain_descent_scores_sum_up_the_movements(model) -> None:
-    """S = −α Σ ∂L/∂W' · W, the paper's equation for stochastic gradient descent."""
-    from bench.sparsity import MovementPruner
-
-    pruner = MovementPruner(model, density=1.0, score_learning_rate=0.5)
-    training = Training(model, torch.optim.SGD(model.parameters(), lr=0.1), 10)
-    pruner.start(training)
-    wanted = {name: torch.zeros_like(lin.weight) for name, lin in bench.prunable(model).items()}
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(4):
-        for name, linear in bench.prunable(model).items():
-            linear.weight.grad = torch.randn(linear.weight.shape, generator=generator)
-            wanted[name] -= 0.5 * linear.weight.grad * linear.weight.detach()
-        pruner.before_step(training)
-        training.optimizer.step()
-        training.step += 1
-        pruner.after_step(training)
-    for name, scores in pruner.scores.items():
-        torch.testing.assert_close(scores.detach(), wanted[name])

@@ -1,0 +1,162 @@
+"""Movement pruning: gradients, regulariser, thresholds, and the density that comes out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+import bench
+from bench.method import TrainParams
+from bench.movement import MovementPruner, SoftMovementPruner
+from bench.protocol import Protocol
+from bench.sparsity import CubicSchedule
+from bench.testing import toy_config, toy_rows
+from bench.training import Callback, Training, collate, fit, task_loss
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(toy_config())
+
+
+def test_movements_gradients_are_the_straight_through_ones(model) -> None:
+    """By autograd, with the mask as a variable: also where a weight is removed."""
+    pruner = MovementPruner(model, density=0.25, schedule=CubicSchedule(end=0.01))
+    data = toy_rows(0, False)
+    batch = collate(data, np.arange(8), model, torch.device("cpu"))
+    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100)
+    pruner.start(training)
+    model.eval()
+    for step in range(3):  # the second and third pass run with removed weights
+        model.zero_grad()
+        task_loss(model, batch).backward()
+        before = {n: lin.weight.grad.clone() for n, lin in bench.prunable(model).items()}
+        pruner.before_step(training)
+        for name, linear in bench.prunable(model).items():
+            dense, kept = linear.weight.detach(), pruner._masks.kept[name]
+            assert torch.equal(pruner.scores[name].grad, before[name] * dense)
+            assert torch.equal(linear.weight.grad, before[name] * kept)
+            if step:
+                assert pruner.scores[name].grad[~kept].count_nonzero() > 0
+                assert dense[~kept].count_nonzero() > 0
+        training.optimizer.step()
+        training.step += 1
+        pruner.after_step(training)
+        for name, linear in bench.prunable(model).items():
+            scores, kept = pruner.scores[name], pruner._masks.kept[name]
+            assert int(kept.sum()) == kept.numel() // 4
+            assert scores[kept].min() >= scores[~kept].max()
+            assert (linear.weight[~kept] == 0).all()
+
+
+def test_with_plain_descent_scores_sum_up_the_movements(model) -> None:
+    """S = −α Σ ∂L/∂W' · W, the paper's equation for stochastic gradient descent."""
+    pruner = MovementPruner(model, density=1.0, score_learning_rate=0.5)
+    training = Training(model, torch.optim.SGD(model.parameters(), lr=0.1), 10)
+    pruner.start(training)
+    wanted = {name: torch.zeros_like(lin.weight) for name, lin in bench.prunable(model).items()}
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        for name, linear in bench.prunable(model).items():
+            linear.weight.grad = torch.randn(linear.weight.shape, generator=generator)
+            wanted[name] -= 0.5 * linear.weight.grad * linear.weight.detach()
+        pruner.before_step(training)
+        training.optimizer.step()
+        training.step += 1
+        pruner.after_step(training)
+    for name, scores in pruner.scores.items():
+        torch.testing.assert_close(scores.detach(), wanted[name])
+
+
+def test_the_soft_regulariser_is_lambda_times_the_mean_of_the_sigmoids(model) -> None:
+    """By autograd of λ/n · Σ over matrices of mean σ(S), beside the straight-through part.
+
+    λ is such that the regulariser's mean gradient is `pull` times that of the loss.
+    """
+    pruner = SoftMovementPruner(model, density=0.1)
+    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100)
+    pruner.start(training)
+    pruner.pull = 2.0
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for scores in pruner.scores.values():
+            scores.copy_(torch.randn(scores.shape, generator=generator))
+    model.eval()
+    batch = collate(toy_rows(0, False), np.arange(8), model, torch.device("cpu"))
+    task_loss(model, batch).backward()
+    straight = {n: lin.weight.grad * lin.weight for n, lin in bench.prunable(model).items()}
+    copies = {n: s.detach().clone().requires_grad_() for n, s in pruner.scores.items()}
+    torch.stack([c.sigmoid().mean() for c in copies.values()]).mean().backward()
+    of_loss = torch.cat([g.abs().flatten() for g in straight.values()]).mean()
+    of_regulariser = torch.cat([c.grad.flatten() for c in copies.values()]).mean()
+    penalty = 2.0 * of_loss / of_regulariser
+    pruner.before_step(training)
+    for name, scores in pruner.scores.items():
+        wanted = straight[name] + penalty * copies[name].grad
+        torch.testing.assert_close(scores.grad, wanted, rtol=1e-4, atol=1e-9)
+
+
+def test_the_threshold_rises_along_the_cubic_schedule(model) -> None:
+    """τ = 0.1 · (1 − (1 − x)³): scores on either side of it are kept or not."""
+    pruner = SoftMovementPruner(model, density=0.1, schedule=CubicSchedule(events=1000))
+    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100)
+    pruner.start(training)
+    for step in (1, 10, 50, 99):
+        training.step = step
+        tau = 0.1 * (1 - (1 - step / 100) ** 3)
+        level = math.log(tau / (1 - tau))
+        with torch.no_grad():
+            for scores in pruner.scores.values():
+                scores.copy_(torch.where(torch.arange(scores.shape[1]) % 2 == 0, level + 1e-3,
+                                         level - 1e-3).expand_as(scores))  # fmt: skip
+        pruner._now = pruner._cuts[step]
+        pruner._choose(training)
+        for kept in pruner._masks.kept.values():
+            assert kept[:, ::2].all()
+            assert not kept[:, 1::2].any()
+
+
+def test_a_threshold_never_empties_a_matrix(model) -> None:
+    pruner = SoftMovementPruner(model, density=0.1, schedule=CubicSchedule(events=1000))
+    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100, step=50)
+    pruner.start(training)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for scores in pruner.scores.values():
+            scores.copy_(torch.rand(scores.shape, generator=generator) - 50)
+    pruner._choose(training)
+    for kept in pruner._masks.kept.values():
+        assert int(kept.sum()) == pytest.approx(0.005 * kept.numel(), abs=1)
+
+
+class Trace(Callback):
+    """Notes the density after each step."""
+
+    def __init__(self) -> None:
+        self.densities: list[float] = []
+
+    def after_step(self, training: Training) -> None:
+        linears = bench.prunable(training.model).values()
+        alive = sum(int(linear.weight.count_nonzero()) for linear in linears)
+        self.densities.append(alive / sum(linear.weight.numel() for linear in linears))
+
+
+@pytest.mark.parametrize("density", [0.25, 0.05])
+def test_soft_movement_follows_the_cubic_density_and_ends_exactly(model, density: float) -> None:
+    trace, schedule = Trace(), CubicSchedule(end=0.7)
+    pruner = SoftMovementPruner(model, density=density, schedule=schedule)
+    protocol = Protocol(epochs=40, trials=0, precision="fp32", batch_size=8)
+    steps = fit(model, toy_rows(0, False), loss=task_loss, params=TrainParams(learning_rate=1e-3),
+                protocol=protocol, device="cpu", seed=(0,), callbacks=[pruner, trace])  # fmt: skip
+    cuts = schedule.densities(steps, density)
+    end = max(cuts)
+    half_way = [abs(trace.densities[step - 1] - cuts[step]) for step in cuts if step > end // 3]
+    assert sum(half_way) / len(half_way) < 0.15
+    total = sum(linear.weight.numel() for linear in bench.prunable(model).values())
+    assert {round(d * total) for d in trace.densities[end - 1 :]} == {round(density * total)}
+    assert bench.count(pruner.finish()).weights == round(density * total)
