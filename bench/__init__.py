@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         GradualPruner,
         MaskedTraining,
         Masks,
+        input_norms,
         magnitude,
         random_scores,
     )
@@ -59,6 +60,7 @@ _LAZY = {
     "distilled_loss": "distillation",
     "head_modules": "families",
     "hidden_loss": "distillation",
+    "input_norms": "sparsity",
     "label_loss": "training",
     "layers": "families",
     "look_inside": "distillation",
@@ -103,6 +105,7 @@ __all__ = [
     "distilled_loss",
     "head_modules",
     "hidden_loss",
+    "input_norms",
     "knob",
     "label_loss",
     "layers",

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -26,10 +28,9 @@ from bench.plan import Cell, Variant
 from bench.records import Record, Status, Store
 from bench.reference import Reference, load_model, obtain, save_model
 from bench.selection import resolve_params
-from bench.training import fit, predict
+from bench.training import collate, fit, predict
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from pyarrow import Table
     from torch import Tensor
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from bench.method import TrainParams
     from bench.protocol import Protocol
     from bench.task import Task
-    from bench.training import Callback, Loss
+    from bench.training import Batch, Callback, Loss
 
 SEQUENCE_LENGTH = 128
 """Pieces of the example that FLOPs are counted and matched on."""
@@ -141,6 +142,20 @@ class CellRun:
 
         model.register_forward_pre_hook(charge, with_kwargs=True)
         return model
+
+    def sample(self, model: PreTrainedModel, rows: int, *, passes: int) -> list[Batch]:
+        """Training rows drawn from the seed; see `bench.Run.sample`."""
+        data = self.data.train
+        generator = np.random.default_rng((self.seed, 1, rows))
+        drawn = generator.permutation(len(data))[:rows]
+        size = self.context.protocol.batch_size
+        device = torch.device(self.context.device)
+        nn.Module.to(model, device)
+        self._charge("importance", passes * count_dense(model).forward_flops(data.lengths[drawn]))
+        return [
+            collate(data, drawn[begin : begin + size], model, device)
+            for begin in range(0, len(drawn), size)
+        ]
 
     def fit(
         self,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bench.budget import Target
     from bench.task import Task
-    from bench.training import Callback, Loss
+    from bench.training import Batch, Callback, Loss
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """What a method or task may be called: such names become folders and table cells."""
@@ -222,6 +222,15 @@ class Run(Protocol):
 
     def teacher(self) -> PreTrainedModel:
         """The reference, frozen and in eval mode; not to be changed."""
+
+    def sample(self, model: PreTrainedModel, rows: int, *, passes: int) -> list[Batch]:
+        """Training rows drawn from the seed, in batches as `model` takes them.
+
+        Args:
+            model: The model that they are for.
+            rows: How many, at most all.
+            passes: Forward passes over them that the cell is charged (a gradient is worth three).
+        """
 
     def fit(
         self,

@@ -7,7 +7,7 @@ gone stays gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,17 +21,55 @@ from bench.training import Callback
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from bench.training import Training
+    from bench.training import Batch, Training
 
 Criterion = Callable[[str, nn.Linear], Tensor]
 """From a matrix's name and module to scores of the weight's shape; the highest are kept."""
 
-Scope = Literal["local", "global"]
+Scope = Literal["local", "global", "row"]
+"""Whose highest scores stay: each matrix's, those of all, or each output row's."""
 
 
 def magnitude(name: str, linear: nn.Linear) -> Tensor:
     """The absolute value of each weight."""
     return linear.weight.detach().abs()
+
+
+@torch.no_grad()
+def input_norms(
+    model: PreTrainedModel, linears: Mapping[str, nn.Linear], batches: Sequence[Batch]
+) -> dict[str, Tensor]:
+    """The 2-norm of each input feature over all real tokens (Sun et al. 2023, arXiv:2306.11695).
+
+    Args:
+        model: The model that `linears` belong to, run in eval mode.
+        linears: Matrices by name.
+        batches: Rows that the model is run on.
+
+    Returns:
+        By matrix, a norm for each of its columns.
+    """
+    squares = {
+        name: linear.weight.new_zeros(linear.in_features) for name, linear in linears.items()
+    }
+    real = torch.empty(0)
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def add(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            squares[name] += inputs[0][real].square().sum(dim=0)
+
+        return add
+
+    handles = [lin.register_forward_pre_hook(watch(name)) for name, lin in linears.items()]
+    model.eval()
+    try:
+        for batch in batches:
+            real = batch.inputs["attention_mask"].bool()
+            model(**batch.inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: total.sqrt() for name, total in squares.items()}
 
 
 @dataclass(frozen=True)
@@ -98,7 +136,7 @@ class Masks:
         Args:
             scores: A score a weight, by matrix.
             density: Share of all prunable weights to keep, 0–1.
-            scope: Whether every matrix keeps the same share, or the best of all stay.
+            scope: Among which weights the highest are taken.
         """
         before = self.kept
         alive = {name: scores[name].masked_fill(~kept, -torch.inf) for name, kept in before.items()}
@@ -108,24 +146,32 @@ class Masks:
     def choose(self, scores: Mapping[str, Tensor], density: float, scope: Scope = "local") -> None:
         """Keeps the weights of the highest scores, whatever was kept before.
 
-        The number kept is exact, ties included.
+        The number kept is exact, ties included. Matrices without scores stay as they are.
 
         Args:
             scores: A score a weight, by matrix.
-            density: Share of all prunable weights to keep, 0–1.
-            scope: Whether every matrix keeps the same share, or the best of all stay.
+            density: Share of the scored weights to keep, 0–1.
+            scope: Among which weights the highest are taken.
         """
-        alive = {name: scores[name].detach().flatten() for name in self.kept}
-        counts = keep_counts([score.numel() for score in alive.values()], density)
+        flat = {name: score.detach().flatten() for name, score in scores.items()}
         if scope == "global":
-            best = _best(torch.cat(list(alive.values())), sum(counts))
-            parts = best.split([score.numel() for score in alive.values()])
-        else:
+            counts = keep_counts([score.numel() for score in flat.values()], density)
+            best = _best(torch.cat(list(flat.values())), sum(counts))
+            parts = best.split([score.numel() for score in flat.values()])
+        elif scope == "row":
+            counts = keep_counts([s.shape[1] for s in scores.values() for _ in s], density)
+            rows = torch.tensor(counts).split([len(score) for score in scores.values()])
             parts = tuple(
-                _best(score, count) for score, count in zip(alive.values(), counts, strict=True)
+                _best_of_rows(score.detach(), count)
+                for score, count in zip(scores.values(), rows, strict=True)
             )
-        for (name, kept), part in zip(self.kept.items(), parts, strict=True):
-            self.kept[name] = part.view_as(kept)
+        else:
+            counts = keep_counts([score.numel() for score in flat.values()], density)
+            parts = tuple(
+                _best(score, count) for score, count in zip(flat.values(), counts, strict=True)
+            )
+        for name, part in zip(scores, parts, strict=True):
+            self.kept[name] = part.view_as(self.kept[name])
 
     @torch.no_grad()
     def apply(self) -> None:
@@ -146,6 +192,12 @@ def _best(scores: Tensor, count: int) -> Tensor:
     mask = torch.zeros_like(scores, dtype=torch.bool)
     mask[scores.topk(count, sorted=False).indices] = True
     return mask
+
+
+def _best_of_rows(scores: Tensor, counts: Tensor) -> Tensor:
+    """A mask of the highest scores of each row, as many as `counts` says for it."""
+    places = scores.argsort(dim=1, descending=True).argsort(dim=1)
+    return places < counts.to(scores.device)[:, None]
 
 
 class MaskedTraining(Callback):

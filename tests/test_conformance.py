@@ -33,6 +33,15 @@ class TestSoftMovement(MethodConformance):
     name = "soft-movement"
 
 
+class TestOneShotMagnitude(MethodConformance):
+    name = "one-shot-magnitude"
+    params: ClassVar = {"scope": "global", "teacher": "finetuned"}
+
+
+class TestOneShotWanda(MethodConformance):
+    name = "one-shot-wanda"
+
+
 class TestKnowledgeAware(MethodConformance):
     name = "knowledge-aware"
     ratio = 20.0

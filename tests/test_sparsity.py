@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -11,7 +12,7 @@ from bench.method import TrainParams
 from bench.protocol import Protocol
 from bench.sparsity import CubicSchedule, GradualPruner, Masks, magnitude
 from bench.testing import toy_config, toy_rows
-from bench.training import Callback, Training, fit, task_loss
+from bench.training import Callback, Training, collate, fit, task_loss
 
 
 @pytest.fixture
@@ -130,3 +131,42 @@ def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: s
     assert watch.alive == wanted
     assert not watch.returned
     assert bench.count(pruner.finish()).weights == round(0.1 * total)
+
+
+def test_a_cut_by_rows_keeps_the_best_of_each_row(model) -> None:
+    masks = Masks(model)
+    scores = {n: magnitude(n, lin) for n, lin in masks.linears.items()}
+    masks.choose(scores, 0.3, "row")
+    assert sum(int(kept.sum()) for kept in masks.kept.values()) == round(
+        0.3 * sum(kept.numel() for kept in masks.kept.values())
+    )
+    for name, kept in masks.kept.items():
+        for row in range(len(kept)):
+            count = int(kept[row].sum())
+            assert abs(count - 0.3 * kept.shape[1]) < 1
+            best = set(scores[name][row].argsort(descending=True)[:count].tolist())
+            assert best == set(kept[row].nonzero().flatten().tolist())
+
+
+def test_a_choice_among_some_matrices_leaves_the_others(model) -> None:
+    masks = Masks(model)
+    first, *others = masks.linears
+    masks.choose({first: magnitude(first, masks.linears[first])}, 0.25, "row")
+    assert int(masks.kept[first].sum()) == masks.kept[first].numel() // 4
+    assert all(masks.kept[name].all() for name in others)
+
+
+def test_input_norms_are_those_of_the_real_tokens(model) -> None:
+    """The first query matrix sees the embeddings' output, row by row without its padding."""
+    data = toy_rows(0, False)
+    rows = np.arange(6)
+    batch = collate(data, rows, model, torch.device("cpu"))
+    linears = bench.prunable(model)
+    name = next(iter(linears))
+    norms = bench.input_norms(model, {name: linears[name]}, [batch])[name]
+    seen = []
+    for row in rows:
+        ids = torch.tensor(data.pieces[data.offsets[row] : data.offsets[row + 1]][None].tolist())
+        seen.append(model.bert.embeddings(input_ids=ids)[0])
+    torch.testing.assert_close(norms, torch.cat(seen).norm(dim=0))
+    assert not linears[name]._forward_pre_hooks
