@@ -12,7 +12,11 @@ import numpy as np
 import torch
 
 from bench import registry
+from bench.budget import best_ratio
 from bench.data import load
+from bench.execution import SEQUENCE_LENGTH
+from bench.families import read_config
+from bench.footprint import count_dense
 from bench.method import TrainParams
 from bench.plan import Variant
 from bench.reference import load_model
@@ -34,18 +38,21 @@ class Estimate:
         steps: Optimizer steps of all of them.
         seconds: Wall time, all workers together.
         megabytes: Disk for models that are kept.
+        unreachable: Cells that counting says no training can meet.
     """
 
     trainings: int
     steps: int
     seconds: float
     megabytes: float
+    unreachable: int
 
     def lines(self) -> list[str]:
         """The estimate, for a person."""
         return [
-            f"{self.trainings} trainings, {self.steps:,} optimizer steps",
-            f"about {self.seconds / 3600:.2f} h on this machine, from {TIMED_STEPS} timed steps of "
+            f"{self.trainings} trainings, {self.steps:,} optimizer steps; "
+            f"{self.unreachable} cells cannot be reached",
+            f"about {self.seconds / 3600:.3g} h on this machine, from {TIMED_STEPS} timed steps of "
             "dense fine-tuning a task (methods with a teacher take up to twice as long)",
             f"about {self.megabytes:,.0f} MB of disk",
         ]
@@ -63,11 +70,15 @@ def estimate(cells: Sequence[Cell], context: Context, workers: int) -> Estimate:
     protocol = context.protocol
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
     timed = {task: _seconds(context, task) for task in {cell.task for cell in cells}}
-    trainings = steps = 0
+    dense = count_dense(read_config(context.encoder))
+    trainings = steps = unreachable = 0
     seconds = megabytes = 0.0
     for cell in cells:
         per_step, evaluation = timed[cell.task]
         method = registry.methods.get(Variant.parse(cell.method).method)
+        if best_ratio(method.info.kind, dense, cell.axis, SEQUENCE_LENGTH) < cell.ratio:  # type: ignore[arg-type]
+            unreachable += 1
+            continue
         trains = issubclass(method.Params, TrainParams)
         made = protocol.epochs * steps_per_epoch(
             context.tasks[cell.task].train_rows, protocol.batch_size
@@ -77,7 +88,7 @@ def estimate(cells: Sequence[Cell], context: Context, workers: int) -> Estimate:
         seconds += trains * made * per_step + evaluation
         kept = context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0)
         megabytes += size * (kept + (method.info.kind == "reference" and trains))
-    return Estimate(trainings, steps, seconds / workers, megabytes)
+    return Estimate(trainings, steps, seconds / workers, megabytes, unreachable)
 
 
 def _seconds(context: Context, task_name: str) -> tuple[float, float]:

@@ -150,9 +150,9 @@ def _protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[
     cap = settings["max_train_samples"]
     seeds = len({record.cell["seed"] for record in records})
     lines = [
-        f"Every method: {settings['epochs']} epochs, batch {settings['batch_size']}, dropout "
-        f"{settings['dropout']:g}, {settings['precision']}; scores on GLUE's dev rows or the "
-        "task's own, which nothing was chosen on; the last step counts.",
+        f"Every method: epochs {settings['epochs']}, batch {settings['batch_size']}, dropout "
+        f"{settings['dropout']:g}, {settings['precision']}; scores on each "
+        "task's dev rows, which nothing was chosen on; the last step counts.",
         f"Training rows capped at {cap:,} a task, the first by a hash of their text." if cap
         else "All training rows.",
         "Default parameters, no tuning." if settings["trials"] == 0
@@ -180,7 +180,8 @@ def _below(rows: Sequence[Row]) -> list[str]:
     for record in (record for row in rows for record in row.records):
         for note in record.data.get("notes", []):
             where = f"{escape(record.cell['task'])}: {escape(note)}"
-            notes.setdefault(where, {})[escape(record.cell["method"])] = None
+            who = f"{escape(record.cell['method'])} seed {record.cell['seed']}"
+            notes.setdefault(where, {})[who] = None
         cell = record.cell
         what = f"{escape(cell['method'])} on {escape(cell['task'])}, seed {cell['seed']}"
         if record.status == "missed":
@@ -218,7 +219,7 @@ def _headline(
 def _curves(
     by_ratio: dict[float, list[Row]], references: Sequence[Row], tasks: Sequence[str]
 ) -> dict[str, list[tuple[float, float]]]:
-    """Average score by achieved ratio, a curve a method; references are one point at ratio 1."""
+    """Average score by wanted ratio, a curve a method; references are one point at ratio 1."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for ratio, rows in {1.0: references, **by_ratio}.items():
         for row in rows:
@@ -269,7 +270,7 @@ def _machines(records: Sequence[Record]) -> str:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
             lines[
                 f"- {escape(env['processor'])} ({escape(' '.join(env['vector_extensions']))}), "
-                f"{escape(env['device'])}, {env['precision']}, {env['threads']} threads a cell; "
+                f"{escape(env['device'])}, {env['precision']}, threads a cell {env['threads']}; "
                 f"Python {env['python']}, {packages}"
             ] = None
     return "\n".join(lines)

@@ -15,7 +15,7 @@ def pareto_svg(curves: Mapping[str, Sequence[tuple[float, float]]], axis: str) -
     """Score against compression ratio, one line a method.
 
     Args:
-        curves: Points (ratio, average score) by method; a reference has one, at ratio 1.
+        curves: Points (wanted ratio, average score) by method; a reference has one, at ratio 1.
         axis: What the ratio is counted on, in words.
 
     Returns:

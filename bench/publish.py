@@ -17,8 +17,10 @@ from bench.records import (
     Record,
     Store,
     atomic_path,
+    merge_suites,
     read_json,
     same_suite,
+    tasks_of_other_data,
     write_json,
     write_text,
 )
@@ -48,17 +50,22 @@ def take(runs: Path, out: Path) -> None:
         if known is not None:
             if not same_suite(known, suite):
                 raise BenchError(
-                    f"the suite '{name}' of {runs} and the one in {out} differ in model, axis or "
-                    "protocol: give one of them another --name."
+                    f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
+                    "axis or protocol: give one of them another --name."
                 )
-            suite["cells"] = known["cells"] | suite["cells"]
-            suite["commands"] = list(dict.fromkeys(known["commands"] + suite["commands"]))
+            if other := tasks_of_other_data(known, suite):
+                raise BenchError(
+                    f"the suite '{name}' of {runs} and the one in {out} have other rows of "
+                    f"{', '.join(other)}: give one of them another --name."
+                )
+            suite = merge_suites(known, suite)
             records = {record.id: record for record in _records(out, name)} | records
         for record in records.values():
             file = store.folder(record.id) / "predictions.parquet"
             if record.score is not None and file.exists():
                 tables[record.id] = _read_predictions(file)
-        _write_records(out, suite, records, tables)
+        kept = {key: record for key, record in records.items() if key in suite["cells"]}
+        _write_records(out, suite, kept, tables)
 
 
 def write(out: Path) -> list[Path]:
@@ -75,11 +82,12 @@ def write(out: Path) -> list[Path]:
 
 
 def check(out: Path) -> list[Path]:
-    """The files of `out` that are not, byte for byte, what its records give."""
+    """The files of `out` that are not, byte for byte, what its records give, or have none."""
     pages = _pages(out)
     expected = {path: text for page in pages for path, text in page.files.items()}
     expected[out / "README.md"] = _index(pages)
-    return [
+    orphans = [path for path in sorted(out.glob("*.md")) if path not in expected]
+    return orphans + [
         path
         for path, text in expected.items()
         if not path.exists() or path.read_bytes() != text.encode()

@@ -86,6 +86,8 @@ class Record:
             raise BenchError(f"not a record of schema {SCHEMA}")
         names = {f.name for f in dataclasses.fields(cls)}
         missing = {"id", "status", "cell"} - set(data)
+        if not missing and isinstance(data["cell"], dict):
+            missing = {"method", "task", "axis", "ratio", "seed"} - set(data["cell"])
         if missing:
             raise BenchError(f"a record without {', '.join(sorted(missing))}")
         return cls(**{name: value for name, value in data.items() if name in names})
@@ -199,4 +201,26 @@ class Store:
 
 def same_suite(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether the records of two descriptions may stand in one table."""
-    return all(one.get(key) == other[key] for key in ("name", "model", "axis", "protocol"))
+    keys = ("name", "model", "weights", "axis", "protocol")
+    return all(one.get(key) == other[key] for key in keys)
+
+
+def tasks_of_other_data(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Tasks that two descriptions share by name, but not by their rows."""
+    return [task for task, rows in other["data"].items() if one["data"].get(task, rows) != rows]
+
+
+def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Two descriptions of the same suite as one; what `new` says of a cell or of a task counts."""
+    changed = tasks_of_other_data(known, new)
+    cells = {key: label for key, label in known["cells"].items() if label[1] not in changed}
+    ids = {tuple(label): key for key, label in cells.items()}
+    for key, label in new["cells"].items():
+        cells.pop(ids.get(tuple(label), ""), None)  # the same cell of another method's version
+        cells[key] = label
+    return {
+        **new,
+        "cells": cells,
+        "data": {**known["data"], **new["data"]},
+        "commands": list(dict.fromkeys([*known["commands"], *new["commands"]])),
+    }

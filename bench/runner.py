@@ -53,14 +53,14 @@ class StorageError(BenchError):
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A cell to be run, with the `created` of the record that it is to replace, if any."""
 
     cell: Cell
     replaces: str | None = None
 
 
-def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Task], int]:
+def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Job], int]:
     """Splits a plan into what is to be run and the number of cells that are done.
 
     Args:
@@ -77,7 +77,7 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
     store = Store(context.runs)
     found = [(cell, store.get(context.cell_id(cell))) for cell in cells]
     todo = [
-        Task(cell, None if record is None else record.created)
+        Job(cell, None if record is None else record.created)
         for cell, record in found
         if record is None or record.status in again
     ]
@@ -85,7 +85,7 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
 
 
 def run(
-    todo: Sequence[Task],
+    todo: Sequence[Job],
     context: Context,
     listener: Listener,
     *,
@@ -130,7 +130,7 @@ class _Clock:
 
 
 def attempt(
-    task: Task,
+    job: Job,
     context: Context,
     started: Callable[[], None],
     progress: Callable[[int, int], None],
@@ -138,7 +138,7 @@ def attempt(
     """Runs a cell if nobody else does.
 
     Args:
-        task: The cell.
+        job: The cell.
         context: What the cells share.
         started: Called once the cell is claimed and about to run.
         progress: Called with steps made and steps in all.
@@ -154,14 +154,14 @@ def attempt(
     from bench.execution import execute, is_storage_error
 
     store = Store(context.runs)
-    cell_id = context.cell_id(task.cell)
+    cell_id = context.cell_id(job.cell)
     try:
         with store.lock(cell_id).acquire(timeout=0):
             found = store.get(cell_id)
-            if found is not None and found.created != task.replaces:
+            if found is not None and found.created != job.replaces:
                 return found
             started()
-            return execute(task.cell, context, progress)
+            return execute(job.cell, context, progress)
     except Timeout:
         return None
     except Exception as error:
@@ -170,25 +170,25 @@ def attempt(
         raise
 
 
-def _run_here(todo: deque[Task], context: Context, listener: Listener, clock: _Clock) -> int:
+def _run_here(todo: deque[Job], context: Context, listener: Listener, clock: _Clock) -> int:
     import torch
 
     torch.set_num_threads(context.threads)
     busy = 0
     while todo and clock.has_time():
-        task = todo.popleft()
-        started = functools.partial(listener.started, task.cell)
-        progress = functools.partial(listener.progressed, task.cell)
-        record = attempt(task, context, started, progress)
+        job = todo.popleft()
+        started = functools.partial(listener.started, job.cell)
+        progress = functools.partial(listener.progressed, job.cell)
+        record = attempt(job, context, started, progress)
         if record is None:
-            todo.append(task)
+            todo.append(job)
             busy += 1
             if busy >= len(todo):
                 time.sleep(POLL_S)
             continue
         busy = 0
         clock.ended(record)
-        listener.ended(task.cell, record)
+        listener.ended(job.cell, record)
     return len(todo)
 
 
@@ -196,7 +196,7 @@ def _run_here(todo: deque[Task], context: Context, listener: Listener, clock: _C
 class _Worker:
     process: SpawnProcess
     pipe: mp.Connection
-    task: Task | None = None
+    job: Job | None = None
 
 
 class Pool:
@@ -219,35 +219,35 @@ class Pool:
             worker.process.kill()
             worker.pipe.close()
 
-    def run(self, todo: deque[Task], context: Context, listener: Listener, clock: _Clock) -> int:
+    def run(self, todo: deque[Job], context: Context, listener: Listener, clock: _Clock) -> int:
         """Runs cells; see `bench.runner.run`."""
         for worker in self._workers:
             self._send(worker, context)
         retry_at = 0.0
-        busy: deque[Task] = deque()
+        busy: deque[Job] = deque()
         while True:
             if busy and time.monotonic() >= retry_at:
                 todo.extend(busy)
                 busy.clear()
             for worker in self._workers:
-                if worker.task is None and todo and clock.has_time():
-                    worker.task = todo.popleft()
-                    self._send(worker, worker.task)
-            if all(worker.task is None for worker in self._workers) and not (
+                if worker.job is None and todo and clock.has_time():
+                    worker.job = todo.popleft()
+                    self._send(worker, worker.job)
+            if all(worker.job is None for worker in self._workers) and not (
                 busy and clock.has_time()
             ):
                 return len(todo) + len(busy)
             for worker, event in self._events():
-                task = worker.task
+                job = worker.job
                 if event is None:
                     self._replace(worker, context, listener)
-                elif task is not None:
+                elif job is not None:
                     if event[0] == "busy":
-                        busy.append(task)
+                        busy.append(job)
                         retry_at = time.monotonic() + POLL_S
-                    self._tell(event, task.cell, listener, clock)
+                    self._tell(event, job.cell, listener, clock)
                     if event[0] in ("busy", "ended"):
-                        worker.task = None
+                        worker.job = None
 
     def _tell(self, event: tuple[Any, ...], cell: Cell, listener: Listener, clock: _Clock) -> None:
         kind, *rest = event
@@ -261,7 +261,7 @@ class Pool:
         elif kind == "storage":
             raise StorageError(rest[0])
 
-    def _send(self, worker: _Worker, what: Context | Task) -> None:
+    def _send(self, worker: _Worker, what: Context | Job) -> None:
         with contextlib.suppress(BrokenPipeError):  # `_events` tells of one that has died
             worker.pipe.send(what)
 
@@ -286,15 +286,15 @@ class Pool:
         code = worker.process.exitcode or 0
         how = f"killed by signal {-code}" if code < 0 else f"ended with status {code}"
         self._workers.remove(worker)
-        if worker.task is None:
+        if worker.job is None:
             raise BenchError(f"a worker process was {how} before it had a cell to run.")
-        cell = worker.task.cell
+        cell = worker.job.cell
         cell_id = context.cell_id(cell)
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         error = WorkerDiedError(f"the worker process was {how}{hint}")
         store = Store(context.runs)
         record = store.get(cell_id)
-        if record is None or record.created == worker.task.replaces:
+        if record is None or record.created == worker.job.replaces:
             record = ended_early("failed", cell, cell_id, error)
             store.put(record)
         listener.ended(cell, record)
@@ -335,11 +335,11 @@ def _work(pipe: mp.Connection) -> None:
 
     while True:
         try:
-            task: Task = pipe.recv()
+            job: Job = pipe.recv()
         except EOFError:
             return
         try:
-            record = attempt(task, context, lambda: pipe.send(("started",)), progress)
+            record = attempt(job, context, lambda: pipe.send(("started",)), progress)
         except StorageError as error:
             pipe.send(("storage", str(error)))
             continue

@@ -65,7 +65,10 @@ def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str
                     raise BenchError(line)
                 notices.append(f"left out: {line}")
                 continue
-            method.Params(**method.Params.parse(dict(variant.pins)))
+            values = method.Params.parse(dict(variant.pins))
+            method.Params(**values)
+            pins = tuple((name, str(value)) for name, value in sorted(values.items()))
+            variant = Variant(variant.method, pins)  # 1e-3 and 0.001 are one variant
             variants[variant] = method.info.kind == "reference"
     return variants, notices
 

@@ -21,7 +21,7 @@ from bench.families import read_config
 from bench.method import NAME
 from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
-from bench.records import Store, read_json, same_suite, write_json
+from bench.records import Store, merge_suites, read_json, same_suite, write_json
 from bench.selection import select_methods, select_tasks
 from bench.task import Source
 
@@ -45,7 +45,6 @@ class Defaults:
     seeds: int | None = None
     epochs: int | None = None
     workers: int | None = None
-    learning_rate: float | None = None
     precision: str = "auto"
 
 
@@ -56,7 +55,6 @@ DEFAULTS = {
         seeds=1,
         epochs=4,
         workers=2,
-        learning_rate=4e-3,  # the built-in encoder is a tenth as wide as BERT, and trains briefly
         precision="fp32",
     ),
 }
@@ -174,45 +172,57 @@ class Suite:
             keep_models=self.keep_models,
         )
 
-    def write(self, command: str, context: Context) -> None:
+    def write(self, command: str, context: Context) -> str:
         """Writes the folder's settings and what this suite was asked for.
 
         A suite of the same name, model, axis and protocol that the folder has already is extended:
         its page shows the cells of all commands. Any other is replaced; its records stay.
 
+        Returns:
+            What the user should know of it, or nothing.
+
         Raises:
+            BenchError: Another run has given the folder other settings meanwhile.
             OSError: The folder cannot be written.
         """
-        write_json(
-            self.runs / SETTINGS, {"precision": self.protocol.precision, "threads": self.threads}
+        settings = {"precision": self.protocol.precision, "threads": self.threads}
+        store, path = Store(self.runs), self.runs / "suites" / f"{self.name}.json"
+        with store.lock("settings"):
+            if (held := _read_settings(self.runs) or settings) != settings:
+                raise BenchError(
+                    f"another run has set {self.runs} to {held['precision']} and "
+                    f"{held['threads']} threads a cell meanwhile: run the same command again."
+                )
+            write_json(self.runs / SETTINGS, settings)
+        suite = self._description(command, context)
+        with store.lock(f"suite-{self.name}"):
+            known = read_json(path)
+            if known is None or same_suite(known, suite):
+                write_json(path, merge_suites(known, suite) if known else suite)
+                return ""
+            write_json(path, suite)
+        return (
+            f"the page of '{self.name}' showed another model, axis or protocol until now; those "
+            "records stay in the folder, and another --name keeps both pages."
         )
-        path = self.runs / "suites" / f"{self.name}.json"
-        with Store(self.runs).lock(f"suite-{self.name}"):
-            write_json(path, self._extended(read_json(path), command, context))
 
-    def _extended(
-        self, known: dict[str, Any] | None, command: str, context: Context
-    ) -> dict[str, Any]:
-        """The description that the folder has, if any, with this run's cells and command."""
-        suite: dict[str, Any] = {
+    def _description(self, command: str, context: Context) -> dict[str, Any]:
+        """What `suites/<name>.json` says of this run."""
+        return {
             "name": self.name,
             "model": self.model,
+            "weights": context.weights,
             "axis": self.axis,
             "protocol": self.protocol.hash,
             "settings": dataclasses.asdict(self.protocol),
-            "commands": [],
-            "cells": {},
+            "data": {name: prepared.fingerprint for name, prepared in context.tasks.items()},
+            "commands": [command],
+            "workers": self.workers,
+            "cells": {
+                context.cell_id(cell): [cell.method, cell.task, cell.ratio, cell.seed]
+                for cell in self.cells()
+            },
         }
-        if known is not None and same_suite(known, suite):
-            suite = known
-        labels = {tuple(label): cell_id for cell_id, label in suite["cells"].items()}
-        for cell in self.cells():
-            label = (cell.method, cell.task, cell.ratio, cell.seed)
-            suite["cells"].pop(labels.get(label), None)  # the same cell of other data or weights
-            suite["cells"][context.cell_id(cell)] = list(label)
-        if command not in suite["commands"]:
-            suite["commands"].append(command)
-        return {**suite, "workers": self.workers}
 
 
 def resolve(request: Request) -> Suite:
@@ -224,6 +234,14 @@ def resolve(request: Request) -> Suite:
     tasks = select_tasks(request.tasks)
     variants, notices = select_methods(request.methods)
     defaults = DEFAULTS[_common_suite(tasks)]
+    if request.data_dir is not None and not request.data_dir.is_dir():
+        raise BenchError(
+            f"--data-dir {request.data_dir} is no folder. Either name one in the original GLUE "
+            "layout with --data-dir DIR, or run without it after fetching the tasks once with a "
+            f"network: bench fetch --tasks {','.join(request.tasks)}."
+        )
+    if request.data_dir is not None and request.revision is not None:
+        raise BenchError("--revision is one of the hub's data: leave it, or leave --data-dir.")
     source = Source(data_dir=request.data_dir, revision=request.revision, offline=request.offline)
     try:
         encoder, model = _encoder(request, tasks)
@@ -234,7 +252,8 @@ def resolve(request: Request) -> Suite:
 
     device = resolve_device(request.device)
     workers = request.workers or defaults.workers or default_workers(device)
-    folder = _folder_settings(request, defaults, device, workers)
+    folder, ruled = _folder_settings(request, defaults, device, workers)
+    notices += ruled
     effort = EFFORTS[request.effort or defaults.effort]
 
     def setting(name: str) -> int:
@@ -248,7 +267,7 @@ def resolve(request: Request) -> Suite:
         trials=request.trials or 0,
         precision=folder["precision"],
         max_train_samples=request.max_train_samples,
-        learning_rate=defaults.learning_rate or default_learning_rate(encoder),
+        learning_rate=default_learning_rate(encoder),
     )
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
         notices.append("this run folder is in bf16, which this processor only emulates: slow.")
@@ -273,13 +292,13 @@ def resolve(request: Request) -> Suite:
 
 
 def default_learning_rate(encoder: Path) -> float:
-    """AdamW's peak rate where no suite says otherwise: 5e-5 from BERT-base's width on, else 2e-4.
+    """AdamW's peak rate where none is pinned, by the encoder's width: the wider, the smaller.
 
-    Devlin et al. (2018) fine-tune BERT-base at 2e-5 to 5e-5, Turc et al. (2019) their miniatures at
-    up to 3e-4.
+    Devlin et al. (2018) fine-tune BERT-base (768) at 2e-5 to 5e-5, Turc et al. (2019) miniatures
+    from 128 on at up to 3e-4; the demo's encoder (64), which trains for seconds, takes 4e-3.
     """
-    config = read_config(encoder)
-    return 5e-5 if config.hidden_size >= 768 else 2e-4
+    width = read_config(encoder).hidden_size
+    return 5e-5 if width >= 768 else 2e-4 if width >= 128 else 4e-3
 
 
 def weight_hash(encoder: Path) -> str:
@@ -338,7 +357,8 @@ def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source
 def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     name = request.name
     if name is None:
-        name = DEMO if _common_suite(tasks) == DEMO else re.sub(r"[^a-z0-9_-]+", "-", model.lower())
+        own = request.model in (None, DEMO) and _common_suite(tasks) == DEMO
+        name = DEMO if own else re.sub(r"[^a-z0-9_-]+", "-", model.lower())
         name = name.strip("-_") or "suite"
         if request.axis == "flops":
             name += "-flops"
@@ -347,20 +367,38 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     return name
 
 
+def _read_settings(runs: Path) -> dict[str, Any] | None:
+    """What a run folder holds for all of its cells; `None` where it is new."""
+    settings = read_json(runs / SETTINGS)
+    if not isinstance(settings, dict):
+        return None
+    precise = settings.get("precision") in ("fp32", "bf16")
+    if not precise or not isinstance(settings.get("threads"), int):
+        raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
+    return settings
+
+
 def _folder_settings(
     request: Request, defaults: Defaults, device: str, workers: int
-) -> dict[str, Any]:
-    """What the run folder holds for all of its cells, or will hold where it is new."""
+) -> tuple[dict[str, Any], list[str]]:
+    """What the run folder holds for all of its cells, or will hold, and a notice where it rules."""
     from bench.environment import resolve_precision, threads_of_a_cell
 
     wanted = request.precision if request.precision != "auto" else defaults.precision
-    settings = read_json(request.runs / SETTINGS) or {
+    own = {
         "precision": resolve_precision(wanted, device),
         "threads": threads_of_a_cell(workers),
     }
+    settings = _read_settings(request.runs) or own
     if request.precision not in ("auto", settings["precision"]):
         raise BenchError(
             f"the cells of {request.runs} are in {settings['precision']}: "
             f"run in {request.precision} in another folder (--runs)."
         )
-    return settings
+    if settings == own:
+        return settings, []
+    return settings, [
+        f"all cells of {request.runs} are in {settings['precision']} with {settings['threads']} "
+        f"threads each, and so are these; a folder of its own would have {own['precision']} and "
+        f"{own['threads']}."
+    ]

@@ -45,12 +45,7 @@ def quick(runs: Path, *words: str | Path, methods: str = "magnitude") -> Result:
 def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
     """Starts a command in a process of its own."""
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from bench.cli import main; raise SystemExit(main())",
-            *map(str, words),
-        ],
+        [Path(sys.executable).with_name("bench"), *map(str, words)],  # the one that is installed
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -212,3 +212,69 @@ def test_folders_of_one_suite_are_merged(tmp_path: Path, done: Path) -> None:
     )
     assert outcomes(parts[0]).items() <= outcomes(done).items()
     assert bench("leaderboard", "--check", "--out", merged).status == 0
+
+
+# What may stand in one table.
+
+
+def test_another_encoder_of_the_same_name_replaces_the_page_and_says_so(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    other = tmp_path / "b/enc"
+    shutil.copytree(demo_encoder_path(), tmp_path / "a/enc")
+    shutil.copytree(demo_encoder_path(), other)
+    model = AutoModelForMaskedLM.from_pretrained(other)
+    with torch.no_grad():
+        model.bert.encoder.layer[0].intermediate.dense.weight.add_(0.01)
+    model.save_pretrained(other)
+    runs = tmp_path / "runs"
+    quick(runs, "--model", tmp_path / "a/enc", methods="random-mask")
+    result = quick(runs, "--model", other, methods="majority")
+    assert "showed another model" in result.out
+    page = (runs / "enc.md").read_text(encoding="utf-8")
+    assert "random-mask" not in page.split("missing")[0]
+    assert "majority" in page
+
+
+def test_a_run_that_finds_other_settings_in_its_folder_stops(tmp_path: Path) -> None:
+    """As when two first runs on a folder are started at once with unlike settings."""
+    from bench.errors import BenchError
+    from bench.suite import Request, resolve
+
+    request = Request(runs=tmp_path, tasks=("demo-sentiment",), workers=1)
+    suite = resolve(request)
+    context = suite.prepare(tmp_path / "data")
+    (tmp_path / "settings.json").write_text('{"precision": "bf16", "threads": 7}')
+    with pytest.raises(BenchError, match=r"bf16 and 7 threads.*again"):
+        suite.write("bench run", context)
+    assert "all cells of" in resolve(request).notices[0]
+
+
+def test_a_value_written_in_two_ways_is_one_variant(tmp_path: Path) -> None:
+    from bench.selection import select_methods
+
+    variants, _ = select_methods(["magnitude:warmup=0.10", "magnitude:warmup=1e-1"])
+    assert [str(v) for v in variants] == ["dense", "magnitude:warmup=0.1"]
+
+
+def test_an_orphaned_page_does_not_pass_the_check(copy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pages"
+    assert bench("leaderboard", "--runs", copy, "--out", out).status == 0
+    assert bench("leaderboard", "--out", out, "--check").status == 0
+    (out / "old.md").write_text("# old")
+    result = bench("leaderboard", "--out", out, "--check")
+    assert result.status == 1
+    assert "old.md" in result.err
+
+
+def test_a_plan_says_what_cannot_be_reached(tmp_path: Path) -> None:
+    result = quick(tmp_path / "r", "--dry-run", "--ratios", "4,1e6", methods="magnitude")
+    assert "2 trainings" in result.out
+    assert "1 cells cannot be reached" in result.out
+
+
+def test_the_counter_takes_a_model_of_few_positions() -> None:
+    result = bench("footprint", demo_encoder_path(), "--json")
+    assert result.status == 0
+    assert json.loads(result.out)["sequence_length"] == 64

@@ -63,7 +63,7 @@ def suite(found: list[Record], **changes: Any) -> dict[str, Any]:
                 "batch_size": 32, "dropout": 0.1}  # fmt: skip
     return {
         "name": "example", "model": "m", "axis": "weights", "protocol": "p", "settings": settings,
-        "commands": ["bench run"], "workers": 1, "cells": cells,
+        "commands": ["bench run"], "weights": "w", "data": {}, "workers": 1, "cells": cells,
     } | changes  # fmt: skip
 
 

@@ -9,12 +9,20 @@ import pytest
 from pyarrow import parquet
 
 from bench.errors import BenchError
-from bench.records import Record, Store, atomic_path, write_json
+from bench.records import (
+    Record,
+    Store,
+    atomic_path,
+    merge_suites,
+    same_suite,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECORD = Record(id="abc", status="ok", cell={"method": "dense"}, score=71.25)
+CELL = {"method": "dense", "task": "cola", "axis": "weights", "ratio": 1.0, "seed": 0}
+RECORD = Record(id="abc", status="ok", cell=CELL, score=71.25)
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
@@ -45,6 +53,9 @@ def test_other_json_is_no_record(tmp_path: Path, content: str) -> None:
 def test_a_record_names_what_it_lacks() -> None:
     with pytest.raises(BenchError, match="cell, id"):
         Record.from_json({"schema": 1, "status": "ok"})
+    with pytest.raises(BenchError, match="ratio, seed"):
+        cell = {"method": "dense", "task": "cola", "axis": "weights"}
+        Record.from_json({"schema": 1, "id": "abc", "status": "ok", "cell": cell})
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -69,3 +80,36 @@ def test_a_lock_is_seen_and_goes_with_its_holder(tmp_path: Path) -> None:
     with store.lock("abc").acquire(timeout=0):
         assert other.is_locked("abc")
     assert not other.is_locked("abc")
+
+
+SUITE = {
+    "name": "s", "model": "m", "weights": "w", "axis": "weights", "protocol": "p",
+    "data": {"cola": "rows", "rte": "rows"}, "commands": ["a"],
+    "cells": {"1": ["dense", "cola", 1.0, 0], "2": ["dense", "rte", 1.0, 0]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["name", "model", "weights", "axis", "protocol"])
+def test_suites_that_differ_in_what_a_table_needs_are_not_the_same(key: str) -> None:
+    assert same_suite(SUITE, SUITE)
+    assert not same_suite(SUITE, {**SUITE, key: "other"})
+
+
+def test_merged_suites_hold_the_cells_and_commands_of_both() -> None:
+    new = {**SUITE, "commands": ["b"], "cells": {"3": ["magnitude", "cola", 4.0, 0]}}
+    merged = merge_suites(SUITE, new)
+    assert merged["cells"] == {**SUITE["cells"], **new["cells"]}
+    assert merged["commands"] == ["a", "b"]
+
+
+def test_cells_of_other_rows_never_stand_beside_new_ones() -> None:
+    """Dense on the old rows and a method on the new ones would make a false share of dense."""
+    new = {**SUITE, "data": {"cola": "other"}, "cells": {"3": ["magnitude", "cola", 4.0, 0]}}
+    merged = merge_suites(SUITE, new)
+    assert set(merged["cells"]) == {"2", "3"}
+    assert merged["data"] == {"cola": "other", "rte": "rows"}
+
+
+def test_the_same_cell_of_another_version_gives_way() -> None:
+    new = {**SUITE, "cells": {"9": ["dense", "cola", 1.0, 0]}}
+    assert set(merge_suites(SUITE, new)["cells"]) == {"2", "9"}

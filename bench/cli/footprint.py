@@ -32,7 +32,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("model", metavar="MODEL", help="folder or hub name of a saved model")
     parser.add_argument(
-        "--sequence-length", type=int, default=128, metavar="S", help="tokens (default: 128)"
+        "--sequence-length",
+        type=int,
+        metavar="S",
+        help="tokens (default: 128, or as many as the model takes)",
     )
     parser.add_argument(
         "--dense",
@@ -55,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from bench.families import max_text_positions
     from bench.footprint import count, count_dense, footprint
 
-    length = args.sequence_length
     model, notes = _load(args.model)
     longest = max_text_positions(model.config)
+    length = min(128, longest) if args.sequence_length is None else args.sequence_length
     if not 1 <= length <= longest:
         raise BenchError(f"--sequence-length {length}: {args.model} takes 1 to {longest} tokens.")
     dense = model

@@ -16,7 +16,8 @@ def console() -> Console:
     """The console on standard output."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=160)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

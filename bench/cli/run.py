@@ -80,7 +80,8 @@ def _run(
     store = Store(suite.runs)
     with RunDisplay(out, len(todo)) as display:
         try:
-            suite.write(command, context)
+            if note := suite.write(command, context):
+                out.print(f"note: {note}", markup=False, soft_wrap=True)
             left = runner.run(todo, context, display, pool=pool, max_hours=arguments.max_hours)
             page = leaderboard.write_run_page(store, suite.name)
         except (runner.StorageError, OSError) as error:
@@ -126,7 +127,7 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
         context, cells = _plan(suite, Path(folder), arguments.shard)
         todo, done = select(cells, context, arguments.rerun)
         out.print(f"{suite.name}: {len(cells)} cells, {done} done, {len(todo)} to run")
-        for line in estimate([task.cell for task in todo], context, suite.workers).lines():
+        for line in estimate([job.cell for job in todo], context, suite.workers).lines():
             out.print(line, markup=False)
     return 0
 

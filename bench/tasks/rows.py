@@ -199,7 +199,8 @@ def _csv(data: bytes, layout: Layout) -> _Table:
     def rows() -> Iterator[tuple[int, list[Any] | str]]:
         line = reader.line_num + 1
         for cells in reader:
-            yield line, cells
+            if cells:  # a blank line is no row
+                yield line, cells
             line = reader.line_num + 1
 
     return _Table(names, rows())
@@ -245,7 +246,9 @@ FORMATS: dict[str, Callable[[bytes, Layout], _Table]] = {
 
 def _position(path: Path, names: list[str], column: str) -> int:
     if column not in names:
-        raise BenchError(f"{path} has no column '{column}'; it has: {_clip(', '.join(names))}.")
+        raise BenchError(
+            f"{path} has no column '{column}'; it has: {_clip(', '.join(map(repr, names)))}."
+        )
     return names.index(column)
 
 
@@ -289,7 +292,11 @@ def _score_parser(layout: Layout) -> Callable[[Any], float]:
         except (TypeError, ValueError, OverflowError):
             raise _UnreadableRow(f"label '{_clip(value)}' cannot be read") from None
         if not math.isfinite(score) or not layout.low <= score <= layout.high:
-            raise ValueError(f"label {score:g} is no number from {layout.low:g} to {layout.high:g}")
+            bounded = math.isfinite(layout.low) or math.isfinite(layout.high)
+            wanted = (
+                f"number from {layout.low:g} to {layout.high:g}" if bounded else "finite number"
+            )
+            raise ValueError(f"label {score:g} is no {wanted}")
         return score
 
     return parse

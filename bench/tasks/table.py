@@ -126,8 +126,12 @@ def _mistakes(declared: dict[str, Any]) -> Iterator[str]:
     for key in _REQUIRED:
         if key not in declared:
             yield f"'{key}' is missing"
-    if "train" in declared and declared["train"] == declared.get("dev"):
+    files = {Path(declared[key]) for key in ("train", "dev") if _is_file(declared.get(key))}
+    if "train" in declared and "dev" in declared and len(files) == 1:
         yield "train and dev are the same file"
+    texts = declared.get("text")
+    if "label" in declared and declared["label"] in (texts if isinstance(texts, list) else [texts]):
+        yield f"'{declared['label']}' is both text and label"
     regression, labels = declared.get("regression") is True, declared.get("labels")
     if regression == (labels is not None):
         given = "both" if regression else "neither"

@@ -183,7 +183,7 @@ def test_score_out_of_range_stops(tmp_path, score) -> None:
 def test_wrong_header_names_the_column_and_what_stands_there(tmp_path) -> None:
     write(tmp_path / "SST-2/train.tsv", "text\tlabel", "good\t1")
     with pytest.raises(
-        BenchError, match=r"train.tsv has no column 'sentence'; it has: text, label"
+        BenchError, match=r"train.tsv has no column 'sentence'; it has: 'text', 'label'"
     ):
         glue.SST2().load(Source(data_dir=tmp_path))
 

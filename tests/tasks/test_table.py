@@ -101,7 +101,7 @@ def test_parquet_regression(tmp_path) -> None:
 
 @pytest.mark.parametrize("label", ["nan", "inf"])
 def test_regression_label_must_be_finite(tmp_path, label) -> None:
-    with pytest.raises(BenchError, match=rf"train.csv:2: label {label} is no number"):
+    with pytest.raises(BenchError, match=rf"train.csv:2: label {label} is no finite number"):
         load(tmp_path, f"subject,queue\na,{label}\n", labels=None, regression=True)
 
 
@@ -112,7 +112,7 @@ def test_class_names_that_are_numbers_leave_no_room_for_class_numbers(tmp_path) 
 
 
 def test_missing_column_and_missing_file(tmp_path) -> None:
-    with pytest.raises(BenchError, match=r"train.csv has no column 'queue'; it has: subject, q"):
+    with pytest.raises(BenchError, match=r"train.csv has no column 'queue'; it has: 'subject', 'q"):
         load(tmp_path, "subject,q\na,other\n")
     (tmp_path / "train.csv").write_text("subject,queue\na,other\n")
     with pytest.raises(BenchError, match=r"no file .*gone.csv\. tickets.toml names it"):
@@ -166,3 +166,17 @@ def test_unreadable_declarations(tmp_path) -> None:
         table_task(tmp_path / "broken.toml")
     with pytest.raises(BenchError, match=r"cannot read .*gone.toml: No such file"):
         table_task(tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"dev": "./train.csv"}, "same file"), ({"label": "subject"}, "both text and label")],
+)
+def test_a_declaration_that_would_score_itself_is_refused(tmp_path, changes, said) -> None:
+    with pytest.raises(BenchError, match=said):
+        table_task(declare(tmp_path, **changes))
+
+
+def test_blank_lines_of_a_csv_are_no_rows(tmp_path) -> None:
+    splits = load(tmp_path, "subject,queue\na,billing\n\n\n")
+    assert splits.skipped == ()
