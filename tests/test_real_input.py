@@ -53,8 +53,8 @@ def test_flops_out_of_reach_are_said_before_any_training(runs: Path) -> None:
     best = (fixed + linear) / (fixed + 128 * 6 * layers)
     result = bench(
         "run", "--methods", "magnitude", "--tasks", "wnli", "--data-dir", GLUE or "", "--model",
-        MODEL or "", "--ratios", str(best + 0.1), "--match", "flops", "--seeds", "1", "--epochs", "1",
-        "--workers", "1", "--runs", runs, "--name", "real-flops",
+        MODEL or "", "--ratios", str(best + 0.1), "--match", "flops", "--seeds", "1",
+        "--epochs", "1", "--workers", "1", "--runs", runs, "--name", "real-flops",
     )  # fmt: skip
     assert result.status == 0
     assert f"{best:.2f}× at most" in (runs / "real-flops.md").read_text(encoding="utf-8")
