@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+@dataclass(frozen=True, kw_only=True)
+class MovementParams(TrainParams):
+    """What hard and soft movement pruning share: schedule and distillation."""
+
+    first_phase: float = knob(0.1, low=0.0, high=0.3, help="share of the steps before any cut")
+    final_phase: float = knob(0.3, low=0.0, high=0.6, help="share of the steps at the target")
+    teacher: Literal["finetuned", "none"] = knob(
+        "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
+    )
+    teacher_share: float = knob(
+        0.9, low=0.0, high=1.0, tuned=False, help="weight of the teacher in the loss"
+    )
+    temperature: float = knob(2.0, low=0.5, high=10.0, tuned=False, help="of the soft labels")
+
+
 class MovementPruning(Method):
     """Keep the weights that move away from zero while the pre-trained model is fine-tuned.
 
@@ -29,11 +44,9 @@ class MovementPruning(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(TrainParams):
-        """Schedule, scope and distillation; the scores' rate does not change which are highest."""
+    class Params(MovementParams):
+        """Scope and scores, whose rate does not change which are highest."""
 
-        first_phase: float = knob(0.1, low=0.0, high=0.3, help="share of the steps before any cut")
-        final_phase: float = knob(0.3, low=0.0, high=0.6, help="share of the steps at the target")
         scope: Literal["local", "global"] = knob(
             "local", choices=("local", "global"), help="top-v of each matrix, or of all"
         )
@@ -45,13 +58,6 @@ class MovementPruning(Method):
             tuned=False,
             help="of the scores; they start at zero and only their order counts",
         )
-        teacher: Literal["finetuned", "none"] = knob(
-            "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
-        )
-        teacher_share: float = knob(
-            0.9, low=0.0, high=1.0, tuned=False, help="weight of the teacher in the loss"
-        )
-        temperature: float = knob(2.0, low=0.5, high=10.0, tuned=False, help="of the soft labels")
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Learns scores and weights together while the share that is kept falls."""
@@ -85,11 +91,9 @@ class SoftMovementPruning(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(TrainParams):
-        """Schedule, scores and distillation."""
+    class Params(MovementParams):
+        """How far the scores may go."""
 
-        first_phase: float = knob(0.1, low=0.0, high=0.3, help="share of the steps before any cut")
-        final_phase: float = knob(0.3, low=0.0, high=0.6, help="share of the steps at the target")
         score_travel: float = knob(
             50.0,
             low=5.0,
@@ -97,13 +101,6 @@ class SoftMovementPruning(Method):
             log=True,
             help="how far a score could go; sets its rate by the steps (paper: 1e-2 × 73,000)",
         )
-        teacher: Literal["finetuned", "none"] = knob(
-            "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
-        )
-        teacher_share: float = knob(
-            0.9, low=0.0, high=1.0, tuned=False, help="weight of the teacher in the loss"
-        )
-        temperature: float = knob(2.0, low=0.5, high=10.0, tuned=False, help="of the soft labels")
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Learns scores and weights together while threshold and regulariser rise."""
@@ -118,7 +115,7 @@ class SoftMovementPruning(Method):
         return pruner.finish()
 
 
-def _loss(run: Run, params: MovementPruning.Params | SoftMovementPruning.Params) -> bench.Loss:
+def _loss(run: Run, params: MovementParams) -> bench.Loss:
     """The task's own loss, with the teacher's soft labels where there is one."""
     if params.teacher == "none":
         return bench.task_loss
