@@ -71,6 +71,10 @@ class _UnreadableRow(Exception):  # noqa: N818  # no error: the row is left out
     """Why a row is left out."""
 
 
+class _EmptyText(_UnreadableRow):
+    """A row that is whole, but has nothing to read; it says nothing of the file's end."""
+
+
 @dataclass(frozen=True)
 class _Table:
     """A file taken apart: names of its columns, and (line, cells or what is wrong) of each row."""
@@ -129,27 +133,27 @@ def read_rows(
     parse_label = _score_parser(layout) if labels is None else _class_parser(labels, layout.named)
     columns: dict[str, list[Any]] = {"id": [], "text": [], "text_pair": [], "label": []}
     skipped: list[str] = []
-    index, unreadable = -1, ""
+    index, broken_off = -1, ""
     try:
         for index, (line, cells) in enumerate(table.rows):
             try:
                 *texts, label = _cells(cells, table.names, needed)
                 number = parse_label(label)
             except _UnreadableRow as reason:
-                unreadable = str(reason)
-                skipped.append(f"{name}:{line}: {unreadable}")
+                broken_off = "" if isinstance(reason, _EmptyText) else str(reason)
+                skipped.append(f"{name}:{line}: {reason}")
                 continue
             except ValueError as error:
                 raise BenchError(f"{path}:{line}: {error}.") from None
-            unreadable = ""
+            broken_off = ""
             columns["id"].append(str(index))
             columns["text"].append(texts[0])
             columns["text_pair"].append(texts[-1])
             columns["label"].append(number)
     except csv.Error as error:
         raise BenchError(f"{path}: {error} after row {index + 1}.") from None
-    if unreadable and path.suffix != ".parquet" and not data.endswith(b"\n"):
-        raise BenchError(f"{path}:{line}: the file is cut off in its last line: {unreadable}.")
+    if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
+        raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
     _check_count(path, index + 1, skipped)
     if len(layout.text) == 1:
         del columns["text_pair"]
@@ -261,7 +265,7 @@ def _cells(cells: list[Any] | str, names: list[str], needed: list[int]) -> list[
     for position in needed[:-1]:
         text = cells[position]
         if not isinstance(text, str) or not text.strip():
-            raise _UnreadableRow(f"no text in column '{names[position]}'")
+            raise _EmptyText(f"no text in column '{names[position]}'")
     return [cells[position] for position in needed]
 
 

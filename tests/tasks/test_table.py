@@ -180,3 +180,10 @@ def test_a_declaration_that_would_score_itself_is_refused(tmp_path, changes, sai
 def test_blank_lines_of_a_csv_are_no_rows(tmp_path) -> None:
     splits = load(tmp_path, "subject,queue\na,billing\n\n\n")
     assert splits.skipped == ()
+
+
+def test_a_last_row_without_text_or_line_end_is_left_out_like_any_other(tmp_path) -> None:
+    splits = load(tmp_path, "subject,queue\na,billing\n,other")
+    assert [line.split(":")[1] for line in splits.skipped] == ["3", "3"]
+    with pytest.raises(BenchError, match="cut off in its last line"):
+        load(tmp_path, "subject,queue\na,billing\nb")
