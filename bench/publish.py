@@ -6,6 +6,7 @@ and one a line, `<suite>.parquet` the predictions; the pages and `README.md` are
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,9 @@ def _pages(out: Path) -> list[Page]:
         suite = read_json(path)
         if suite is None or not NAME.fullmatch(suite.get("name", "")):
             raise BenchError(f"{path} does not describe a suite.")
+        predictions = path.with_suffix(".parquet")
+        if predictions.exists():  # stands in the page's JSON, so that a check covers it
+            suite["predictions"] = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
         pages.append(make_page(suite, _records(out, suite["name"]), out))
     return pages
 

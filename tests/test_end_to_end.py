@@ -268,6 +268,15 @@ def test_an_orphaned_page_does_not_pass_the_check(copy: Path, tmp_path: Path) ->
     assert "old.md" in result.err
 
 
+def test_predictions_are_part_of_what_is_checked(copy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pages"
+    bench("leaderboard", "--runs", copy, "--out", out)
+    (out / "records/demo.parquet").unlink()
+    result = bench("leaderboard", "--out", out, "--check")
+    assert result.status == 1
+    assert "demo.json" in result.err
+
+
 def test_a_plan_says_what_cannot_be_reached(tmp_path: Path) -> None:
     result = quick(tmp_path / "r", "--dry-run", "--ratios", "4,1e6", methods="magnitude")
     assert "2 trainings" in result.out
