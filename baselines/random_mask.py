@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import bench
-from bench import Method, MethodInfo, Run, TrainParams, knob
+from bench import Method, MethodInfo, Run, TaughtParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,20 +23,13 @@ class RandomMask(Method):
         control=True,
     )
 
-    @dataclass(frozen=True, kw_only=True)
-    class Params(TrainParams):
-        """What can be pinned beside the training itself."""
+    Params = TaughtParams
 
-        teacher: Literal["none", "finetuned"] = knob(
-            "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
-        )
-
-    def compress(self, run: Run, params: Params) -> PreTrainedModel:
+    def compress(self, run: Run, params: TaughtParams) -> PreTrainedModel:
         """Draws one mask a matrix from the seed and holds it through the training."""
         model = run.pretrained()
         masks = bench.Masks(model)
         masks.cut(bench.random_scores(model, run.seed), run.target.density(model))
-        taught = params.teacher == "finetuned"
-        loss = bench.taught_loss(run.teacher()) if taught else bench.task_loss
+        loss = bench.loss_for(run, params)
         run.fit(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
         return model

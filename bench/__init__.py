@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, DivergedError, UnreachableError
-from bench.method import Method, MethodInfo, Params, Run, TrainParams, knob
+from bench.method import Method, MethodInfo, Params, Run, TaughtParams, TrainParams, knob
 from bench.task import Source, Splits, Task, TaskInfo
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         distilled_loss,
         hidden_loss,
         look_inside,
+        loss_for,
         score_loss,
         soft_cross_entropy,
         taught_loss,
@@ -64,6 +65,7 @@ _LAZY = {
     "label_loss": "training",
     "layers": "families",
     "look_inside": "distillation",
+    "loss_for": "distillation",
     "magnitude": "sparsity",
     "prunable": "families",
     "random_scores": "sparsity",
@@ -97,6 +99,7 @@ __all__ = [
     "Target",
     "Task",
     "TaskInfo",
+    "TaughtParams",
     "TrainParams",
     "Training",
     "UnreachableError",
@@ -110,6 +113,7 @@ __all__ = [
     "label_loss",
     "layers",
     "look_inside",
+    "loss_for",
     "magnitude",
     "prunable",
     "random_scores",

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from bench.training import label_loss
+from bench.training import label_loss, task_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from bench.method import Run, TaughtParams
     from bench.training import Batch, Loss
 
 _NAME = "bench_scores"
@@ -109,6 +110,11 @@ def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: fl
         return distilled_loss(own, wanted, batch.labels, share=share, temperature=temperature)
 
     return loss
+
+
+def loss_for(run: Run, params: TaughtParams) -> Loss:
+    """The task's own loss, with the teacher's soft labels where `params` ask for them."""
+    return taught_loss(run.teacher()) if params.teacher == "finetuned" else task_loss
 
 
 def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:

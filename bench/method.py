@@ -195,6 +195,15 @@ class TrainParams(Params):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaughtParams(TrainParams):
+    """For methods that need no teacher but may have one; `bench.loss_for` makes the loss of it."""
+
+    teacher: Literal["none", "finetuned"] = knob(
+        "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
+    )
+
+
 class Run(Protocol):
     """What the harness lends a method for one cell.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import bench
-from bench import Method, MethodInfo, Run, TrainParams, knob
+from bench import Method, MethodInfo, Run, TaughtParams, knob
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,7 +25,7 @@ class MagnitudePruning(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(TrainParams):
+    class Params(TaughtParams):
         """What can be tuned beside the training itself."""
 
         final_phase: float = knob(
@@ -36,9 +36,6 @@ class MagnitudePruning(Method):
         )
         init: Literal["pretrained", "finetuned"] = knob(
             "pretrained", choices=("pretrained", "finetuned"), tuned=False, help="where it starts"
-        )
-        teacher: Literal["none", "finetuned"] = knob(
-            "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
         )
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
@@ -51,7 +48,5 @@ class MagnitudePruning(Method):
             schedule=bench.CubicSchedule(end=1 - params.final_phase),
             scope=params.scope,
         )
-        taught = params.teacher == "finetuned"
-        loss = bench.taught_loss(run.teacher()) if taught else bench.task_loss
-        run.fit(model, loss=loss, params=params, callbacks=[pruner])
+        run.fit(model, loss=bench.loss_for(run, params), params=params, callbacks=[pruner])
         return pruner.finish()

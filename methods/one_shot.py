@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import bench
-from bench import Method, MethodInfo, Run, TrainParams, knob
+from bench import Method, MethodInfo, Run, TaughtParams, knob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,14 +26,11 @@ class OneShotMagnitude(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(TrainParams):
+    class Params(TaughtParams):
         """What can be tuned beside the training itself."""
 
         scope: Literal["local", "global"] = knob(
             "local", choices=("local", "global"), help="one threshold a matrix, or one for all"
-        )
-        teacher: Literal["none", "finetuned"] = knob(
-            "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
         )
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
@@ -61,13 +58,10 @@ class OneShotWanda(Method):
     )
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(TrainParams):
+    class Params(TaughtParams):
         """What can be pinned beside the training itself."""
 
         samples: int = knob(128, low=1, high=4096, tuned=False, help="rows that inputs come from")
-        teacher: Literal["none", "finetuned"] = knob(
-            "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
-        )
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Scores |W|·‖X‖ and cuts one layer after the other, then trains under fixed masks."""
@@ -95,10 +89,9 @@ def _fit_on(
     run: Run,
     model: PreTrainedModel,
     masks: bench.Masks,
-    params: OneShotMagnitude.Params | OneShotWanda.Params,
+    params: TaughtParams,
 ) -> PreTrainedModel:
     """Trains what the masks leave, under the common protocol."""
-    taught = params.teacher == "finetuned"
-    loss = bench.taught_loss(run.teacher()) if taught else bench.task_loss
+    loss = bench.loss_for(run, params)
     run.fit(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
     return model
