@@ -6,6 +6,8 @@ is asked for is the largest model whose ratio is not below the wanted one; round
 
 from __future__ import annotations
 
+import bisect
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.errors import BenchError, UnreachableError, unknown_name
+from bench.families import Shape, reshaped, shape_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from bench.footprint import Counts
     from bench.method import Kind
@@ -78,15 +81,14 @@ class Target:
         Raises:
             UnreachableError: The ratio would leave less than one weight a matrix.
         """
-        ratio = Fraction(str(self.ratio))  # as it was written: 2.2 is 11/5, not a binary neighbour
+        wanted = self._allowed(dense)
         if self.axis == "weights":
-            keep = dense.weights // ratio
+            keep = wanted // 1
         else:
-            wanted = dense.flops(self.sequence_length) / ratio
             fixed = _flops_without_weights(dense, self.sequence_length)
             keep = (wanted - fixed) // (2 * self.sequence_length)
         if keep < dense.matrices:
-            best = best_ratio("unstructured", dense, self.axis, self.sequence_length)
+            best = _best_of_zeros(dense, self.axis, self.sequence_length)
             kept = " (attention products and head stay)" if self.axis == "flops" else ""
             raise UnreachableError(
                 f"zeros alone reach {best:,.2f}× on {self.axis} at most{kept}, "
@@ -95,29 +97,156 @@ class Target:
             )
         return keep
 
+    def shape(self, config: PretrainedConfig, layers: int) -> Shape:
+        """The small dense model that is nearest to the ratio without missing it.
 
-def best_ratio(kind: Kind, dense: Counts, axis: Axis, sequence_length: int = 128) -> float:
-    """The largest ratio that a kind of method can reach on a model, as far as counting can tell.
+        The heads are as many as the encoder's and the width is a multiple of them, the one at which
+        the encoder's own proportion of neurons to width comes nearest; the neurons then make up the
+        rest. Nothing becomes larger than the encoder's own.
+
+        Args:
+            config: The reference, a classifier.
+            layers: Layers of the small model.
+
+        Raises:
+            UnreachableError: Even the narrowest model of so many layers is too large.
+        """
+        from bench.footprint import count_dense
+
+        encoder = shape_of(config)
+        wanted = self._allowed(count_dense(config))
+
+        @functools.cache
+        def cost(width: int, neurons: int) -> int:
+            small = reshaped(config, small_shape(config, layers, width, neurons))
+            return _cost(count_dense(small), self.axis, self.sequence_length)
+
+        def proportional(width: int) -> Fraction:
+            return Fraction(cost(width, max(1, round(width * encoder.neurons / encoder.width))))
+
+        widths = range(encoder.heads, encoder.width + 1, encoder.heads)
+        if cost(widths[0], 1) > wanted:
+            best = best_of(count_dense(config), cost(widths[0], 1), self)
+            raise UnreachableError(
+                f"{layers} layers reach {best:,.2f}× on {self.axis} at most, "
+                f"not the wanted {self.ratio:g}×.",
+                best,
+            )
+        fitting = bisect.bisect_right(widths, wanted, key=proportional)
+        near = [widths[i] for i in (fitting - 1, fitting) if 0 <= i < len(widths)]
+        width = min(
+            (width for width in near if cost(width, 1) <= wanted),
+            key=lambda width: abs(proportional(width) - wanted),
+            default=widths[0],
+        )
+        one, a_neuron = cost(width, 1), cost(width, 2) - cost(width, 1)
+        neurons = min(encoder.neurons, 1 + int((wanted - one) // a_neuron))
+        return small_shape(config, layers, width, neurons)
+
+    def heads_and_neurons(self, config: PretrainedConfig) -> tuple[int, int]:
+        """How many heads and neurons of all layers may stay, as many of each as their share.
+
+        Args:
+            config: The reference, a classifier.
+
+        Returns:
+            Heads and neurons, over all layers. One head stays as long as it fits: without any, no
+            piece would know of another.
+
+        Raises:
+            UnreachableError: Not even a single neuron fits.
+        """
+        from bench.footprint import count_dense
+
+        encoder, dense = shape_of(config), count_dense(config)
+        head, neuron, fixed = _unit_costs(config, dense, self.axis, self.sequence_length)
+        all_heads, all_neurons = encoder.layers * encoder.heads, encoder.layers * encoder.neurons
+        left = self._allowed(dense) - fixed
+        if left < neuron:
+            best = best_of(dense, fixed + neuron, self)
+            raise UnreachableError(
+                f"a single neuron and no head reach {best:,.2f}× on {self.axis} at most, "
+                f"not the wanted {self.ratio:g}×.",
+                best,
+            )
+        share = left / (all_heads * head + all_neurons * neuron)
+        heads = min(max(1, round(share * all_heads)), int((left - neuron) // head))
+        neurons = int((left - heads * head) // neuron)
+        if neurons > all_neurons:
+            neurons = all_neurons
+            heads = min(all_heads, int((left - neurons * neuron) // head))
+        return heads, neurons
+
+    def _allowed(self, dense: Counts) -> Fraction:
+        """What a model may cost on the axis; the ratio as it was written: 2.2 is 11/5."""
+        return _cost(dense, self.axis, self.sequence_length) / Fraction(str(self.ratio))
+
+
+def best_of(dense: Counts, least: int, target: Target) -> float:
+    """The ratio of the least that can be left."""
+    return _cost(dense, target.axis, target.sequence_length) / least
+
+
+def best_ratio(
+    kind: Kind, config: PretrainedConfig, axis: Axis, sequence_length: int = 128
+) -> float:
+    """The largest ratio that a kind of method can reach on a model, as counting tells.
 
     Args:
         kind: What a method removes.
-        dense: Counts of the reference.
+        config: The reference, a classifier.
         axis: What the ratio is counted in.
         sequence_length: Tokens of the example that FLOPs are counted for.
 
     Returns:
-        1 for a reference; for zeros alone, the ratio with one weight left in each matrix; infinity
-        for kinds whose smallest shape only the method knows.
+        1 for a reference; for zeros alone, the ratio with one weight left in each matrix; with
+        heads and neurons gone, that of a single neuron in all; for a small model, that of the
+        default depth with heads of width 1 and one neuron a layer.
     """
+    from bench.footprint import count_dense
+
     if kind == "reference":
         return 1.0
-    if kind != "unstructured":
-        return math.inf
-    if axis == "weights":
-        return dense.weights / dense.matrices
-    left = 2 * sequence_length * dense.matrices
-    fixed = _flops_without_weights(dense, sequence_length)
-    return dense.flops(sequence_length) / (fixed + left)
+    dense = count_dense(config)
+    whole = _cost(dense, axis, sequence_length)
+    if kind == "small":
+        least = small_shape(config, default_depth(config), width=config.num_attention_heads)
+        return whole / _cost(count_dense(reshaped(config, least)), axis, sequence_length)
+    if kind == "structured":
+        _, neuron, fixed = _unit_costs(config, dense, axis, sequence_length)
+        return whole / (fixed + neuron)
+    return _best_of_zeros(dense, axis, sequence_length)
+
+
+def default_depth(config: PretrainedConfig) -> int:
+    """Layers of a small model: the whole number nearest two thirds of the encoder's, at least 2."""
+    layers = int(config.num_hidden_layers)
+    return min(layers, max(2, (4 * layers + 3) // 6))
+
+
+def small_shape(
+    config: PretrainedConfig, layers: int, width: int, neurons: int | None = None
+) -> Shape:
+    """A small model with the encoder's number of heads; one neuron a layer where none are named."""
+    return Shape(layers, width, config.num_attention_heads, neurons or 1)
+
+
+def _cost(counts: Counts, axis: Axis, sequence_length: int) -> int:
+    return counts.weights if axis == "weights" else counts.flops(sequence_length)
+
+
+def _unit_costs(
+    config: PretrainedConfig, dense: Counts, axis: Axis, sequence_length: int
+) -> tuple[int, int, int]:
+    """What a head costs, what a neuron costs, and what stays when all of them are gone."""
+    shape = shape_of(config)
+    head_size = shape.width // shape.heads
+    head, neuron = 4 * shape.width * head_size, 2 * shape.width
+    if axis == "flops":
+        head = 2 * sequence_length * (head + 2 * sequence_length * head_size)
+        neuron *= 2 * sequence_length
+    units = shape.layers * (shape.heads * head + shape.neurons * neuron)
+    return head, neuron, _cost(dense, axis, sequence_length) - units
 
 
 def keep_counts(sizes: Sequence[int], density: float) -> list[int]:
@@ -166,6 +295,15 @@ def parse_ratio(text: str) -> float:
     if not (math.isfinite(ratio) and ratio > 1):
         raise BenchError(f"'{text}' is no ratio: it must be a finite number greater than 1.")
     return ratio
+
+
+def _best_of_zeros(dense: Counts, axis: Axis, sequence_length: int) -> float:
+    """The ratio that zeros alone reach, with one weight left in each matrix."""
+    if axis == "weights":
+        return dense.weights / dense.matrices
+    left = 2 * sequence_length * dense.matrices
+    fixed = _flops_without_weights(dense, sequence_length)
+    return dense.flops(sequence_length) / (fixed + left)
 
 
 def _flops_without_weights(dense: Counts, sequence_length: int) -> int:

@@ -16,7 +16,6 @@ from bench.budget import best_ratio
 from bench.data import load
 from bench.execution import SEQUENCE_LENGTH
 from bench.families import read_config
-from bench.footprint import count_dense
 from bench.method import TrainParams
 from bench.plan import Variant
 from bench.reference import load_model
@@ -70,25 +69,30 @@ def estimate(cells: Sequence[Cell], context: Context, workers: int) -> Estimate:
     protocol = context.protocol
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
     timed = {task: _seconds(context, task) for task in {cell.task for cell in cells}}
-    dense = count_dense(read_config(context.encoder))
+    config = read_config(context.encoder)
     trainings = steps = unreachable = 0
     seconds = megabytes = 0.0
     for cell in cells:
         per_step, evaluation = timed[cell.task]
         method = registry.methods.get(Variant.parse(cell.method).method)
-        if best_ratio(method.info.kind, dense, cell.axis, SEQUENCE_LENGTH) < cell.ratio:  # type: ignore[arg-type]
+        if best_ratio(method.info.kind, config, cell.axis, SEQUENCE_LENGTH) < cell.ratio:  # type: ignore[arg-type]
             unreachable += 1
             continue
         trains = issubclass(method.Params, TrainParams)
-        made = protocol.epochs * steps_per_epoch(
-            context.tasks[cell.task].train_rows, protocol.batch_size
-        )
+        made = protocol.epochs * steps_per_epoch(_rows(context, cell), protocol.batch_size)
         trainings += trains
         steps += trains * made
         seconds += trains * made * per_step + evaluation
         kept = context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0)
         megabytes += size * (kept + (method.info.kind == "reference" and trains))
     return Estimate(trainings, steps, seconds / workers, megabytes, unreachable)
+
+
+def _rows(context: Context, cell: Cell) -> int:
+    """Rows that a training sees; where they are yet to be augmented, as many as there can be."""
+    prepared = context.tasks[cell.task]
+    made = "augmentation" in prepared.facts
+    return prepared.train_rows * (1 if made else 1 + context.protocol.augment)
 
 
 def _seconds(context: Context, task_name: str) -> tuple[float, float]:

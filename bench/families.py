@@ -7,6 +7,7 @@ may differ in heads and neurons.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class Family:
         embeddings: Path from the encoder to its embeddings.
         embedding_projection: Path from the encoder to the linear layer that widens the embeddings,
             on every token, where it has one.
+        neurons: The configuration's name for the number of neurons of a feed-forward layer.
         dropout: Names of the configuration's dropout probabilities.
         positions_after_padding: Whether positions are numbered from the padding token's index on,
             so that the first rows of the position embeddings serve no text.
@@ -62,6 +64,7 @@ class Family:
     head: tuple[str, ...] = ("classifier.dense", "classifier.out_proj")
     embeddings: str = "embeddings"
     embedding_projection: str | None = None
+    neurons: str = "intermediate_size"
     dropout: tuple[str, ...] = (
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
@@ -87,6 +90,7 @@ FAMILIES = {
             intermediate="ffn.lin1",
             output="ffn.lin2",
             head=("pre_classifier", "classifier"),
+            neurons="hidden_dim",
             dropout=("dropout", "attention_dropout", "seq_classif_dropout"),
         ),
     )
@@ -144,6 +148,8 @@ def read_config(folder: Path) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
+    import bench.structure  # noqa: F401 - makes cut models known
+
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
@@ -155,17 +161,62 @@ def read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What a family's layers are like, where all are alike.
+
+    Attributes:
+        layers: Number of layers.
+        width: Hidden size.
+        heads: Attention heads of a layer.
+        neurons: Feed-forward neurons of a layer.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    neurons: int
+
+    def __str__(self) -> str:
+        return f"{self.layers} layers × {self.width} × {self.neurons}, {self.heads} heads"
+
+
+def shape_of(config: PretrainedConfig) -> Shape:
+    """The shape that a configuration describes."""
+    return Shape(
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        heads=config.num_attention_heads,
+        neurons=getattr(config, family_of(config).neurons),
+    )
+
+
+def reshaped(config: PretrainedConfig, shape: Shape) -> PretrainedConfig:
+    """A copy of a configuration in another shape; ELECTRA's embeddings keep their own width."""
+    changed = copy.deepcopy(config)
+    changed.num_hidden_layers = shape.layers
+    changed.hidden_size = shape.width
+    changed.num_attention_heads = shape.heads
+    setattr(changed, family_of(config).neurons, shape.neurons)
+    return changed
+
+
 def max_text_positions(config: PretrainedConfig) -> int:
     """The largest number of tokens, special ones included, that a sequence may have."""
     reserved = config.pad_token_id + 1 if family_of(config).positions_after_padding else 0
     return int(config.max_position_embeddings - reserved)
 
 
+def layer_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """The layers as modules, first to last."""
+    return list(model.base_model.get_submodule(family_of(model).layers).children())
+
+
 def layers(model: PreTrainedModel) -> list[Layer]:
     """The layers, first to last."""
     family = family_of(model)
     found = []
-    for layer in model.base_model.get_submodule(family.layers).children():
+    for layer in layer_modules(model):
         matrices: dict[str, Any] = {
             name: layer.get_submodule(getattr(family, name)) for name in MATRICES
         }

@@ -60,18 +60,17 @@ def test_a_pruned_model_achieves_what_was_asked(name, axis):
     assert 2.2 <= achieved <= 1.005 * 2.2
 
 
-def test_zeros_alone_leave_attention_products_and_head(bert_base):
-    small = count_dense(BertConfig(**SMALL))
-    assert f"{best_ratio('unstructured', bert_base, 'flops'):.1f}" == "36.9"
+def test_zeros_alone_leave_attention_products_and_head():
+    small = BertConfig(**SMALL)
+    assert f"{best_ratio('unstructured', BertConfig(), 'flops'):.1f}" == "36.9"
     assert f"{best_ratio('unstructured', small, 'flops'):.2f}" == "12.95"
-    assert best_ratio("unstructured", small, "weights") == small.weights / 18
+    assert best_ratio("unstructured", small, "weights") == count_dense(small).weights / 18
     assert best_ratio("reference", small, "flops") == 1
-    assert best_ratio("structured", small, "flops") == math.inf
 
 
 @pytest.mark.parametrize("axis", ["weights", "flops"])
 def test_a_target_is_reachable_up_to_the_best_ratio(bert_base, axis):
-    best = best_ratio("unstructured", bert_base, axis)
+    best = best_ratio("unstructured", BertConfig(), axis)
     with pytest.raises(UnreachableError, match=f"on {axis} at most") as caught:
         Target(axis, best * 1.0001).keep(bert_base)
     assert caught.value.best_ratio == best

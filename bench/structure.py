@@ -1,0 +1,360 @@
+"""Removing heads, neurons, layers and width for real.
+
+Two kinds of result. `cut` takes whole heads and feed-forward neurons, so that layers may differ; no
+stock configuration can say so, hence one subclass a family, with a `model_type` of its own, that
+`import bench` makes known to transformers' Auto classes. `shrink` makes a smaller model of a stock
+shape, whose weights are the best that the larger ones can be projected to.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
+
+from bench.families import (
+    CUT_PREFIX,
+    Layer,
+    embedding_projection,
+    embeddings,
+    family_of,
+    layer_modules,
+    layers,
+    reshaped,
+)
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from bench.families import Shape
+
+
+class CutBertConfig(BertConfig):
+    """BERT whose layers differ; the sizes that stock BERT knows are those before the cut."""
+
+    model_type = f"{CUT_PREFIX}bert"
+    layer_heads: list[int] | None = None
+    layer_neurons: list[int] | None = None
+
+
+class CutRobertaConfig(RobertaConfig):
+    """RoBERTa whose layers differ."""
+
+    model_type = f"{CUT_PREFIX}roberta"
+    layer_heads: list[int] | None = None
+    layer_neurons: list[int] | None = None
+
+
+class CutElectraConfig(ElectraConfig):
+    """ELECTRA whose layers differ."""
+
+    model_type = f"{CUT_PREFIX}electra"
+    layer_heads: list[int] | None = None
+    layer_neurons: list[int] | None = None
+
+
+class CutDistilBertConfig(DistilBertConfig):
+    """DistilBERT whose layers differ."""
+
+    model_type = f"{CUT_PREFIX}distilbert"
+    layer_heads: list[int] | None = None
+    layer_neurons: list[int] | None = None
+
+
+class CutBertForSequenceClassification(BertForSequenceClassification):
+    """A BERT classifier that lacks heads and neurons."""
+
+    config_class = CutBertConfig
+
+    def __init__(self, config: CutBertConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+class CutRobertaForSequenceClassification(RobertaForSequenceClassification):
+    """A RoBERTa classifier that lacks heads and neurons."""
+
+    config_class = CutRobertaConfig
+
+    def __init__(self, config: CutRobertaConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+class CutElectraForSequenceClassification(ElectraForSequenceClassification):
+    """An ELECTRA classifier that lacks heads and neurons."""
+
+    config_class = CutElectraConfig
+
+    def __init__(self, config: CutElectraConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+class CutDistilBertForSequenceClassification(DistilBertForSequenceClassification):
+    """A DistilBERT classifier that lacks heads and neurons."""
+
+    config_class = CutDistilBertConfig
+
+    def __init__(self, config: CutDistilBertConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+_CUT: dict[str, Any] = {
+    cls.config_class.model_type.removeprefix(CUT_PREFIX): cls
+    for cls in (
+        CutBertForSequenceClassification,
+        CutRobertaForSequenceClassification,
+        CutElectraForSequenceClassification,
+        CutDistilBertForSequenceClassification,
+    )
+}
+
+
+def cut(
+    model: PreTrainedModel, heads: Sequence[Sequence[int]], neurons: Sequence[Sequence[int]]
+) -> PreTrainedModel:
+    """A copy of a classifier in which only some heads and feed-forward neurons are left.
+
+    Args:
+        model: A classifier, stock or cut.
+        heads: For each layer, the numbers of the heads that stay; it may be none.
+        neurons: For each layer, the numbers of the neurons that stay; it may be none.
+
+    Returns:
+        A model that predicts what `model` would with the others' weights and biases at zero.
+    """
+    source = copy.deepcopy(model)
+    for layer, some_heads, some_neurons in zip(layers(source), heads, neurons, strict=True):
+        _keep(layer, some_heads, some_neurons)
+    cls = _CUT[family_of(model).model_type]
+    known = model.config.to_dict()
+    for name in ("model_type", "architectures", "layer_heads", "layer_neurons"):
+        known.pop(name, None)
+    config = cls.config_class(
+        **known,
+        layer_heads=[len(some) for some in heads],
+        layer_neurons=[len(some) for some in neurons],
+    )
+    config._attn_implementation = model.config._attn_implementation
+    with torch.device("meta"):
+        smaller: PreTrainedModel = cls(config)
+    smaller.to_empty(device=model.device)
+    _copy_buffers(source, smaller)
+    smaller.load_state_dict(source.state_dict())
+    smaller.train(model.training)
+    return smaller
+
+
+def _copy_buffers(source: nn.Module, target: nn.Module) -> None:
+    """Copies what no state holds, such as position numbers."""
+    buffers = dict(source.named_buffers())
+    for name, buffer in target.named_buffers():
+        buffer.copy_(buffers[name])
+
+
+def _to_size(model: PreTrainedModel) -> None:
+    """Brings the layers of a new model to the sizes that its configuration says."""
+    config = model.config
+    if config.layer_heads is None or config.layer_neurons is None:
+        return
+    sizes = zip(layers(model), config.layer_heads, config.layer_neurons, strict=True)
+    for layer, some_heads, some_neurons in sizes:
+        _keep(layer, range(some_heads), range(some_neurons))
+
+
+@torch.no_grad()
+def _keep(layer: Layer, heads: Sequence[int], neurons: Sequence[int]) -> None:
+    """Leaves some heads and neurons of a layer, in place."""
+    size = layer.head_size
+    units = [head * size + place for head in heads for place in range(size)]
+    for matrix in (layer.query, layer.key, layer.value):
+        _select(matrix, 0, units)
+    _select(layer.attention_output, 1, units)
+    _select(layer.intermediate, 0, list(neurons))
+    _select(layer.output, 1, list(neurons))
+
+
+def _select(linear: nn.Linear, dim: int, units: Sequence[int]) -> None:
+    """Leaves some outputs (dim 0) or inputs (dim 1) of a linear layer."""
+    index = torch.tensor(units, dtype=torch.long, device=linear.weight.device)
+    linear.weight = nn.Parameter(linear.weight.index_select(dim, index).contiguous())
+    if dim == 0:
+        linear.bias = nn.Parameter(linear.bias.index_select(0, index))
+        linear.out_features = len(units)
+    else:
+        linear.in_features = len(units)
+
+
+def small_model(model: PreTrainedModel, shape: Shape) -> PreTrainedModel:
+    """A new classifier of the same family in another shape, drawn from torch's generator."""
+    config: PretrainedConfig = reshaped(model.config, shape)
+    smaller: PreTrainedModel = type(model)(config)
+    smaller.eval()
+    return smaller
+
+
+def layer_map(small: int, large: int) -> list[int]:
+    """The layer of the larger model that each layer of the smaller one corresponds to.
+
+    Uniform, g(m) = ⌊m·N/M + ½⌋ for m = 0 … M (Jiao et al. 2020, arXiv:1909.10351, for whole N/M);
+    0 stands for the embeddings.
+
+    Args:
+        small: Number of layers M.
+        large: Number of layers N.
+    """
+    return [(2 * layer * large + small) // (2 * small) for layer in range(small + 1)]
+
+
+@torch.no_grad()
+def shrink(model: PreTrainedModel, shape: Shape) -> tuple[PreTrainedModel, Tensor]:
+    """A smaller classifier cut out of a larger one.
+
+    The hidden space is that of the word embeddings' main components, P. Layers are taken evenly
+    (`layer_map`); of each, the neurons with the largest weights, and within each head the
+    directions that matter most to its scores q·k and to its output (truncated singular value
+    decompositions).
+    At the larger model's own shape the result is the larger model, up to a rotation of its heads.
+
+    Args:
+        model: A classifier.
+        shape: The shape wanted: as many heads, nothing larger than the model's own.
+
+    Returns:
+        The smaller classifier, whose head is drawn from torch's generator, and P, `[width of the
+        model, width]`, which takes the smaller one's hidden states to those of `model`.
+    """
+    small = small_model(model, shape)
+    basis, scale = _main_components(model, shape.width)
+    family = family_of(model)
+    _project_embeddings(model, small, basis, scale)
+    places = layer_map(shape.layers, len(layers(model)))[1:]
+    for number, place in enumerate(places):
+        _shrink_layer(layers(model)[place - 1], layers(small)[number], basis)
+        theirs = dict(layer_modules(model)[place - 1].named_modules())
+        for name, module in layer_modules(small)[number].named_modules():
+            if isinstance(module, nn.LayerNorm):
+                _project_norm(theirs[name], module, basis, scale)
+    if family.pooler and hasattr(small.base_model, "pooler") and small.base_model.pooler:
+        _project_linear(
+            model.base_model.get_submodule(family.pooler),
+            small.base_model.get_submodule(family.pooler),
+            basis,
+        )
+    return small, basis
+
+
+def _main_components(model: PreTrainedModel, width: int) -> tuple[Tensor, float]:
+    """The main components of the word embeddings, `[model's width, width]`, and a scale.
+
+    The scale makes up for normalising fewer dimensions than hold the variance: it is what a
+    projected state's size is, seen from one normalised to `width` dimensions.
+    """
+    words: Any = model.get_input_embeddings().weight
+    projection = embedding_projection(model)
+    if projection is not None:
+        words = words @ projection.weight.T
+    full = words.shape[1]
+    if width == full:
+        return torch.eye(full), 1.0
+    centred = words.double() - words.double().mean(dim=0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred)
+    kept = float(values[-width:].sum() / values.sum())
+    # The sign of an eigenvector is arbitrary: fixed, so that every machine cuts the same model.
+    vectors = vectors[:, -width:].flip(dims=(1,))
+    signs = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
+    return (vectors * signs).float(), (kept * full / width) ** 0.5
+
+
+def _project_embeddings(
+    model: PreTrainedModel, small: PreTrainedModel, basis: Tensor, scale: float
+) -> None:
+    """Takes the embeddings over; ELECTRA's keep their width, and their projection is projected."""
+    theirs = dict(embeddings(model).named_modules())
+    widening = embedding_projection(small)
+    for name, module in embeddings(small).named_modules():
+        same = widening is not None
+        if isinstance(module, nn.Embedding):
+            module.weight.copy_(theirs[name].weight if same else theirs[name].weight @ basis)
+        elif isinstance(module, nn.LayerNorm):
+            if same:
+                module.load_state_dict(theirs[name].state_dict())
+            else:
+                _project_norm(theirs[name], module, basis, scale)
+    if widening is not None:
+        large = embedding_projection(model)
+        widening.weight.copy_(basis.T if large is None else basis.T @ large.weight)
+        widening.bias.copy_(torch.zeros(()) if large is None else basis.T @ large.bias)
+
+
+def _project_norm(large: Any, small: nn.LayerNorm, basis: Tensor, scale: float) -> None:
+    """The scales and shifts that come nearest in the smaller space."""
+    small.weight.copy_(scale * torch.einsum("dw,d,dw->w", basis, large.weight, basis))
+    small.bias.copy_(basis.T @ large.bias)
+
+
+def _project_linear(large: Any, small: Any, basis: Tensor) -> None:
+    """A linear layer from hidden state to hidden state."""
+    small.weight.copy_(basis.T @ large.weight @ basis)
+    small.bias.copy_(basis.T @ large.bias)
+
+
+def _shrink_layer(large: Layer, small: Layer, basis: Tensor) -> None:
+    """The six matrices of a layer in the smaller space, with smaller heads and fewer neurons."""
+    size, less = large.head_size, small.head_size
+    for head in range(large.query.out_features // size):
+        old, new = slice(head * size, (head + 1) * size), slice(head * less, (head + 1) * less)
+        queries, keys, values = (
+            _with_bias(matrix.weight[old] @ basis, matrix.bias[old])
+            for matrix in (large.query, large.key, large.value)
+        )
+        # Scores are divided by the root of the head's size, which is smaller now.
+        left, right = _low_rank(queries.T * (less / size) ** 0.5, keys, less)
+        for matrix, part in ((small.query, left.T), (small.key, right)):
+            matrix.weight[new], matrix.bias[new] = part[:, :-1], part[:, -1]
+        outputs = basis.T @ large.attention_output.weight[:, old]
+        left, right = _low_rank(outputs, values, less)
+        small.attention_output.weight[:, new] = left
+        small.value.weight[new], small.value.bias[new] = right[:, :-1], right[:, -1]
+    small.attention_output.bias.copy_(basis.T @ large.attention_output.bias)
+
+    inputs, outputs = large.intermediate.weight @ basis, basis.T @ large.output.weight
+    importance = inputs.norm(dim=1) * outputs.norm(dim=0)
+    kept = importance.topk(small.intermediate.out_features).indices.sort().values
+    small.intermediate.weight.copy_(inputs[kept])
+    small.intermediate.bias.copy_(large.intermediate.bias[kept])
+    small.output.weight.copy_(outputs[:, kept])
+    small.output.bias.copy_(basis.T @ large.output.bias)
+
+
+def _with_bias(weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.cat([weight, bias[:, None]], dim=1)
+
+
+def _low_rank(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Two factors of a smaller inner size whose product is nearest to that of the given two."""
+    u, s, v = torch.linalg.svd((left.double() @ right.double()), full_matrices=False)
+    root = s[:rank].sqrt()
+    return (u[:, :rank] * root).float(), (root[:, None] * v[:rank]).float()
+
+
+for _class in _CUT.values():
+    AutoConfig.register(_class.config_class.model_type, _class.config_class)
+    AutoModelForSequenceClassification.register(_class.config_class, _class)
