@@ -1,4 +1,4 @@
-"""Rows, tokenised once: read, capped, cut into fit and tune, and kept on disk for all cells.
+"""Rows, tokenised once: read, capped, cut into fit and tune, perhaps augmented, and kept on disk.
 
 A task's rows have a fingerprint, so that the same rows are the same data wherever they came from.
 """
@@ -15,12 +15,13 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.protocol import cap, cut_tune
-from bench.records import atomic_path, read_json, write_json
+from bench.records import Store, atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
 
+    from bench.augmentation import Augmenter
     from bench.task import Source, Splits, Task
 
 
@@ -36,6 +37,8 @@ class Encoded:
         labels: Class numbers (int64) or figures (float32), `[rows]`.
         parts: The part that each row is scored in, or `None`, `[rows]`.
         cut: Rows that were too long and lost pieces.
+        sources: The number of the row that each was made from, which for all but augmentations is
+            its own; `None` where nothing was augmented, `[rows]`.
     """
 
     ids: list[str]
@@ -45,6 +48,7 @@ class Encoded:
     labels: NDArray[Any]
     parts: list[str] | None = None
     cut: int = 0
+    sources: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,7 +59,7 @@ class Encoded:
         return np.diff(self.offsets)
 
     def select(self, rows: list[int]) -> Encoded:
-        """The given rows, in the given order."""
+        """The given rows, in the given order, without their `sources`."""
         index = np.asarray(rows, dtype=np.int64)
         lengths = self.lengths[index]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -67,6 +71,22 @@ class Encoded:
             offsets=offsets,
             labels=self.labels[index],
             parts=None if self.parts is None else [self.parts[i] for i in rows],
+        )
+
+    @classmethod
+    def join(cls, parts: list[Encoded], sources: NDArray[np.int64]) -> Encoded:
+        """All rows of several, one after the other; only the first one's `cut` is kept."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        groups = [part.parts for part in parts if part.parts is not None]
+        return cls(
+            ids=[row for part in parts for row in part.ids],
+            pieces=np.concatenate([part.pieces for part in parts]),
+            segments=np.concatenate([part.segments for part in parts]),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            labels=np.concatenate([part.labels for part in parts]),
+            parts=[name for group in groups for name in group] if groups else None,
+            cut=parts[0].cut,
+            sources=sources,
         )
 
     def save(self, path: Path) -> None:
@@ -85,6 +105,8 @@ class Encoded:
         }
         if self.parts is not None:
             columns["part"] = self.parts
+        if self.sources is not None:
+            columns["source"] = self.sources
         table = pyarrow.table(columns).replace_schema_metadata({"cut": str(self.cut)})
         with atomic_path(path) as temporary:
             parquet.write_table(table, temporary)
@@ -103,6 +125,7 @@ class Encoded:
             offsets=np.asarray(pieces.offsets.to_numpy(), dtype=np.int64),
             labels=table["label"].to_numpy(),
             parts=table["part"].to_pylist() if "part" in table.column_names else None,
+            sources=table["source"].to_numpy() if "source" in table.column_names else None,
             cut=int(table.schema.metadata[b"cut"]),
         )
 
@@ -112,9 +135,9 @@ class TaskData:
     """A task's rows, ready for training and evaluation.
 
     Attributes:
-        fit: Rows that tuning trials train on.
+        fit: Rows that tuning trials train on, and their augmentations.
         tune: Rows that trials are scored on.
-        train: Both, which final runs train on.
+        train: All of these and their augmentations, which final runs train on.
         report: Rows that final runs are scored on, and nothing else ever is.
         facts: What the record says of the data.
     """
@@ -125,6 +148,14 @@ class TaskData:
     report: Encoded
     facts: dict[str, Any]
 
+    @property
+    def own(self) -> Encoded:
+        """The rows of `train` without augmentations."""
+        sources = self.train.sources
+        if sources is None:
+            return self.train
+        return self.train.select(np.flatnonzero(sources == np.arange(len(sources))).tolist())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
@@ -134,7 +165,7 @@ class Prepared:
         task: The task's name, or the file that declares it.
         fingerprint: Hash of the rows.
         folder: Where `train.parquet` and `report.parquet` lie.
-        train_rows: Training rows under the cap.
+        train_rows: What a training sees: rows under the cap, and their augmentations.
         report_rows: Rows of the report split.
         mean_length: Mean pieces of a training row.
         facts: What the record says of the data.
@@ -159,9 +190,16 @@ def fingerprint(task: Task, splits: Splits) -> str:
 
 
 def prepare(
-    task: Task, source: Source, *, name: str, encoder: Path, cap_at: int | None, cache: Path
+    task: Task,
+    source: Source,
+    *,
+    name: str,
+    encoder: Path,
+    cap_at: int | None,
+    cache: Path,
+    augmenter: Augmenter | None = None,
 ) -> Prepared:
-    """Reads a task's rows, caps the training rows, tokenises and keeps them.
+    """Reads a task's rows, caps and augments the training rows, tokenises and keeps them.
 
     Args:
         task: The task.
@@ -169,7 +207,8 @@ def prepare(
         name: How to find the task again in another process: its name or its TOML file.
         encoder: Folder of the encoder, whose tokenizer and positions count.
         cap_at: `Protocol.max_train_samples`.
-        cache: Folder for tokenised rows; one folder a set of rows, tokenizer and cap.
+        cache: Folder for tokenised rows; one folder a set of rows, tokenizer, cap and augmentation.
+        augmenter: Makes variants of the training rows, if it is asked for.
 
     Raises:
         BenchError: Rows cannot be read, or a split has none.
@@ -179,36 +218,17 @@ def prepare(
         if len(rows) == 0:
             raise BenchError(f"task '{task.name}' has no {split} rows.")
     limit = max_pieces(encoder)
-    key = [fingerprint(task, splits), _tokenizer_hash(encoder), limit, cap_at]
+    data = fingerprint(task, splits)
+    key = [data, tokenizer_hash(encoder), limit, cap_at]
+    if augmenter is not None:
+        key += augmenter.identity
     folder = cache / f"{task.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
     done = read_json(folder / "prepared.json")
     if done is None:
-        kept = cap(_texts(splits.train), cap_at)
-        train = splits.train.select(kept)
-        fit, tune = cut_tune(_texts(train))
-        encoded, report = encode([train, splits.dev], encoder, limit, task.is_regression)
-        encoded.save(folder / "train.parquet")
-        report.save(folder / "report.parquet")
-        done = {
-            "fingerprint": key[0],
-            "train_rows": len(train),
-            "report_rows": len(report),
-            "mean_length": float(encoded.lengths.mean()),
-            "tune": tune,
-            "facts": {
-                **splits.provenance,
-                "fingerprint": key[0],
-                "train": len(train),
-                "train_available": len(splits.train),
-                "fit": len(fit),
-                "tune": len(tune),
-                "report": len(report),
-                "cut_to_fit": {"pieces": limit, "train": encoded.cut, "report": report.cut},
-                "skipped_rows": len(splits.skipped),
-                "skipped": list(splits.skipped[:20]),
-            },
-        }
-        write_json(folder / "prepared.json", done)
+        with Store(cache).lock(folder.name):  # to augment twice would cost more than to wait
+            done = read_json(folder / "prepared.json")
+            if done is None:
+                done = _write(folder, task, splits, data, encoder, limit, cap_at, augmenter)
     return Prepared(
         task=name,
         fingerprint=done["fingerprint"],
@@ -220,11 +240,62 @@ def prepare(
     )
 
 
+def _write(
+    folder: Path,
+    task: Task,
+    splits: Splits,
+    data: str,
+    encoder: Path,
+    limit: int,
+    cap_at: int | None,
+    augmenter: Augmenter | None,
+) -> dict[str, Any]:
+    """Makes and keeps what `load` reads; returns what `prepared.json` says."""
+    train = splits.train.select(cap(_texts(splits.train), cap_at))
+    fit, tune = cut_tune(_texts(train))
+    encoded, report = encode([train, splits.dev], encoder, limit, task.is_regression)
+    facts = {
+        **splits.provenance,
+        "fingerprint": data,
+        "train": len(train),
+        "train_available": len(splits.train),
+        "fit": len(fit),
+        "tune": len(tune),
+        "report": len(report),
+        "cut_to_fit": {"pieces": limit, "train": encoded.cut, "report": report.cut},
+        "skipped_rows": len(splits.skipped),
+        "skipped": list(splits.skipped[:20]),
+    }
+    if augmenter is not None:
+        variants, flops = augmenter.augment(train)
+        sources = [np.arange(len(train)), *(np.asarray(rows["source"]) for rows in variants)]
+        made = encode(variants, encoder, limit, task.is_regression)
+        encoded = Encoded.join([encoded, *made], np.concatenate(sources))
+        facts["augmentation"] = {
+            "variants": augmenter.variants,
+            "rows": len(encoded) - len(train),
+            "flops": flops,
+        }
+    encoded.save(folder / "train.parquet")
+    report.save(folder / "report.parquet")
+    done = {
+        "fingerprint": data,
+        "train_rows": len(encoded),
+        "report_rows": len(report),
+        "mean_length": float(encoded.lengths.mean()),
+        "tune": tune,
+        "facts": facts,
+    }
+    write_json(folder / "prepared.json", done)
+    return done
+
+
 def load(prepared: Prepared) -> TaskData:
     """Reads the tokenised rows of a task."""
     train = Encoded.load(prepared.folder / "train.parquet")
     tune = read_json(prepared.folder / "prepared.json")["tune"]  # type: ignore[index]
-    fit = sorted(set(range(len(train))) - set(tune))
+    sources = np.arange(len(train)) if train.sources is None else train.sources
+    fit = np.flatnonzero(~np.isin(sources, tune)).tolist()
     return TaskData(
         fit=train.select(fit),
         tune=train.select(tune),
@@ -280,7 +351,7 @@ def max_pieces(encoder: Path) -> int:
     return max_text_positions(read_config(encoder))
 
 
-def _tokenizer_hash(encoder: Path) -> str:
+def tokenizer_hash(encoder: Path) -> str:
     """Hash of the files that decide how a text becomes pieces."""
     state = hashlib.sha256()
     names = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")

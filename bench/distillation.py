@@ -8,7 +8,7 @@ scores are those before the softmax, which no model hands out by itself: a model
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from bench.training import label_loss, task_loss
+from bench.training import Callback, label_loss, task_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.method import Run, TaughtParams
-    from bench.training import Batch, Loss
+    from bench.training import Batch, Loss, Training
 
 _NAME = "bench_scores"
 
@@ -115,6 +115,48 @@ def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: fl
 def loss_for(run: Run, params: TaughtParams) -> Loss:
     """The task's own loss, with the teacher's soft labels where `params` ask for them."""
     return taught_loss(run.teacher()) if params.teacher == "finetuned" else task_loss
+
+
+class Projection(Callback):
+    """A learned linear map from a student's hidden states to its teacher's wider ones.
+
+    One map serves the embeddings and every layer, as in TinyBERT's released code; as a callback of
+    `run.fit` it is trained along with the student.
+
+    Args:
+        weight: Where it starts, `[teacher's width, student's width]`.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.linear = nn.Linear(weight.shape[1], weight.shape[0])
+        self.load({"weight": weight, "bias": torch.zeros(weight.shape[0])})
+
+    @classmethod
+    def drawn(cls, width: int, teacher: PreTrainedModel) -> Projection:
+        """A map from a width that starts from torch's generator, as the teacher's layers did."""
+        config = teacher.config
+        return cls(torch.randn(config.hidden_size, width) * config.initializer_range)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Maps hidden states, `[rows, pieces, width]`."""
+        mapped: Tensor = self.linear(hidden)
+        return mapped.float()
+
+    def start(self, training: Training) -> None:
+        """Hands the map to the optimizer."""
+        self.linear.to(training.model.device)
+        rate = training.optimizer.param_groups[0]["lr"]
+        training.optimizer.add_param_group(
+            {"params": list(self.linear.parameters()), "lr": rate, "weight_decay": 0.0}
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Its tensors, `weight` and `bias`."""
+        return {name: value.detach() for name, value in self.linear.state_dict().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes tensors over, as `state` gives them."""
+        self.linear.load_state_dict(dict(state))
 
 
 def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:

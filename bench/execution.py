@@ -8,35 +8,42 @@ import functools
 import re
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
 from bench import data as rows
 from bench import environment, metrics, registry
 from bench.budget import Target, best_ratio, meets
-from bench.errors import BenchError, UnreachableError
+from bench.corpus import load_corpus
+from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.families import read_config
-from bench.footprint import TRAINED_PASS, Counts, count_dense, footprint
+from bench.footprint import count_dense, footprint
+from bench.knowledge import masked_loss
 from bench.plan import Cell, Variant
-from bench.records import Record, Status, Store
+from bench.protocol import digest
+from bench.records import Record, Status, Store, atomic_path, read_json, write_json
 from bench.reference import Reference, load_model, obtain, save_model
 from bench.selection import resolve_params
-from bench.training import collate, fit, predict
+from bench.training import collate, fit, predict, steps_per_epoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
     from torch import Tensor
+    from transformers import PretrainedConfig
 
-    from bench.data import Prepared, TaskData
-    from bench.method import TrainParams
+    from bench.corpus import Corpus
+    from bench.data import Encoded, Prepared, TaskData
+    from bench.knowledge import Probe
+    from bench.method import MethodInfo, Run, TrainParams
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Batch, Callback, Loss
@@ -60,6 +67,8 @@ class Context:
         device: `cpu` or `cuda`.
         threads: Threads of a cell on the processor.
         keep_models: Which compressed models stay on disk: `first` (those of seed 0), `all`, `none`.
+        corpus: Unlabelled text for general distillation; without it a task's own text serves.
+        probe: Masked text that every delivered model is asked for, if any.
     """
 
     runs: Path
@@ -70,6 +79,8 @@ class Context:
     device: str
     threads: int
     keep_models: str = "first"
+    corpus: Corpus | None = None
+    probe: Probe | None = None
 
     def cell_id(self, cell: Cell) -> str:
         """The id that a cell's record is stored under."""
@@ -102,9 +113,11 @@ class CellRun:
         flops: Training FLOPs by part.
         steps: Optimizer steps of the method's own trainings.
         reference: The reference that was asked for, if any.
+        text: The unlabelled text that was read, if any.
     """
 
     context: Context
+    method: str
     task: Task
     target: Target
     seed: int
@@ -114,11 +127,13 @@ class CellRun:
     flops: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     reference: Reference | None = None
+    text: str | None = None
     _fits: int = 0
+    _share: float = 0.0
 
     def labels(self) -> NDArray[Any]:
-        """Labels of the training rows, `[rows]`."""
-        return self.data.train.labels
+        """Labels of the task's own training rows, `[rows]`."""
+        return self.data.own.labels
 
     def pretrained(self) -> PreTrainedModel:
         """A fresh copy of the encoder; every method of a seed gets the same new head."""
@@ -132,23 +147,20 @@ class CellRun:
 
     def teacher(self) -> PreTrainedModel:
         """The reference, frozen, in eval mode, each of its passes charged to this cell."""
-        model = self.finetuned().requires_grad_(False)
-        nn.Module.to(model, self.context.device)
-        counts = count_dense(model)
+        return self._frozen(self.finetuned())
 
-        def charge(_: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
-            lengths = inputs["attention_mask"].sum(dim=1).cpu().numpy()
-            self._charge("teacher", counts.forward_flops(lengths))
+    def pretrained_teacher(self) -> PreTrainedModel:
+        """The pre-trained encoder, frozen, in eval mode, each of its passes charged."""
+        return self._frozen(self.pretrained())
 
-        model.register_forward_pre_hook(charge, with_kwargs=True)
-        return model
-
-    def sample(self, model: PreTrainedModel, rows: int, *, passes: int) -> list[Batch]:
+    def sample(
+        self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
+    ) -> list[Batch]:
         """Training rows drawn from the seed; see `bench.Run.sample`."""
         data = self.data.train
         generator = np.random.default_rng((self.seed, 1, rows))
         drawn = generator.permutation(len(data))[:rows]
-        size = self.context.protocol.batch_size
+        size = batch_size or self.context.protocol.batch_size
         device = torch.device(self.context.device)
         nn.Module.to(model, device)
         self._charge("importance", passes * count_dense(model).forward_flops(data.lengths[drawn]))
@@ -164,33 +176,130 @@ class CellRun:
         loss: Loss,
         params: TrainParams,
         callbacks: Sequence[Callback] = (),
+        share: float = 1.0,
     ) -> None:
-        """Trains a model in place; see `bench.training.fit`."""
-        protocol = self.context.protocol
+        """Trains a model in place on the task's rows; see `bench.Run.fit`."""
+        data, protocol = self.data.train, self.context.protocol
+        total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+        # The phases' ends are rounded, not their lengths, so that all together make every step.
+        begin, self._share = round(self._share * total), self._share + share
+        if share <= 0 or self._share > 1 + 1e-9:
+            raise BenchError(
+                f"the phases of a method share the protocol's {protocol.epochs} epochs: "
+                f"{self._share:g} of them is not possible."
+            )
+        if steps := round(self._share * total) - begin:
+            self._fit("training", model, data, steps, loss, params, callbacks)
+
+    def fit_general(
+        self,
+        model: PreTrainedModel,
+        *,
+        loss: Loss,
+        params: TrainParams,
+        callbacks: Sequence[Callback] = (),
+        epochs: int = 1,
+    ) -> None:
+        """Trains a model in place on unlabelled text; see `bench.Run.fit_general`."""
+        data = self.corpus()
+        steps = epochs * steps_per_epoch(len(data), self.context.protocol.batch_size)
+        self._fit("general distillation", model, data, steps, loss, params, callbacks)
+
+    def corpus(self) -> Encoded:
+        """The unlabelled text of the run, or the task's own where none is given."""
+        if self.context.corpus is not None:
+            return load_corpus(self.context.corpus.path)
+        own = self.data.own
+        return dataclasses.replace(own, labels=np.zeros(len(own), dtype=np.int64))
+
+    def shared(
+        self, key: Mapping[str, Any], make: Callable[[Run], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Tensors made once a run folder; see `bench.Run.shared`."""
+        context, store = self.context, Store(self.context.runs)
+        self.text = context.corpus.name if context.corpus else f"{self.task.name}'s own"
+        text = context.corpus.hash if context.corpus else context.tasks[self.task.name].fingerprint
+        identity = {
+            "key": dict(key),
+            "method": self.method,
+            "text": text,
+            "weights": context.weights,
+            "protocol": context.protocol.hash,
+        }
+        folder = store.root / "shared" / digest(identity)[:16]
+        with store.lock(f"shared-{folder.name}"):
+            cost = read_json(folder / "cost.json")
+            if cost is None:
+                run = dataclasses.replace(self, seed=0, flops={}, steps=0, _fits=0)
+                with environment.isolated_rng(0):
+                    tensors = {name: value.cpu().contiguous() for name, value in make(run).items()}
+                with atomic_path(folder / "tensors.safetensors") as temporary:
+                    save_file(tensors, temporary)
+                cost = {"train_flops": sum(run.flops.values()), **identity}
+                write_json(folder / "cost.json", cost)
+        self._charge("general distillation", cost["train_flops"])
+        return load_file(folder / "tensors.safetensors")
+
+    def _fit(
+        self,
+        part: str,
+        model: PreTrainedModel,
+        data: Encoded,
+        steps: int,
+        loss: Loss,
+        params: TrainParams,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        """Makes so many optimizer steps on some rows, and charges them."""
         self._fits += 1
-        self.steps += fit(
+        training = fit(
             model,
-            self.data.train,
+            data,
             loss=loss,
             params=params,
-            protocol=protocol,
+            protocol=self.context.protocol,
             device=self.context.device,
             seed=(self.seed, self._fits),
             callbacks=callbacks,
             progress=self.progress,
+            steps=steps,
         )
-        one_epoch = count_dense(model).forward_flops(self.data.train.lengths)
-        self._charge("training", TRAINED_PASS * one_epoch * protocol.epochs)
+        self.steps += training.step
+        self._charge(part, count_dense(model).training_flops(data.lengths, training.visits))
+
+    def _frozen(self, model: PreTrainedModel) -> PreTrainedModel:
+        """The model as a teacher, each of whose passes is charged."""
+        model.requires_grad_(False)
+        nn.Module.to(model, self.context.device)
+        counts = count_dense(model)
+
+        def charge(_: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
+            lengths = inputs["attention_mask"].sum(dim=1).cpu().numpy()
+            self._charge("teacher", counts.forward_flops(lengths))
+
+        model.register_forward_pre_hook(charge, with_kwargs=True)
+        return model
 
     def _load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
         dropout = self.context.protocol.dropout
         return load_model(folder, self.task, dropout, fresh_head=fresh_head)
 
     def _reference(self, params: TrainParams | None) -> Reference:
+        """The reference, charged to this cell."""
+        found = self._obtain(params)
+        if self.reference is None or self.reference.key != found.key:
+            self.reference = found
+            self._charge("reference", found.train_flops)
+            if params is not None:  # it is what was asked to be trained
+                self.steps += found.steps
+        return found
+
+    def _obtain(self, params: TrainParams | None) -> Reference:
+        """The reference, charged to nobody."""
         context = self.context
         if params is None:
             params = resolve_params(registry.methods.get("dense"), {}, context.protocol)  # type: ignore[assignment]
-        found = obtain(
+        return obtain(
             Store(context.runs),
             self.task,
             self.data.train,
@@ -206,11 +315,6 @@ class CellRun:
             seed=self.seed,
             progress=self.progress,
         )
-        if self.reference is None or self.reference.key != found.key:
-            self.reference = found
-            self._charge("reference", found.train_flops)
-            self.steps += found.steps
-        return found
 
     def _charge(self, part: str, flops: int) -> None:
         self.flops[part] = self.flops.get(part, 0) + flops
@@ -271,11 +375,19 @@ def _method_facts(cell: Cell) -> dict[str, Any]:
     return {
         "kind": info.kind,
         "control": info.control,
-        "starts_from": params.get("init", info.starts_from),
+        "starts_from": _start(params, info),
         "teacher": params.get("teacher", info.teacher),
         "paper": info.paper,
+        "paper_steps": info.paper_steps,
         "version": info.version,
     }
+
+
+def _start(params: Mapping[str, Any], info: MethodInfo) -> str:
+    """What a method starts from, where a parameter `init` or `start` may say otherwise."""
+    if params.get("start") == "random":
+        return "random"
+    return str(params.get("init", info.starts_from))
 
 
 def ended_early(status: Status, cell: Cell, cell_id: str, error: Exception, **known: Any) -> Record:
@@ -314,21 +426,25 @@ def _run(
     """The cell itself: record without cost and environment, and the predictions."""
     variant = Variant.parse(cell.method)
     method = registry.methods.get(variant.method)
-    task, task_data, dense = _load_task(context.encoder, context.tasks[cell.task])
+    task, task_data, config = _load_task(context.encoder, context.tasks[cell.task])
     params = resolve_params(method, dict(variant.pins), context.protocol)
     target = Target(cell.axis, cell.ratio, SEQUENCE_LENGTH)  # type: ignore[arg-type]
-    best = best_ratio(method.info.kind, dense, target.axis, SEQUENCE_LENGTH)
+    best = best_ratio(method.info.kind, config, target.axis, SEQUENCE_LENGTH)
     if best < cell.ratio:
         raise UnreachableError(
             f"{cell.method} reaches {best:.4g}× on {cell.axis} at most, not {cell.ratio:g}×", best
         )
     environment.seed_everything(cell.seed)
-    run = CellRun(context, task, target, cell.seed, task_data, log, progress)
+    name = f"{cell.method} {method.info.version}"
+    run = CellRun(context, name, task, target, cell.seed, task_data, log, progress)
     model = method().compress(run, params)
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
+    if run.flops and (made := task_data.facts.get("augmentation")):
+        run.flops["augmentation"] = made["flops"]
     logits = predict(model, task_data.report, context.device)
     score, table = _score(task, task_data, logits)
+    knowledge = _knowledge(model, run)
     model.cpu()
     counted = footprint(model, run.pretrained(), SEQUENCE_LENGTH)
     reached = meets(counted[target.axis]["ratio"], target.ratio)
@@ -345,7 +461,9 @@ def _run(
         reference=None if run.reference is None else {"key": run.reference.key},
         footprint=counted,
         cost={"train_flops": sum(run.flops.values()), "parts": run.flops, "steps": run.steps},
-        data={**task_data.facts, "notes": list(score.notes)},
+        knowledge=knowledge,
+        data={**task_data.facts, "notes": list(score.notes)}
+        | ({"general_text": run.text} if run.text else {}),
     )
     return record, table
 
@@ -363,10 +481,51 @@ def _score(
     return score, table
 
 
+def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
+    """What the record says of the knowledge that a delivered model keeps; charged to nobody."""
+    context, probe = run.context, run.context.probe
+    if probe is None or probe.obstacle:
+        return None
+    loss = masked_loss(model, probe, context.encoder, context.device)
+    if loss is None:
+        return None
+    known = probe.folder / f"pretrained-{context.weights}.json"
+    pretrained = _once(known, probe, run, run.pretrained)
+    try:
+        reference = run._obtain(None)
+        known = reference.folder / f"knowledge-{probe.hash}.json"
+        finetuned = _once(known, probe, run, lambda: run._load(reference.folder))
+    except DivergedError as error:  # which is no fault of this cell
+        run.log(f"the fine-tuned model's knowledge is not known: {error}")
+        finetuned = None
+    return {
+        "text": probe.name,
+        "hash": probe.hash,
+        "rows": probe.rows,
+        "masked": probe.masked,
+        "loss": loss,
+        "pretrained": pretrained,
+        "finetuned": finetuned,
+    }
+
+
+def _once(
+    known: Path, probe: Probe, run: CellRun, load: Callable[[], PreTrainedModel]
+) -> float | None:
+    """The loss of a model that many cells ask for, computed once and kept in a file."""
+    context = run.context
+    with Store(context.runs).lock(f"{known.parent.name}-{known.stem}"):
+        done = read_json(known)
+        if done is None:
+            done = {"loss": masked_loss(load(), probe, context.encoder, context.device)}
+            write_json(known, done)
+    return done["loss"]  # type: ignore[no-any-return]
+
+
 @functools.lru_cache(maxsize=4)
-def _load_task(encoder: Path, prepared: Prepared) -> tuple[Task, TaskData, Counts]:
-    """A task, its rows, and the counts of the uncompressed model for it."""
+def _load_task(encoder: Path, prepared: Prepared) -> tuple[Task, TaskData, PretrainedConfig]:
+    """A task, its rows, and the uncompressed model's configuration for it."""
     task = registry.task(prepared.task)
     config = read_config(encoder)
     config.num_labels = task.num_labels
-    return task, rows.load(prepared), count_dense(config)
+    return task, rows.load(prepared), config

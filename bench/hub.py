@@ -140,7 +140,7 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
     """
     folder = Path(name_or_path).expanduser()
     if not folder.exists():
-        if _is_path(name_or_path):
+        if is_path(name_or_path):
             raise _no_folder(name_or_path, folder)
         folder = snapshot(
             name_or_path,
@@ -155,7 +155,7 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
     return folder
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
     """Whether a name without a folder was meant as a folder: no hub name looks so."""
     return (
         name.startswith((".", "~", os.sep))

@@ -20,6 +20,9 @@ from bench.errors import BenchError
 from bench.records import Record, Store, read_json, write_text
 from bench.standings import OUTSIDE_AVERAGE, Row, number, rows_of, table
 
+FAR_FEWER = 10
+"""A run is said to be short where its paper's has at least so many times its steps."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -155,6 +158,7 @@ def _protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[
         "task's dev rows, which nothing was chosen on; the last step counts.",
         f"Training rows capped at {cap:,} a task, the first by a hash of their text." if cap
         else "All training rows.",
+        *_augmented(settings.get("augment", 0)),
         "Default parameters, no tuning." if settings["trials"] == 0
         else f"Tuned with {settings['trials']} trials each.",
         "One seed, no interval." if seeds == 1
@@ -171,6 +175,12 @@ def _protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[
     if missing:
         lines.append(f"**{missing} of {len(suite['cells'])} cells are not done yet.**")
     return " ".join(lines)
+
+
+def _augmented(variants: int) -> list[str]:
+    """What the page says of augmentation, if there was any."""
+    said = f"Training rows augmented: up to {variants} variants of each by word replacement."
+    return [said] if variants else []
 
 
 def _below(rows: Sequence[Row]) -> list[str]:
@@ -197,7 +207,22 @@ def _below(rows: Sequence[Row]) -> list[str]:
             message = escape((record.error or {}).get("message", ""))
             lines.append(f"failed: {what}: {message}")
     lines += [f"{where} ({', '.join(methods)})" for where, methods in notes.items()]
+    lines += [line for row in rows if (line := _short_run(row))]
     return ["\n".join(f"- <sub>{line}</sub>" for line in lines)] if lines else []
+
+
+def _short_run(row: Row) -> str:
+    """That a method ran with far fewer optimizer steps than in its paper, or nothing."""
+    published = row.facts.get("paper_steps", 0)
+    steps = [r.cost["steps"] for r in row.records if r.status == "ok" and r.cost.get("steps")]
+    if not steps or min(steps) * FAR_FEWER > published:
+        return ""
+    least, most = f"{min(steps):,}", f"{max(steps):,}"
+    made = least if least == most else f"{least} to {most}"
+    return (
+        f"{escape(row.method)} ran {made} optimizer steps; a main GLUE run of its paper has some "
+        f"{published:,}"
+    )
 
 
 def _headline(
@@ -253,13 +278,18 @@ def _data(records: Sequence[Record]) -> str:
             rows[record.cell["task"]] = [
                 escape(record.cell["task"]),
                 escape(" ".join(str(facts[k]) for k in ("source", "revision") if k in facts)),
-                f"{facts['train']:,} of {facts['train_available']:,}",
+                f"{facts['train']:,} of {facts['train_available']:,}{_added(facts)}",
                 f"{facts['report']:,}",
                 f"{cut['train']} and {cut['report']} at {cut['pieces']} pieces",
                 str(facts["skipped_rows"]),
             ]
     heads = ["task", "source", "training rows", "report rows", "cut to fit", "unreadable"]
     return _pipe(heads, list(rows.values()))
+
+
+def _added(facts: dict[str, Any]) -> str:
+    made = facts.get("augmentation")
+    return f", {made['rows']:,} variants of them" if made else ""
 
 
 def _machines(records: Sequence[Record]) -> str:

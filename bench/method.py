@@ -13,7 +13,7 @@ import abc
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -21,6 +21,7 @@ from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from bench.budget import Target
@@ -50,6 +51,9 @@ class MethodInfo:
         teacher: Who teaches it, unless a parameter `teacher` says otherwise.
         control: Whether it stands in the table to be beaten rather than to compete.
         paper: Where it is described, such as `arXiv:1710.01878`; empty for a control.
+        paper_steps: Optimizer steps of a main GLUE run of the paper, where they are known; a page
+            says so where a run had far fewer.
+        families: `model_type`s of the encoders that it can serve.
         requires: Modules that must be importable, each with the line that installs it.
         version: Raise it when the same parameters would now give another model.
     """
@@ -62,6 +66,8 @@ class MethodInfo:
     teacher: Teacher = "none"
     control: bool = False
     paper: str = ""
+    paper_steps: int = 0
+    families: tuple[str, ...] = ("bert", "roberta", "electra", "distilbert")
     requires: Mapping[str, str] = dataclasses.field(default_factory=dict)
     version: int = 1
 
@@ -238,13 +244,19 @@ class Run(Protocol):
     def teacher(self) -> PreTrainedModel:
         """The reference, frozen and in eval mode; not to be changed."""
 
-    def sample(self, model: PreTrainedModel, rows: int, *, passes: int) -> list[Batch]:
+    def pretrained_teacher(self) -> PreTrainedModel:
+        """The pre-trained encoder, frozen and in eval mode; not to be changed."""
+
+    def sample(
+        self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
+    ) -> list[Batch]:
         """Training rows drawn from the seed, in batches as `model` takes them.
 
         Args:
             model: The model that they are for.
             rows: How many, at most all.
             passes: Forward passes over them that the cell is charged (a gradient is worth three).
+            batch_size: Rows of a batch; the protocol's where it is not given.
         """
 
     def fit(
@@ -254,11 +266,49 @@ class Run(Protocol):
         loss: Loss,
         params: TrainParams,
         callbacks: Sequence[Callback] = (),
+        share: float = 1.0,
     ) -> None:
-        """Trains `model` in place on the task's rows, for the protocol's epochs.
+        """Trains `model` in place on the task's rows, for the protocol's epochs or a share of them.
+
+        Args:
+            model: The model.
+            loss: From model and batch to a scalar.
+            params: Learning rate, its schedule, and weight decay; the schedule spans this call.
+            callbacks: Called in the given order around each step.
+            share: This phase's share of the protocol's optimizer steps; those of all phases of a
+                cell add up to 1 at most.
 
         Raises:
+            BenchError: The phases would make more steps than the protocol gives every method.
             DivergedError: The loss became NaN or infinite.
+        """
+
+    def fit_general(
+        self,
+        model: PreTrainedModel,
+        *,
+        loss: Loss,
+        params: TrainParams,
+        callbacks: Sequence[Callback] = (),
+        epochs: int = 1,
+    ) -> None:
+        """Trains `model` in place on unlabelled text, on top of the protocol's epochs, and charged.
+
+        The text is that of `--corpus`, or the task's own without its labels, which `loss` must not
+        look at: they are all zero.
+        """
+
+    def shared(
+        self, key: Mapping[str, Any], make: Callable[[Run], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Tensors that depend on encoder and unlabelled text, but neither on labels nor on a seed.
+
+        They are made once a run folder and kept; whoever asks is charged as if it had made them.
+
+        Args:
+            key: What they depend on beside the encoder, the text and the method: plain data.
+            make: Makes them with a run that has a seed of its own and lends no labels: only
+                `pretrained`, `pretrained_teacher` and `fit_general` are there.
         """
 
 

@@ -34,10 +34,12 @@ class Protocol:
         trials: Optuna trials a method, task and ratio; 0 means default parameters.
         precision: Arithmetic of the training; evaluation is always in fp32.
         max_train_samples: Cap on a task's training rows, or `None`.
+        corpus: Hash of the unlabelled text for general distillation; empty for a task's own.
         learning_rate: Default peak rate of every method; its own tuning may move it.
         batch_size: Rows of one optimizer step.
         dropout: Probability in embeddings, attention, hidden layers and head while training.
         clip_norm: Largest 2-norm of the gradient of one step.
+        augment: Variants by word replacement that are drawn of each training row; 0 means none.
         version: Raised when the same settings would now give other numbers.
     """
 
@@ -45,10 +47,12 @@ class Protocol:
     trials: int
     precision: Precision
     max_train_samples: int | None = None
+    corpus: str = ""
     learning_rate: float = 1e-4
     batch_size: int = 32
     dropout: float = 0.1
     clip_norm: float = 1.0
+    augment: int = 0
     version: int = 1
 
     @property

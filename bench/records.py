@@ -46,6 +46,9 @@ class Record:
         reference: The fine-tuned dense model that it started or learnt from.
         footprint: `weights`, `params`, `flops`, `bytes`: each with `dense`, `actual` and `ratio`.
         cost: `train_flops`, `parts`, `wall_s`, `steps`, `peak_memory_mb`.
+        knowledge: Where the model was probed: `text`, its `hash`, `rows` and `masked` pieces, and
+            the masked-language-model loss in nats a masked piece: `loss` of the delivered model,
+            `pretrained` and `finetuned` of the encoder before and after fine-tuning.
         data: Where the rows came from, how many were used, cut or skipped.
         environment: Versions, hardware, threads, precision.
         created: When, with its time zone, in ISO 8601.

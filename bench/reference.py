@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from bench.environment import isolated_rng
 from bench.families import family_of, read_config
-from bench.footprint import TRAINED_PASS, count_dense
+from bench.footprint import count_dense
 from bench.protocol import digest
 from bench.records import Store, read_json, write_json
 from bench.training import fit, task_loss
@@ -146,7 +146,7 @@ def obtain(
             begin = time.perf_counter()
             with isolated_rng(seed):
                 model = load_model(encoder, task, protocol.dropout, fresh_head=True)
-                steps = fit(
+                training = fit(
                     model,
                     data,
                     loss=task_loss,
@@ -156,11 +156,10 @@ def obtain(
                     seed=(seed, 0),
                     progress=progress,
                 )
-            one_epoch = count_dense(model).forward_flops(data.lengths)
             save_model(model.cpu(), folder, encoder)
             done = {
-                "train_flops": TRAINED_PASS * one_epoch * protocol.epochs,
-                "steps": steps,
+                "train_flops": count_dense(model).training_flops(data.lengths, training.visits),
+                "steps": training.step,
                 "wall_s": time.perf_counter() - begin,
                 **settings,
                 **identity,

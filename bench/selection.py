@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.errors import BenchError, unknown_name
+from bench.families import family_of, read_config
 from bench.plan import ALWAYS, Variant
 
 if TYPE_CHECKING:
@@ -71,6 +72,28 @@ def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str
             variant = Variant(variant.method, pins)  # 1e-3 and 0.001 are one variant
             variants[variant] = method.info.kind == "reference"
     return variants, notices
+
+
+def leave_out_other_families(
+    variants: dict[Variant, bool], encoder: Path, wanted: Sequence[str]
+) -> list[str]:
+    """Takes out what cannot serve an encoder and was not asked for by its name; returns notices.
+
+    Raises:
+        BenchError: A method was asked for by its name and cannot serve the encoder.
+    """
+    family = family_of(read_config(encoder)).model_type
+    notices = []
+    for variant in list(variants):
+        served = registry.methods.get(variant.method).info.families
+        if family in served:
+            continue
+        line = f"{variant.method} serves {', '.join(served)}, and the encoder is of type {family}"
+        if any(Variant.parse(text).method == variant.method for text in wanted if text != "all"):
+            raise BenchError(f"{line}.")
+        del variants[variant]
+        notices.append(f"left out: {line}")
+    return notices
 
 
 def resolve_params(method: type[Method], pins: dict[str, str], protocol: Protocol) -> Params:

@@ -22,11 +22,12 @@ from bench.method import NAME
 from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
 from bench.records import Store, merge_suites, read_json, same_suite, write_json
-from bench.selection import select_methods, select_tasks
+from bench.selection import leave_out_other_families, select_methods, select_tasks
 from bench.task import Source
 
 if TYPE_CHECKING:
     from bench.budget import Axis
+    from bench.corpus import Text
     from bench.execution import Context
     from bench.task import Task
 
@@ -76,6 +77,8 @@ class Request:
     trials: int | None = None
     epochs: int | None = None
     max_train_samples: int | None = None
+    augment: int | None = None
+    corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
     name: str | None = None
@@ -83,6 +86,7 @@ class Request:
     device: str = "auto"
     precision: str = "auto"
     keep_models: str = "first"
+    probe_text: Path | None = None
     offline: bool = False
 
 
@@ -106,6 +110,8 @@ class Suite:
         threads: Threads of a cell.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
+        corpus: Where unlabelled text comes from, or `None` for a task's own.
+        probe_text: Held-out text to measure what is left of pre-training on, if any.
         notices: What the user should know before the run begins.
     """
 
@@ -124,6 +130,8 @@ class Suite:
     threads: int
     device: str
     keep_models: str
+    corpus: Text | None = None
+    probe_text: Path | None = None
     notices: list[str] = field(default_factory=list)
 
     def cells(self) -> list[Cell]:
@@ -138,18 +146,31 @@ class Suite:
         )
         return plan(selection, self.protocol.hash)
 
-    def prepare(self, cache: Path) -> Context:
-        """Reads and tokenises all tasks, as far as the cache does not have them yet.
+    def prepare(self, cache: Path, augment: bool = True) -> Context:
+        """Reads, augments and tokenises tasks and texts, as far as the cache does not have them.
 
         Args:
             cache: Folder for tokenised rows.
+            augment: Whether to augment where the protocol says so, which takes its time; a plan
+                is made without.
 
         Raises:
-            BenchError: Data is missing or unreadable; before anything has run.
+            BenchError: Data is missing or unreadable, or the encoder proposes no words; before
+                anything has run.
         """
+        from bench.corpus import prepare_corpus
         from bench.data import prepare
         from bench.execution import Context
+        from bench.knowledge import prepare_probe
 
+        probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache)
+        weights, augmenter = weight_hash(self.encoder), None
+        if self.protocol.augment:
+            from bench.augmentation import Augmenter
+
+            augmenter = Augmenter(
+                self.encoder, self.protocol.augment, weights=weights, device=self.device
+            )
         tasks = {}
         for name in self.tasks:
             task = registry.task(name)
@@ -160,16 +181,19 @@ class Suite:
                 encoder=self.encoder,
                 cap_at=self.protocol.max_train_samples,
                 cache=cache,
+                augmenter=augmenter if augment else None,
             )
         return Context(
             runs=self.runs,
             protocol=self.protocol,
             encoder=self.encoder,
-            weights=weight_hash(self.encoder),
+            weights=weights,
             tasks=tasks,
             device=self.device,
             threads=self.threads,
             keep_models=self.keep_models,
+            corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
+            probe=probe,
         )
 
     def write(self, command: str, context: Context) -> str:
@@ -247,7 +271,9 @@ def resolve(request: Request) -> Suite:
         encoder, model = _encoder(request, tasks)
     except BenchError as error:
         raise _with_missing_data(error, tasks, source) from None
+    notices += leave_out_other_families(variants, encoder, request.methods)
 
+    from bench.corpus import find_text
     from bench.environment import default_workers, multiplies_in_bf16, resolve_device
 
     device = resolve_device(request.device)
@@ -262,13 +288,21 @@ def resolve(request: Request) -> Suite:
             asked = getattr(defaults, name)  # an effort that was asked for beats the suite's own
         return effort[name] if asked is None else int(asked)
 
+    text = find_text(request.corpus, request.offline) if request.corpus is not None else None
     protocol = Protocol(
+        corpus=text.hash if text else "",
         epochs=setting("epochs"),
         trials=request.trials or 0,
         precision=folder["precision"],
         max_train_samples=request.max_train_samples,
         learning_rate=default_learning_rate(encoder),
+        augment=request.augment or 0,
     )
+    if protocol.augment:
+        notices.append(
+            "the training rows are augmented before anything else, once a run folder; then "
+            f"a training sees up to {protocol.augment + 1} times as many."
+        )
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
         notices.append("this run folder is in bf16, which this processor only emulates: slow.")
     return Suite(
@@ -287,6 +321,8 @@ def resolve(request: Request) -> Suite:
         threads=folder["threads"],
         device=device,
         keep_models=request.keep_models,
+        corpus=text,
+        probe_text=request.probe_text,
         notices=notices,
     )
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,12 +62,14 @@ class Training:
         optimizer: Its optimizer; a callback may add groups of its own parameters in `start`.
         total_steps: Optimizer steps of the whole training.
         step: Optimizer steps that have been made.
+        visits: How often each row has been trained on, `[rows]`.
     """
 
     model: PreTrainedModel
     optimizer: torch.optim.Optimizer
     total_steps: int
     step: int = 0
+    visits: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 class Callback:
@@ -180,7 +183,8 @@ def fit(
     seed: Sequence[int],
     callbacks: Sequence[Callback] = (),
     progress: Callable[[int, int], None] = lambda step, total: None,
-) -> int:
+    steps: int | None = None,
+) -> Training:
     """Trains a model in place for the protocol's epochs.
 
     Args:
@@ -193,9 +197,10 @@ def fit(
         seed: Seeds the order of the rows and dropout.
         callbacks: Called in the given order around each step.
         progress: Called with steps made and steps in all.
+        steps: Optimizer steps to make, perhaps less or more than the protocol's epochs.
 
     Returns:
-        Optimizer steps made.
+        The training that has ended: its steps, and how often each row came.
 
     Raises:
         DivergedError: The loss or the gradient became NaN or infinite.
@@ -205,13 +210,14 @@ def fit(
     torch.manual_seed(int(generator.integers(2**63)))
     model.to(accelerator.device)
     optimizer = optimizer_for(model, params)
-    total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
-    training = Training(model, optimizer, total)
+    total = steps or protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+    training = Training(model, optimizer, total, visits=np.zeros(len(data), dtype=np.int64))
     for callback in callbacks:
         callback.start(training)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model.train()
-    for rows in _all_batches(data, protocol, generator):
+    for rows in islice(_all_batches(data, protocol, generator), total):
+        training.visits[rows] += 1
         share = rate_at(training.step, total, params)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
@@ -230,13 +236,13 @@ def fit(
             callback.after_step(training)
         progress(training.step, total)
     model.eval()
-    return training.step
+    return training
 
 
 def _all_batches(
     data: Encoded, protocol: Protocol, generator: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    for _ in range(protocol.epochs):
+    while True:
         yield from batches(data.lengths, protocol.batch_size, generator)
 
 

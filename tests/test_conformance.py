@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import pytest
+from transformers import AutoModelForSequenceClassification
 
 from bench import registry
+from bench.budget import Target
+from bench.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION
-from bench.testing import MethodConformance
+from bench.selection import resolve_params
+from bench.testing import MethodConformance, Toy
+from bench.training import predict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TestMagnitude(MethodConformance):
@@ -67,6 +77,32 @@ class TestRandomMaskTaught(MethodConformance):
     params: ClassVar = {"teacher": "finetuned"}
 
 
+class TestSmallDense(MethodConformance):
+    name = "small-dense"
+
+
+class TestTinyBERT(MethodConformance):
+    name = "tinybert"
+
+
+class TestTinyBERTFromRandom(MethodConformance):
+    name = "tinybert"
+    ratio = 10.0
+    params: ClassVar = {"start": "random", "depth": 1, "intermediate_share": 0.7}
+
+
+@pytest.mark.skipif(find_spec("textpruner") is None, reason="textpruner is not installed")
+class TestTextPruner(MethodConformance):
+    name = "textpruner"
+
+
+@pytest.mark.skipif(find_spec("textpruner") is None, reason="textpruner is not installed")
+class TestTextPrunerWithoutHeads(MethodConformance):
+    name = "textpruner"
+    ratio = 20.0
+    params: ClassVar = {"teacher": "finetuned", "iterations": 3}
+
+
 class TestDense(MethodConformance):
     name = "dense"
 
@@ -80,6 +116,39 @@ class TestMajority(MethodConformance):
 )
 class TestPlugin(MethodConformance):
     name = "first-heads"
+
+
+FAMILIES = ("roberta", "electra", "distilbert")
+METHODS = [
+    name
+    for name, method in registry.methods.usable().items()
+    if registry.methods.distribution(name).startswith(OWN_DISTRIBUTION)
+    and not registry.missing_requirements(method.info)
+]
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", METHODS)
+def test_each_family_goes_through_each_method_that_serves_it(
+    name: str, family: str, axis: str, tmp_path: Path
+) -> None:
+    method = registry.methods.get(name)
+    if family not in method.info.families:
+        pytest.skip(f"{name} serves {', '.join(method.info.families)}")
+    toy = Toy(tmp_path, method, 2.0, {}, family)
+    run = toy.run()
+    run.target = Target(axis, toy.wanted, 16)
+    params = resolve_params(method, {}, run.context.protocol)
+    model = method().compress(run, params)
+    reached = compare(count_dense(run.pretrained()), count(model), 16)[axis]["ratio"]
+    assert toy.wanted <= reached <= 1.1 * toy.wanted
+    if method.info.kind == "unstructured":
+        assert reached == pytest.approx(toy.wanted, rel=5e-3)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
+    before = predict(model, run.data.report, "cpu")
+    np.testing.assert_array_equal(before, predict(loaded, run.data.report, "cpu"))
 
 
 def test_every_built_in_is_tested_here() -> None:

@@ -151,8 +151,9 @@ def test_soft_movement_follows_the_cubic_density_and_ends_exactly(model, density
     trace, schedule = Trace(), CubicSchedule(end=0.7)
     pruner = SoftMovementPruner(model, density=density, schedule=schedule)
     protocol = Protocol(epochs=40, trials=0, precision="fp32", batch_size=8)
-    steps = fit(model, toy_rows(0, False), loss=task_loss, params=TrainParams(learning_rate=1e-3),
-                protocol=protocol, device="cpu", seed=(0,), callbacks=[pruner, trace])  # fmt: skip
+    params = TrainParams(learning_rate=1e-3)
+    steps = fit(model, toy_rows(0, False), loss=task_loss, params=params, protocol=protocol,
+                device="cpu", seed=(0,), callbacks=[pruner, trace]).step  # fmt: skip
     cuts = schedule.densities(steps, density)
     end = max(cuts)
     half_way = [abs(trace.densities[step - 1] - cuts[step]) for step in cuts if step > end // 3]

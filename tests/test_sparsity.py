@@ -121,7 +121,7 @@ def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: s
         device="cpu",
         seed=(0,),
         callbacks=[pruner, watch],
-    )
+    ).step
     total = sum(linear.weight.numel() for linear in bench.prunable(model).values())
     wanted, density = [], 1.0
     cuts = schedule.densities(steps, 0.1)

@@ -39,7 +39,7 @@ def model():
 def train(model, **changes):
     settings = {"loss": task_loss, "params": TrainParams(), "protocol": PROTOCOL, "device": "cpu",
                 "seed": (3, 1)} | changes  # fmt: skip
-    return fit(model, toy_rows(0, False), **settings)
+    return fit(model, toy_rows(0, False), **settings).step
 
 
 def test_every_row_comes_once_an_epoch_among_rows_of_like_length() -> None:

@@ -20,6 +20,7 @@ COMMANDS = (
     "describe",
     "status",
     "leaderboard",
+    "knowledge",
     "footprint",
     "doctor",
 )

@@ -40,6 +40,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder in the original GLUE layout; default: the hub's nyu-mll/glue",
     )
+    what.add_argument(
+        "--corpus",
+        metavar="FILE|HUB",
+        help="unlabelled text for general distillation (tinybert): .txt with a passage a line, "
+        ".jsonl or .parquet with a column text, or a data set of the hub; default: the task's own",
+    )
     what.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
     what.add_argument(
         "--ratios",
@@ -74,6 +80,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         metavar="N",
         help="cap on a task's training rows, the first N by a hash of their text",
+    )
+    effort.add_argument(
+        "--augment",
+        type=_count,
+        metavar="N",
+        help="train on N variants of each row as well, made by word replacement with the "
+        "encoder's own masked language model; default 0: none",
     )
     how = parser.add_argument_group("how it runs")
     how.add_argument(
@@ -122,6 +135,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="which compressed models stay on disk; default first: those of seed 0",
     )
     how.add_argument(
+        "--probe-text",
+        type=Path,
+        metavar="FILE",
+        help="held-out text, a passage a line, to measure every model's masked-language-model loss "
+        "on, for 'bench knowledge'; the demo's encoder has its own",
+    )
+    how.add_argument(
         "--rerun",
         choices=("never", "failed", "missed", "all"),
         default="never",
@@ -145,7 +165,8 @@ def portable_command(words: Sequence[str]) -> str:
     """The command that repeats a run on another machine: no path of this one is in it.
 
     The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
-    task's file `$TASK_DIR`; where and on how many machines it ran is left out.
+    task's file `$TASK_DIR`, that of a text `$TEXT_DIR`; where and on how many machines it ran is
+    left out.
     """
     said: dict[str, list[str]] = {}
     option = ""
@@ -171,6 +192,8 @@ def _portable(option: str, value: str) -> str:
         return "$GLUE_DIR"
     if option == "--model" and value != "demo" and Path(value).expanduser().exists():
         return f"$MODEL_DIR/{shlex.quote(Path(value).resolve().name)}"
+    if option == "--probe-text" or (option == "--corpus" and Path(value).expanduser().exists()):
+        return f"$TEXT_DIR/{shlex.quote(Path(value).name)}"
     if option == "--tasks":
         names = value.split(",")
         return ",".join(
@@ -220,14 +243,18 @@ def _ratios(text: str) -> list[float]:
     return [parse_ratio(part) for part in text.split(",")]
 
 
-def _positive(text: str) -> int:
+def _positive(text: str, least: int = 1) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
     return number
+
+
+def _count(text: str) -> int:
+    return _positive(text, least=0)
 
 
 def _no_trials(text: str) -> int:

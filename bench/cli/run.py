@@ -75,6 +75,9 @@ def _run(
             count = prepared.facts["skipped_rows"]
             out.print(f"note: {name}: {count} unreadable rows left out; the first: {skipped[0]}",
                       markup=False, soft_wrap=True)  # fmt: skip
+    if context.probe is not None and context.probe.obstacle:
+        out.print(f"note: what is left of pre-training is not measured: {context.probe.obstacle}.",
+                  markup=False, soft_wrap=True)  # fmt: skip
     todo, done = runner.select(cells, context, arguments.rerun)
     out.print(f"{suite.name}: {len(cells)} cells, {done} done, {len(todo)} to run in {suite.runs}")
     store = Store(suite.runs)
@@ -109,11 +112,13 @@ def _run(
     return int(bool(failed))
 
 
-def _plan(suite: Suite, cache: Path, part: tuple[int, int]) -> tuple[Context, list[Cell]]:
+def _plan(
+    suite: Suite, cache: Path, part: tuple[int, int], *, augment: bool = True
+) -> tuple[Context, list[Cell]]:
     from bench.plan import shard
 
     try:
-        context = suite.prepare(cache)
+        context = suite.prepare(cache, augment)
     except OSError as error:
         raise BenchError(f"{suite.runs} cannot be written: {error.strerror or error}") from error
     return context, shard(suite.cells(), *part)
@@ -124,11 +129,13 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
     from bench.runner import select
 
     with tempfile.TemporaryDirectory() as folder:
-        context, cells = _plan(suite, Path(folder), arguments.shard)
+        context, cells = _plan(suite, Path(folder), arguments.shard, augment=False)
         todo, done = select(cells, context, arguments.rerun)
         out.print(f"{suite.name}: {len(cells)} cells, {done} done, {len(todo)} to run")
         for line in estimate([job.cell for job in todo], context, suite.workers).lines():
             out.print(line, markup=False)
+        if suite.protocol.augment:
+            out.print("steps are those with every variant of a row; making them comes on top")
     return 0
 
 

@@ -1,0 +1,164 @@
+"""Small dense models of the wanted size: TinyBERT-style, and without any distillation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import bench
+from bench import Method, MethodInfo, Run, TrainParams, knob
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallParams(TrainParams):
+    """The architecture beside what the ratio says, and where it starts."""
+
+    depth: int = knob(
+        0,
+        low=0,
+        high=48,
+        tuned=False,
+        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2",
+    )
+    start: Literal["cut", "random"] = knob(
+        "cut",
+        choices=("cut", "random"),
+        tuned=False,
+        help="weights cut out of the pre-trained encoder, or drawn anew",
+    )
+
+
+class SmallDense(Method):
+    """Cut a small dense model out of the pre-trained encoder and fine-tune it, without a teacher.
+
+    It starts from the same weights as `tinybert`, so that the two differ by distillation alone.
+    """
+
+    info = MethodInfo(
+        name="small-dense",
+        summary="fine-tune a small dense model cut out of the pre-trained encoder",
+        kind="small",
+        removes="layers, width and neurons",
+        starts_from="pretrained",
+        control=True,
+    )
+
+    Params = SmallParams
+
+    def compress(self, run: Run, params: SmallParams) -> PreTrainedModel:
+        """Builds the student and trains it on the task's labels."""
+        student, _ = _student(run, params)
+        run.fit(student, loss=bench.task_loss, params=params)
+        return student
+
+
+class TinyBERT(Method):
+    """Distil the encoder into a small dense one, in general and on the task.
+
+    Stage 1, general distillation: the *pre-trained* encoder teaches on unlabelled text. Stage 2, on
+    the task, the *fine-tuned* one: first what lies between input and output (embeddings, hidden
+    states, attention scores), then the prediction.
+    """
+
+    info = MethodInfo(
+        name="tinybert",
+        summary="distil into a small dense model: general, intermediate layers, prediction",
+        kind="small",
+        removes="layers, width and neurons",
+        starts_from="pretrained",
+        teacher="finetuned",
+        paper="arXiv:1909.10351",
+        paper_steps=162_173,  # MRPC, augmented: 7,051 steps × (20 + 3) epochs
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(SmallParams):
+        """How the steps are shared out."""
+
+        general_epochs: int = knob(
+            1, low=0, high=20, tuned=False, help="passes of stage 1 over the unlabelled text"
+        )
+        intermediate_share: float = knob(
+            0.5, low=0.1, high=0.9, help="share of the task's steps on the intermediate losses"
+        )
+
+    def compress(self, run: Run, params: Params) -> PreTrainedModel:
+        """Stage 1 (kept for all cells), then the two phases of stage 2."""
+        student, projection = _student(run, params)
+        if params.general_epochs:
+            stage_1 = dataclasses.asdict(params) | {"shape": str(_shape(run, params))}
+            del stage_1["intermediate_share"]
+            general = run.shared(stage_1, lambda alone: _general_distillation(alone, params))
+            projection.load({name: general.pop(name) for name in ("weight", "bias")})
+            student.base_model.load_state_dict(general)
+
+        teacher = run.teacher()
+        run.fit(
+            student,
+            loss=_intermediate_loss(teacher, projection),
+            params=params,
+            callbacks=[projection],
+            share=params.intermediate_share,
+        )
+
+        def prediction_loss(student: PreTrainedModel, batch: bench.Batch) -> Tensor:
+            own = student(**batch.inputs).logits.float()
+            if run.task.is_regression:
+                return bench.label_loss(own, batch.labels)
+            return bench.soft_cross_entropy(own, teacher(**batch.inputs).logits.float())
+
+        run.fit(student, loss=prediction_loss, params=params, share=1 - params.intermediate_share)
+        return student
+
+
+def _shape(run: Run, params: SmallParams) -> bench.Shape:
+    """The architecture that has the wanted ratio at the wanted depth."""
+    config = run.pretrained().config
+    if params.depth > config.num_hidden_layers:
+        raise bench.BenchError(
+            f"depth={params.depth}: the encoder has {config.num_hidden_layers} layers."
+        )
+    return run.target.shape(config, params.depth or bench.default_depth(config))
+
+
+def _student(run: Run, params: SmallParams) -> tuple[PreTrainedModel, bench.Projection]:
+    """The student, and the map from its hidden states to its teacher's."""
+    encoder, shape = run.pretrained(), _shape(run, params)
+    run.log(f"architecture: {shape}")
+    if params.start == "random":
+        return bench.small_model(encoder, shape), bench.Projection.drawn(shape.width, encoder)
+    student, basis = bench.shrink(encoder, shape)
+    return student, bench.Projection(basis)
+
+
+def _general_distillation(run: Run, params: TinyBERT.Params) -> dict[str, Tensor]:
+    """Stage 1: the student's encoder and the projection after general distillation."""
+    student, projection = _student(run, params)
+    run.fit_general(
+        student,
+        loss=_intermediate_loss(run.pretrained_teacher(), projection),
+        params=params,
+        callbacks=[projection],
+        epochs=params.general_epochs,
+    )
+    return student.base_model.state_dict() | projection.state()
+
+
+def _intermediate_loss(teacher: PreTrainedModel, projection: bench.Projection) -> bench.Loss:
+    """Embeddings and hidden states through the projection, and attention scores, layer by layer."""
+
+    def loss(student: PreTrainedModel, batch: bench.Batch) -> Tensor:
+        own, wanted = bench.look_inside(student, batch), bench.look_inside(teacher, batch)
+        mask = batch.inputs["attention_mask"]
+        places = bench.layer_map(len(own.scores), len(wanted.scores))
+        hidden = [projection(state) for state in own.hidden]
+        return bench.hidden_loss(
+            hidden, [wanted.hidden[place] for place in places], mask
+        ) + bench.score_loss(own.scores, [wanted.scores[place - 1] for place in places[1:]], mask)
+
+    return loss

@@ -1,0 +1,79 @@
+"""`bench knowledge`: what is left of pre-training, beside what is left of the task's score."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.output import console, emit_json, table
+from bench.errors import BenchError, unknown_name
+from bench.records import Store, read_json
+
+if TYPE_CHECKING:
+    from bench.retention import Line
+
+HEADS = ("method", "ratio", "MLM loss, nats", "% of fine-tuned", "score", "% of fine-tuned")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "knowledge",
+        help="what is left of pre-training, beside the task's score",
+        description="Prints the masked-language-model (MLM) loss of every model of a suite on "
+        "held-out text, under the head that the encoder was pre-trained with, beside its score.",
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder; default runs")  # fmt: skip
+    parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a table a task, and one of the averages."""
+    from bench.leaderboard import suite_records
+    from bench.retention import probed_text, retention
+
+    store = Store(arguments.runs)
+    suite = _suite(store, arguments.name)
+    records = suite_records(store, suite)
+    text, lines = probed_text(suite["name"], records), retention(records)
+    if arguments.json:
+        rows = [dataclasses.asdict(line) for line in lines]
+        emit_json({"runs": str(store.root), "suite": suite["name"], "text": text, "rows": rows})
+        return 0
+    out = console()
+    out.print(
+        f"{suite['name']}: masked-language-model loss on {text['masked']:,} masked pieces of "
+        f"{text['rows']:,} passages ({text['name']}), the lower the more is left; means over seeds",
+        markup=False,
+        soft_wrap=True,
+    )
+    for task in dict.fromkeys(line.task for line in lines):
+        out.print(f"\n{task}", markup=False, soft_wrap=True)
+        out.print(table(HEADS, [_cells(line) for line in lines if line.task == task]))
+    return 0
+
+
+def _cells(line: Line) -> list[str]:
+    from bench.standings import number
+
+    figures = ((line.loss, 3), (line.loss_share, 1), (line.score, 1), (line.score_share, 1))
+    return [line.method, f"{line.ratio:g}", *(number(value, digits) for value, digits in figures)]
+
+
+def _suite(store: Store, name: str | None) -> dict[str, Any]:
+    """What the run folder says of the suite that is meant."""
+    paths = sorted((store.root / "suites").glob("*.json"))
+    suites = {path.stem: suite for path in paths if (suite := read_json(path))}
+    if not suites:
+        raise BenchError(f"{store.root}: no suite has been run here; --runs names another folder.")
+    if name is None and len(suites) > 1:
+        raise BenchError(f"{store.root} has several suites; say --name {' or '.join(suites)}.")
+    if name is not None and name not in suites:
+        raise unknown_name("suite", name, suites)
+    found: dict[str, Any] = suites[name or next(iter(suites))]
+    return found

@@ -1,0 +1,250 @@
+"""What a delivered model keeps of what pre-training taught: its masked-language-model loss.
+
+The head that the encoder was pre-trained with is put on each model in turn and has to name the same
+masked pieces of the same held-out text. It was never fine-tuned, so it understands a model as far
+as the model still says what the pre-trained encoder would have said.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers.modeling_outputs import BaseModelOutput
+
+from bench.corpus import read_passages
+from bench.data import Encoded, max_pieces, tokenizer_hash
+from bench.errors import BenchError, DivergedError
+from bench.families import read_config
+from bench.records import atomic_path, read_json, write_json
+from bench.tasks.demo import demo_encoder_path, probe_text
+from bench.training import EVALUATION_BATCH, collate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LONGEST = 128
+"""Pieces of a passage at most; what is longer is cut."""
+
+SHARE = 0.15
+"""Of the pieces, how many have to be named (Devlin et al., 2018, like the next two)."""
+
+HIDDEN, EXCHANGED = 0.8, 0.1
+"""Of those, how many are hidden behind the mask, and how many are exchanged for another piece."""
+
+SEED = 0
+UNASKED = -100
+
+PLACES = 256
+"""Masked places that the head sees at once. It is as wide as the vocabulary: all of a batch would
+take more memory than training a small model does, and a record tells that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Masked text in a folder; plain data, so that worker processes can be sent it.
+
+    Attributes:
+        name: Last part of the file's name, or `demo`.
+        hash: Hash of text, tokenizer and masks; losses compare where it is the same.
+        folder: Where the masked rows lie.
+        rows: Passages.
+        masked: Pieces that have to be named.
+        obstacle: Why nothing can be measured with this encoder; empty where it can.
+    """
+
+    name: str
+    hash: str = ""
+    folder: Path = Path()
+    rows: int = 0
+    masked: int = 0
+    obstacle: str = ""
+
+
+def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | None:
+    """Reads, tokenises and masks held-out text, as far as the cache does not have it yet.
+
+    Args:
+        file: The text, a passage a line; without it the demo's encoder has its own.
+        encoder: Folder of the encoder, whose tokenizer, positions and head count.
+        cache: Folder for the masked rows.
+
+    Returns:
+        The probe, nothing but an obstacle in it where the encoder has no head; or `None` where
+        there is no text.
+
+    Raises:
+        BenchError: The file cannot be read, or there is nothing in it that could be masked.
+    """
+    if file is not None:
+        name, passages = file.name, read_passages(file)
+    elif encoder.resolve() == demo_encoder_path().resolve():
+        name, passages = "demo", probe_text()
+    else:
+        return None
+    if not passages:
+        raise BenchError(f"--probe-text {file} holds no text.")
+    try:
+        load_head(encoder)
+    except BenchError as error:
+        return Probe(name=name, obstacle=str(error))
+    limit = min(LONGEST, max_pieces(encoder))
+    identity = repr([passages, tokenizer_hash(encoder), limit])
+    folder = cache / f"probe-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    done = read_json(folder / "probe.json")
+    if done is None:
+        tensors = _masked_rows(passages, encoder, limit)
+        asked = int((tensors["targets"] != UNASKED).sum())
+        if not asked:
+            raise BenchError(f"--probe-text {file} holds no word that the encoder knows.")
+        with atomic_path(folder / "rows.safetensors") as temporary:
+            save_file(tensors, temporary)
+        # A hash of the masks themselves, since no seed promises the same draws for ever.
+        state = hashlib.sha256(identity.encode())
+        for tensor in tensors.values():
+            state.update(tensor.tobytes())
+        done = {"hash": state.hexdigest()[:16], "rows": len(passages), "masked": asked}
+        write_json(folder / "probe.json", done)
+    return Probe(name=name, folder=folder, **done)
+
+
+@torch.inference_mode()
+def masked_loss(model: PreTrainedModel, probe: Probe, encoder: Path, device: str) -> float | None:
+    """The loss of a model's encoder under the pre-trained head, in fp32, in nats a masked piece.
+
+    Args:
+        model: Any model of the encoder's vocabulary; its own head is not used. Left on `device`.
+        probe: The masked text.
+        encoder: Folder of the pre-trained encoder, whose head it is.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        The mean over all masked pieces; `None` where the head does not fit the model.
+
+    Raises:
+        DivergedError: The loss is NaN or infinite.
+    """
+    head = load_head(encoder)
+    if any(getattr(model.config, size) != getattr(head.config, size)
+           for size in ("hidden_size", "vocab_size")):  # fmt: skip
+        return None
+    rows, targets = _load(probe.folder)
+    model.eval().to(device)
+    nn.Module.to(head, device)
+    total = 0.0
+    order = np.argsort(rows.lengths, kind="stable")
+    for begin in range(0, len(order), EVALUATION_BATCH):
+        chosen = order[begin : begin + EVALUATION_BATCH]
+        inputs = collate(rows, chosen, model, torch.device(device)).inputs
+        flat = [targets[rows.offsets[row] : rows.offsets[row + 1]] for row in chosen]
+        wanted = torch.full_like(inputs["input_ids"], UNASKED)
+        wanted[inputs["attention_mask"].bool()] = torch.from_numpy(np.concatenate(flat)).to(device)
+        asked = wanted != UNASKED
+        hidden = model.base_model(**inputs).last_hidden_state[asked].float()
+        for part, pieces in zip(hidden.split(PLACES), wanted[asked].split(PLACES), strict=True):
+            head.base_model.hidden = part[None]
+            logits = head(input_ids=inputs["input_ids"]).logits[0]
+            total += nn.functional.cross_entropy(logits, pieces, reduction="sum").item()
+    if not np.isfinite(total):
+        raise DivergedError("the masked-language-model loss is NaN or infinite")
+    return total / probe.masked
+
+
+@functools.lru_cache(maxsize=1)
+def load_head(encoder: Path) -> PreTrainedModel:
+    """A masked language model whose encoder is a stand-in for any other.
+
+    Raises:
+        BenchError: The checkpoint has no such head.
+    """
+    return load_masked_model(encoder)[1]
+
+
+def load_masked_model(encoder: Path) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The encoder of a masked language model, and its head as `load_head` returns it.
+
+    Raises:
+        BenchError: The checkpoint has no such head; the message says what is missing.
+    """
+    try:
+        model, found = AutoModelForMaskedLM.from_pretrained(
+            encoder,
+            output_loading_info=True,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except ValueError:  # no class for such a configuration
+        model, found = None, {"missing_keys": ["all"]}
+    if missing := sorted(found["missing_keys"]):
+        named = ", ".join(missing)
+        raise BenchError(
+            f"the encoder's checkpoint has no masked-language-model head (missing: {named})"
+        )
+    model.eval()
+    base = model.base_model
+    setattr(model, model.base_model_prefix, _StandIn())
+    return base, model
+
+
+class _StandIn(nn.Module):
+    """Stands where the encoder was, and hands on the hidden states that it was given."""
+
+    hidden: Tensor
+
+    def forward(self, *_: Any, **__: Any) -> BaseModelOutput:
+        return BaseModelOutput(last_hidden_state=self.hidden)
+
+
+def _masked_rows(passages: Sequence[str], encoder: Path, limit: int) -> dict[str, NDArray[Any]]:
+    """Tokenises passages and masks some of their pieces.
+
+    Returns:
+        `pieces` with the masks in place and `targets`, `UNASKED` where none is, each `[pieces]`;
+        `offsets`, where each row begins, `[rows + 1]`.
+    """
+    tokenizer: PreTrainedTokenizerBase
+    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    if tokenizer.mask_token_id is None:
+        raise BenchError(f"the tokenizer in {encoder} has no mask: leave --probe-text.")
+    rows = tokenizer(list(passages), truncation=True, max_length=limit)["input_ids"]
+    pieces = np.concatenate([np.asarray(row, np.int64) for row in rows])
+    size = min(len(tokenizer), read_config(encoder).vocab_size)
+    ordinary = np.setdiff1d(np.arange(size), tokenizer.all_special_ids)
+    places = np.flatnonzero(np.isin(pieces, ordinary))
+    generator = np.random.default_rng(SEED)
+    asked = generator.permutation(places)[: int(np.ceil(SHARE * len(places)))]
+    fate = generator.random(len(asked))
+    others = generator.choice(ordinary, len(asked))
+    targets = np.full(len(pieces), UNASKED)
+    targets[asked] = pieces[asked]
+    pieces[asked] = np.where(fate < HIDDEN + EXCHANGED, others, pieces[asked])
+    pieces[asked] = np.where(fate < HIDDEN, tokenizer.mask_token_id, pieces[asked])
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return {"pieces": pieces, "targets": targets, "offsets": offsets}
+
+
+@functools.lru_cache(maxsize=1)
+def _load(folder: Path) -> tuple[Encoded, NDArray[np.int64]]:
+    """The masked rows of a probe, and the pieces that have to be named, `[pieces]`."""
+    tensors = load_file(folder / "rows.safetensors")
+    count = len(tensors["offsets"]) - 1
+    rows = Encoded(
+        ids=[str(number) for number in range(count)],
+        pieces=tensors["pieces"],
+        segments=np.zeros(len(tensors["pieces"]), np.int8),
+        offsets=tensors["offsets"],
+        labels=np.zeros(count, np.int64),
+    )
+    return rows, tensors["targets"]

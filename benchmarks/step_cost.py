@@ -1,0 +1,129 @@
+"""What an optimizer step of each method costs beside a step of dense fine-tuning.
+
+    python benchmarks/step_cost.py --model MODEL_DIR --data-dir GLUE_DIR [--task mrpc]
+
+Each round trains every method, and the dense model, on the same batches of a real task for a few
+steps, one after the other; the table has the medians over the rounds, with the machine's measured
+rate of fp32 matrix products beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bench
+from bench import registry
+from bench.budget import Target
+from bench.data import load, prepare
+from bench.execution import CellRun, Context
+from bench.protocol import Protocol
+from bench.selection import resolve_params
+from bench.suite import default_learning_rate, weight_hash
+from bench.task import Source
+from bench.training import Callback, Training
+
+ROUNDS = 5
+LIMITS = {"magnitude": 1.15, "movement": 1.5, "soft-movement": 1.5, "knowledge-aware": 2.2,
+          "tinybert": 2.2}  # fmt: skip
+"""What a step may cost at most, in steps of dense fine-tuning; for tinybert its last phase."""
+
+
+class Stopwatch(Callback):
+    """Times the steps of a training, the first ones left out."""
+
+    def __init__(self) -> None:
+        self.phases: list[list[float]] = []
+
+    def start(self, training: Training) -> None:
+        """Begins a phase."""
+        self.phases.append([])
+        self._last = time.perf_counter()
+
+    def after_step(self, training: Training) -> None:
+        """Notes how long the step took."""
+        now = time.perf_counter()
+        self.phases[-1].append(now - self._last)
+        self._last = now
+
+    def seconds(self) -> float:
+        """Mean time of a step of the last phase, without its first two."""
+        return statistics.fmean(self.phases[-1][2:])
+
+
+class TimedRun(CellRun):
+    """A run whose trainings are timed; general distillation is left out."""
+
+    def fit(self, model: Any, *, callbacks: Sequence[Callback] = (), **options: Any) -> None:
+        """Trains with a stopwatch behind the method's own callbacks."""
+        super().fit(model, callbacks=[*callbacks, self.watch], **options)
+
+    watch: Stopwatch
+
+
+def matrix_rate(width: int) -> float:
+    """Measured fp32 products of this width, in GFLOP/s."""
+    a, b = torch.randn(2048, width), torch.randn(width, width)
+    a @ b
+    begin = time.perf_counter()
+    for _ in range(50):
+        a @ b
+    return 50 * 2 * 2048 * width**2 / (time.perf_counter() - begin) / 1e9
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description="Cost of a step of each method.")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--task", default="mrpc")
+    parser.add_argument("--rows", type=int, default=384, help="training rows of a round")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        task = registry.task(given.task)
+        prepared = prepare(task, Source(data_dir=given.data_dir), name=given.task,
+                           encoder=given.model, cap_at=given.rows, cache=Path(folder))  # fmt: skip
+        protocol = Protocol(epochs=1, trials=0, precision="fp32",
+                            learning_rate=default_learning_rate(given.model))  # fmt: skip
+        context = Context(runs=Path(folder), protocol=protocol, encoder=given.model,
+                          weights=weight_hash(given.model), tasks={task.name: prepared},
+                          device="cpu", threads=1)  # fmt: skip
+        times: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):
+            for name in ("dense", *LIMITS):
+                run = TimedRun(context, name, task, Target("weights", 20), 0, load(prepared),
+                               lambda line: None, lambda step, total: None)  # fmt: skip
+                run.watch = Stopwatch()
+                method = registry.methods.get(name)
+                params = resolve_params(method, {}, protocol)
+                if name == "dense":
+                    run.fit(run.pretrained(), loss=bench.task_loss, params=params)
+                else:
+                    if name == "tinybert":
+                        params = method.Params(general_epochs=0)
+                    method().compress(run, params)
+                times.setdefault(name, []).append(run.watch.seconds())
+        dense = statistics.median(times["dense"])
+        rate = matrix_rate(384)
+        print(f"{given.model.name}, {given.task}, batch 32, fp32, one thread; "
+              f"products of width 384: {rate:.0f} GFLOP/s")  # fmt: skip
+        print(f"{'dense':<18} {1000 * dense:7.1f} ms a step")
+        for name, limit in LIMITS.items():
+            median = statistics.median(times[name])
+            ratio = statistics.median(
+                a / b for a, b in zip(times[name], times["dense"], strict=True)
+            )
+            print(f"{name:<18} {1000 * median:7.1f} ms a step, "
+                  f"{ratio:5.2f}× dense (wanted: at most {limit}×)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

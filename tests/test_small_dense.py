@@ -1,0 +1,244 @@
+"""Small dense models: their shapes, their losses, and what stage 1 shares."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
+
+import bench
+from bench import registry
+from bench.budget import Target, best_ratio, default_depth
+from bench.errors import BenchError, UnreachableError
+from bench.families import reshaped, shape_of
+from bench.footprint import compare, count_dense
+from bench.testing import Toy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINI = BertConfig(
+    num_hidden_layers=3, hidden_size=384, num_attention_heads=12, intermediate_size=768
+)
+ENCODERS = (BertConfig(), MINI, RobertaConfig(), ElectraConfig(), DistilBertConfig())
+
+
+def achieved(config, shape, axis: str) -> float:
+    return compare(count_dense(config), count_dense(reshaped(config, shape)))[axis]["ratio"]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 6, 12, 24])
+def test_the_default_depth_is_two_thirds(layers: int) -> None:
+    wanted = {1: 1, 2: 2, 3: 2, 4: 3, 6: 4, 12: 8, 24: 16}
+    assert default_depth(BertConfig(num_hidden_layers=layers)) == wanted[layers]
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+@pytest.mark.parametrize("config", ENCODERS, ids=lambda c: f"{c.model_type}-{c.hidden_size}")
+@pytest.mark.parametrize("ratio", [2, 4, 10, 20, 50])
+def test_a_small_model_is_never_below_the_ratio_and_as_near_as_neurons_allow(
+    config, axis: str, ratio: float
+) -> None:
+    depth = default_depth(config)
+    shape = Target(axis, ratio).shape(config, depth)
+    encoder = shape_of(config)
+    assert shape.layers == depth
+    assert shape.heads == encoder.heads
+    assert shape.width % shape.heads == 0
+    assert achieved(config, shape, axis) >= ratio
+    one_more = bench.Shape(shape.layers, shape.width, shape.heads, shape.neurons + 1)
+    assert achieved(config, one_more, axis) < ratio
+    # neurons to width about as in the encoder: another multiple of the heads would be further off
+    step = Fraction(shape.heads, shape.width)
+    off = (shape.neurons / shape.width) / (encoder.neurons / encoder.width)
+    assert 1 - 3 * step < off < 1 + 3 * step
+
+
+def test_by_hand_the_house_encoder_at_twenty() -> None:
+    """2 layers of 12 heads: 4w² + 2wf ≤ 88,473; at w = 108, f = 193 gives 88,344."""
+    assert Target("weights", 20).shape(MINI, 2) == bench.Shape(2, 108, 12, 193)
+    assert count_dense(reshaped(MINI, bench.Shape(2, 108, 12, 193))).weights == 2 * 88_344
+    assert 3 * (4 * 384**2 + 2 * 384 * 768) // 20 == 176_947
+
+
+def test_nothing_becomes_larger_than_the_encoder() -> None:
+    assert Target("weights", 1.1).shape(MINI, 2) == bench.Shape(2, 384, 12, 768)
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+def test_the_smallest_shape_is_the_best_ratio(axis: str) -> None:
+    best = best_ratio("small", MINI, axis)
+    assert achieved(MINI, bench.Shape(2, 12, 12, 1), axis) == best
+    assert Target(axis, best * 0.999).shape(MINI, 2) == bench.Shape(2, 12, 12, 1)
+    with pytest.raises(UnreachableError, match="2 layers reach") as caught:
+        Target(axis, best * 1.001).shape(MINI, 2)
+    assert caught.value.best_ratio == best
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+@pytest.mark.parametrize("ratio", [1.1, 2, 4, 10, 20, 50])
+@pytest.mark.parametrize("config", [BertConfig(), MINI], ids=["base", "mini"])
+def test_heads_and_neurons_fill_what_a_ratio_leaves(config, axis: str, ratio: float) -> None:
+    """Against costs counted by hand; one neuron more would be too much."""
+    d, heads_all = config.hidden_size, config.num_attention_heads
+    n, size = config.num_hidden_layers, config.hidden_size // heads_all
+    head, neuron, fixed = 4 * d * size, 2 * d, 0
+    whole = n * (heads_all * head + config.intermediate_size * neuron)
+    if axis == "flops":
+        head, neuron = 256 * head + 4 * 128**2 * size, 256 * neuron
+        fixed = 2 * (d * d + 2 * d)
+        whole = fixed + n * (heads_all * head + config.intermediate_size * neuron)
+        assert whole == count_dense(config).flops()
+    heads, neurons = Target(axis, ratio).heads_and_neurons(config)
+    assert 1 <= heads <= n * heads_all
+    assert 1 <= neurons <= n * config.intermediate_size
+    cost = fixed + heads * head + neurons * neuron
+    assert cost <= whole / ratio < cost + max(neuron, head * (ratio < 1.5))
+    assert best_ratio("structured", config, axis) == whole / (fixed + neuron)
+
+
+def test_heads_go_last_and_only_where_they_must() -> None:
+    toy = BertConfig(
+        num_hidden_layers=2, hidden_size=64, num_attention_heads=4, intermediate_size=128
+    )
+    assert Target("weights", 10).heads_and_neurons(toy)[0] == 1
+    assert Target("weights", 50).heads_and_neurons(toy)[0] == 0
+    with pytest.raises(UnreachableError):
+        Target("weights", 513).heads_and_neurons(toy)
+
+
+def test_intermediate_loss_is_what_a_plain_loop_gives(tmp_path: Path) -> None:
+    """Two layers of the teacher, one of the student; means over real tokens and pairs."""
+    from baselines.small_dense import _intermediate_loss
+
+    method = registry.methods.get("tinybert")
+    run = Toy(tmp_path, method, 4.0, {}).run()
+    teacher = run.finetuned()
+    student, basis = bench.shrink(run.pretrained(), bench.Shape(1, 16, 4, 24))
+    projection = bench.Projection(basis)
+    batch = run.sample(teacher, 8, passes=0)[0]
+    assert (batch.inputs["attention_mask"] == 0).any()
+    found = _intermediate_loss(teacher, projection)(student, batch)
+
+    weight, bias = projection.linear.weight, projection.linear.bias
+    hidden = scores = pairs = torch.zeros(())
+    tokens = 0
+    for row, mask in enumerate(batch.inputs["attention_mask"]):
+        length = int(mask.sum())
+        one = {name: values[row : row + 1, :length] for name, values in batch.inputs.items()}
+        own, wanted = (
+            m(**one, output_hidden_states=True).hidden_states for m in (student, teacher)
+        )
+        for small, large in ((0, 0), (1, 2)):  # g(1) = 2: the student's layer learns from the last
+            hidden = hidden + (own[small] @ weight.T + bias - wanted[large]).square().sum()
+        tokens += length
+        ours, theirs = bench.layers(student)[0], bench.layers(teacher)[1]
+        for head in range(4):
+            a, b = slice(4 * head, 4 * head + 4), slice(8 * head, 8 * head + 8)
+            mine = ours.query(own[0])[0, :, a] @ ours.key(own[0])[0, :, a].T / 4**0.5
+            target = theirs.query(wanted[1])[0, :, b] @ theirs.key(wanted[1])[0, :, b].T / 8**0.5
+            scores = scores + (mine - target).square().sum()
+            pairs = pairs + length**2
+    expected = hidden / (tokens * 32) + scores / pairs
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_projection_is_trained_along_and_shared(tmp_path: Path) -> None:
+    from baselines.small_dense import _intermediate_loss
+
+    run = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {}).run()
+    student, basis = bench.shrink(run.pretrained(), bench.Shape(2, 16, 4, 24))
+    projection = bench.Projection(basis)
+    before = projection.state()["weight"].clone()
+    run.fit(student, loss=_intermediate_loss(run.teacher(), projection), share=0.5,
+            params=bench.TrainParams(learning_rate=1e-3), callbacks=[projection])  # fmt: skip
+    assert not torch.equal(before, projection.state()["weight"])
+    calls = []
+    projection.linear.register_forward_hook(lambda *_: calls.append(1))
+    _intermediate_loss(run.teacher(), projection)(student, run.sample(student, 4, passes=0)[0])
+    assert len(calls) == 3  # the embeddings and two layers, through one map
+
+
+def test_phases_share_the_protocols_steps(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {})
+    run = toy.run()
+    params = bench.TrainParams()
+    steps = []
+    for share in (0.1, 0.25, 0.65):
+        before = run.steps
+        run.fit(run.pretrained(), loss=bench.task_loss, params=params, share=share)
+        steps.append(run.steps - before)
+    assert steps == [2, 6, 16]  # of 4 epochs × 6 steps, ends rounded
+    with pytest.raises(BenchError, match="share the protocol's 4 epochs"):
+        run.fit(run.pretrained(), loss=bench.task_loss, params=params, share=0.1)
+
+
+def test_stage_1_is_made_once_and_charged_to_everyone(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {})
+    first, second = toy.run(seed=1), toy.run(seed=2)
+    second.context = first.context  # the same run folder
+    costs = []
+    for run in (first, second):
+        method = toy.method
+        model = method().compress(run, method.Params(learning_rate=1e-3))
+        costs.append(run.flops["general distillation"])
+        assert isinstance(model, nn.Module)
+    folders = list((first.context.runs / "shared").iterdir())
+    assert len(folders) == 1
+    assert costs[0] == costs[1] > 0
+    # three passes of the student, one of its teacher, over the task's own text, once
+    small = count_dense(model).forward_flops(first.data.train.lengths)
+    large = count_dense(first.pretrained()).forward_flops(first.data.train.lengths)
+    assert costs[0] == 3 * small + large
+    assert first.text == "toy's own"
+
+
+def test_stage_1_does_not_depend_on_who_asks_first(tmp_path: Path) -> None:
+    made = []
+    for number, seed in enumerate((1, 2)):
+        toy = Toy(
+            tmp_path / str(number), registry.methods.get("tinybert"), 4.0, {"start": "random"}
+        )
+        run, _ = toy.compress(seed=seed)
+        (folder,) = (run.context.runs / "shared").iterdir()
+        made.append((folder / "tensors.safetensors").read_bytes())
+    assert made[0] == made[1]
+
+
+def test_both_start_from_the_same_weights(tmp_path: Path) -> None:
+    """Without any distillation or training the two are one model."""
+    models = []
+    for name in ("tinybert", "small-dense"):
+        method = registry.methods.get(name)
+        toy = Toy(tmp_path / name, method, 4.0, {"general_epochs": 0} if name == "tinybert" else {})
+        run = toy.run()
+        run.fit = lambda model, **_: None  # type: ignore[method-assign]
+        torch.manual_seed(0)
+        extra = {"general_epochs": 0} if name == "tinybert" else {}
+        models.append(method().compress(run, method.Params(**extra)).state_dict())
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[1])
+
+
+def test_a_depth_beyond_the_encoders_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="the encoder has 2 layers"):
+        Toy(tmp_path, registry.methods.get("small-dense"), 4.0, {"depth": 3}).compress()
+
+
+def test_every_shape_of_a_small_grid_by_brute_force() -> None:
+    """Of all shapes with the chosen width, the chosen neurons come nearest from above."""
+    config = BertConfig(
+        num_hidden_layers=3, hidden_size=32, num_attention_heads=4, intermediate_size=64
+    )
+    dense = count_dense(config).weights
+    for ratio, layers in itertools.product((1.7, 3, 7.5, 20), (1, 2, 3)):
+        shape = Target("weights", ratio).shape(config, layers)
+        fitting = [
+            f for f in range(1, 65)
+            if layers * (4 * shape.width**2 + 2 * shape.width * f) * Fraction(str(ratio)) <= dense
+        ]  # fmt: skip
+        assert shape.neurons == max(fitting)
