@@ -22,7 +22,7 @@ from bench.reference import load_model
 from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch, task_loss
 
 if TYPE_CHECKING:
-    from bench.execution import Context
+    from bench.lending import Context
     from bench.plan import Cell
 
 TIMED_STEPS = 5

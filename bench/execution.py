@@ -8,85 +8,40 @@ import functools
 import re
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 from transformers import PreTrainedModel
 
 from bench import data as rows
 from bench import environment, metrics, registry
 from bench.budget import Target, best_ratio, meets
-from bench.corpus import load_corpus
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.families import read_config
-from bench.footprint import count_dense, footprint
+from bench.footprint import footprint
 from bench.knowledge import masked_loss
+from bench.lending import CellRun, Context, Progress
 from bench.plan import Cell, Variant
-from bench.protocol import digest
-from bench.records import Record, Status, Store, atomic_path, read_json, write_json
-from bench.reference import Reference, load_model, obtain, save_model
+from bench.records import Record, Status, Store, read_json, write_json
+from bench.reference import save_model
 from bench.selection import resolve_params
-from bench.training import collate, fit, predict, steps_per_epoch
+from bench.training import predict
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pyarrow import Table
-    from torch import Tensor
     from transformers import PretrainedConfig
 
-    from bench.corpus import Corpus
-    from bench.data import Encoded, Prepared, TaskData
+    from bench.data import Prepared, TaskData
     from bench.knowledge import Probe
-    from bench.method import MethodInfo, Run, TrainParams
-    from bench.protocol import Protocol
+    from bench.method import MethodInfo
     from bench.task import Task
-    from bench.training import Batch, Callback, Loss
 
 SEQUENCE_LENGTH = 128
 """Pieces of the example that FLOPs are counted and matched on."""
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """What all cells of a run share; plain data, so that worker processes can be sent it.
-
-    Attributes:
-        runs: The run folder.
-        protocol: What is held equal.
-        encoder: Folder of the pre-trained encoder.
-        weights: Hash of the encoder.
-        tasks: The prepared tasks, by name.
-        device: `cpu` or `cuda`.
-        threads: Threads of a cell on the processor.
-        keep_models: Which compressed models stay on disk: `first` (those of seed 0), `all`, `none`.
-        corpus: Unlabelled text for general distillation; without it a task's own text serves.
-        probe: Masked text that every delivered model is asked for, if any.
-    """
-
-    runs: Path
-    protocol: Protocol
-    encoder: Path
-    weights: str
-    tasks: dict[str, Prepared]
-    device: str
-    threads: int
-    keep_models: str = "first"
-    corpus: Corpus | None = None
-    probe: Probe | None = None
-
-    def cell_id(self, cell: Cell) -> str:
-        """The id that a cell's record is stored under."""
-        method = registry.methods.get(Variant.parse(cell.method).method)
-        prepared = self.tasks[cell.task]
-        return cell.id(version=method.info.version, data=prepared.fingerprint, weights=self.weights)
 
 
 @dataclass
@@ -103,221 +58,6 @@ class Log:
         """Appends a line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line.rstrip("\n") + "\n")
-
-
-@dataclass
-class CellRun:
-    """The `bench.Run` of one cell: lends the method what it needs and keeps account of it.
-
-    Attributes:
-        flops: Training FLOPs by part.
-        steps: Optimizer steps of the method's own trainings.
-        reference: The reference that was asked for, if any.
-        text: The unlabelled text that was read, if any.
-    """
-
-    context: Context
-    method: str
-    task: Task
-    target: Target
-    seed: int
-    data: TaskData
-    log: Callable[[str], None]
-    progress: Progress
-    flops: dict[str, int] = field(default_factory=dict)
-    steps: int = 0
-    reference: Reference | None = None
-    text: str | None = None
-    _fits: int = 0
-    _share: float = 0.0
-
-    def labels(self) -> NDArray[Any]:
-        """Labels of the task's own training rows, `[rows]`."""
-        return self.data.own.labels
-
-    def pretrained(self) -> PreTrainedModel:
-        """A fresh copy of the encoder; every method of a seed gets the same new head."""
-        with environment.isolated_rng(self.seed):
-            return self._load(self.context.encoder, fresh_head=True)
-
-    def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
-        """A fresh copy of the reference, or of one trained with other parameters."""
-        with environment.isolated_rng(self.seed):
-            return self._load(self._reference(params).folder)
-
-    def teacher(self) -> PreTrainedModel:
-        """The reference, frozen, in eval mode, each of its passes charged to this cell."""
-        return self._frozen(self.finetuned())
-
-    def pretrained_teacher(self) -> PreTrainedModel:
-        """The pre-trained encoder, frozen, in eval mode, each of its passes charged."""
-        return self._frozen(self.pretrained())
-
-    def sample(
-        self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
-    ) -> list[Batch]:
-        """Training rows drawn from the seed; see `bench.Run.sample`."""
-        data = self.data.train
-        generator = np.random.default_rng((self.seed, 1, rows))
-        drawn = generator.permutation(len(data))[:rows]
-        size = batch_size or self.context.protocol.batch_size
-        device = torch.device(self.context.device)
-        nn.Module.to(model, device)
-        self._charge("importance", passes * count_dense(model).forward_flops(data.lengths[drawn]))
-        return [
-            collate(data, drawn[begin : begin + size], model, device)
-            for begin in range(0, len(drawn), size)
-        ]
-
-    def fit(
-        self,
-        model: PreTrainedModel,
-        *,
-        loss: Loss,
-        params: TrainParams,
-        callbacks: Sequence[Callback] = (),
-        share: float = 1.0,
-    ) -> None:
-        """Trains a model in place on the task's rows; see `bench.Run.fit`."""
-        data, protocol = self.data.train, self.context.protocol
-        total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
-        # The phases' ends are rounded, not their lengths, so that all together make every step.
-        begin, self._share = round(self._share * total), self._share + share
-        if share <= 0 or self._share > 1 + 1e-9:
-            raise BenchError(
-                f"the phases of a method share the protocol's {protocol.epochs} epochs: "
-                f"{self._share:g} of them is not possible."
-            )
-        if steps := round(self._share * total) - begin:
-            self._fit("training", model, data, steps, loss, params, callbacks)
-
-    def fit_general(
-        self,
-        model: PreTrainedModel,
-        *,
-        loss: Loss,
-        params: TrainParams,
-        callbacks: Sequence[Callback] = (),
-        epochs: int = 1,
-    ) -> None:
-        """Trains a model in place on unlabelled text; see `bench.Run.fit_general`."""
-        data = self.corpus()
-        steps = epochs * steps_per_epoch(len(data), self.context.protocol.batch_size)
-        self._fit("general distillation", model, data, steps, loss, params, callbacks)
-
-    def corpus(self) -> Encoded:
-        """The unlabelled text of the run, or the task's own where none is given."""
-        if self.context.corpus is not None:
-            return load_corpus(self.context.corpus.path)
-        own = self.data.own
-        return dataclasses.replace(own, labels=np.zeros(len(own), dtype=np.int64))
-
-    def shared(
-        self, key: Mapping[str, Any], make: Callable[[Run], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """Tensors made once a run folder; see `bench.Run.shared`."""
-        context, store = self.context, Store(self.context.runs)
-        self.text = context.corpus.name if context.corpus else f"{self.task.name}'s own"
-        text = context.corpus.hash if context.corpus else context.tasks[self.task.name].fingerprint
-        identity = {
-            "key": dict(key),
-            "method": self.method,
-            "text": text,
-            "weights": context.weights,
-            "protocol": context.protocol.hash,
-        }
-        folder = store.root / "shared" / digest(identity)[:16]
-        with store.lock(f"shared-{folder.name}"):
-            cost = read_json(folder / "cost.json")
-            if cost is None:
-                run = dataclasses.replace(self, seed=0, flops={}, steps=0, _fits=0)
-                with environment.isolated_rng(0):
-                    tensors = {name: value.cpu().contiguous() for name, value in make(run).items()}
-                with atomic_path(folder / "tensors.safetensors") as temporary:
-                    save_file(tensors, temporary)
-                cost = {"train_flops": sum(run.flops.values()), **identity}
-                write_json(folder / "cost.json", cost)
-        self._charge("general distillation", cost["train_flops"])
-        return load_file(folder / "tensors.safetensors")
-
-    def _fit(
-        self,
-        part: str,
-        model: PreTrainedModel,
-        data: Encoded,
-        steps: int,
-        loss: Loss,
-        params: TrainParams,
-        callbacks: Sequence[Callback],
-    ) -> None:
-        """Makes so many optimizer steps on some rows, and charges them."""
-        self._fits += 1
-        training = fit(
-            model,
-            data,
-            loss=loss,
-            params=params,
-            protocol=self.context.protocol,
-            device=self.context.device,
-            seed=(self.seed, self._fits),
-            callbacks=callbacks,
-            progress=self.progress,
-            steps=steps,
-        )
-        self.steps += training.step
-        self._charge(part, count_dense(model).training_flops(data.lengths, training.visits))
-
-    def _frozen(self, model: PreTrainedModel) -> PreTrainedModel:
-        """The model as a teacher, each of whose passes is charged."""
-        model.requires_grad_(False)
-        nn.Module.to(model, self.context.device)
-        counts = count_dense(model)
-
-        def charge(_: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
-            lengths = inputs["attention_mask"].sum(dim=1).cpu().numpy()
-            self._charge("teacher", counts.forward_flops(lengths))
-
-        model.register_forward_pre_hook(charge, with_kwargs=True)
-        return model
-
-    def _load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
-        dropout = self.context.protocol.dropout
-        return load_model(folder, self.task, dropout, fresh_head=fresh_head)
-
-    def _reference(self, params: TrainParams | None) -> Reference:
-        """The reference, charged to this cell."""
-        found = self._obtain(params)
-        if self.reference is None or self.reference.key != found.key:
-            self.reference = found
-            self._charge("reference", found.train_flops)
-            if params is not None:  # it is what was asked to be trained
-                self.steps += found.steps
-        return found
-
-    def _obtain(self, params: TrainParams | None) -> Reference:
-        """The reference, charged to nobody."""
-        context = self.context
-        if params is None:
-            params = resolve_params(registry.methods.get("dense"), {}, context.protocol)  # type: ignore[assignment]
-        return obtain(
-            Store(context.runs),
-            self.task,
-            self.data.train,
-            encoder=context.encoder,
-            identity={
-                "kind": "final",
-                "data": context.tasks[self.task.name].fingerprint,
-                "weights": context.weights,
-            },
-            params=params,  # type: ignore[arg-type]
-            protocol=context.protocol,
-            device=context.device,
-            seed=self.seed,
-            progress=self.progress,
-        )
-
-    def _charge(self, part: str, flops: int) -> None:
-        self.flops[part] = self.flops.get(part, 0) + flops
 
 
 def execute(cell: Cell, context: Context, progress: Progress = lambda step, total: None) -> Record:

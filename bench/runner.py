@@ -26,7 +26,7 @@ from bench.records import Record, Store
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from bench.execution import Context
+    from bench.lending import Context
     from bench.plan import Cell
 
 Rerun = Literal["never", "failed", "missed", "all"]

@@ -28,7 +28,7 @@ from bench.task import Source
 if TYPE_CHECKING:
     from bench.budget import Axis
     from bench.corpus import Text
-    from bench.execution import Context
+    from bench.lending import Context
     from bench.task import Task
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
@@ -160,8 +160,8 @@ class Suite:
         """
         from bench.corpus import prepare_corpus
         from bench.data import prepare
-        from bench.execution import Context
         from bench.knowledge import prepare_probe
+        from bench.lending import Context
 
         probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache)
         weights, augmenter = weight_hash(self.encoder), None

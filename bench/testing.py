@@ -34,9 +34,9 @@ from bench.budget import Target, meets
 from bench.data import Encoded, TaskData
 from bench.environment import seed_everything
 from bench.errors import UnreachableError
-from bench.execution import CellRun, Context
 from bench.families import Shape, reshaped
 from bench.footprint import compare, count, count_dense
+from bench.lending import CellRun, Context
 from bench.method import TrainParams
 from bench.protocol import Protocol
 from bench.selection import resolve_params

@@ -23,7 +23,7 @@ import bench
 from bench import registry
 from bench.budget import Target
 from bench.data import load, prepare
-from bench.execution import CellRun, Context
+from bench.lending import CellRun, Context
 from bench.protocol import Protocol
 from bench.selection import resolve_params
 from bench.suite import default_learning_rate, weight_hash

@@ -27,7 +27,8 @@ from transformers import (
 from bench.augmentation import CANDIDATES, Augmenter
 from bench.data import Encoded, TaskData, load, prepare
 from bench.errors import BenchError
-from bench.execution import Context, execute
+from bench.execution import execute
+from bench.lending import Context
 from bench.plan import Cell
 from bench.protocol import Protocol, cut_tune
 from bench.task import Source, Splits, Task, TaskInfo

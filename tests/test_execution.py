@@ -13,8 +13,9 @@ from transformers import AutoModelForSequenceClassification
 
 from bench import metrics, registry
 from bench.data import prepare
-from bench.execution import Context, execute, is_storage_error
+from bench.execution import execute, is_storage_error
 from bench.footprint import count_dense
+from bench.lending import Context
 from bench.method import Method, MethodInfo
 from bench.plan import Cell
 from bench.protocol import Protocol

@@ -252,7 +252,8 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
     """The cell that happens to train the reference for the probe: the dense one comes later."""
     from bench.data import load
     from bench.data import prepare as prepare_task
-    from bench.execution import Context, execute
+    from bench.execution import execute
+    from bench.lending import Context
     from bench.plan import Cell
     from bench.protocol import Protocol
     from bench.reference import load_model

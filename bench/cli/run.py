@@ -17,7 +17,7 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.execution import Context
+    from bench.lending import Context
     from bench.plan import Cell
     from bench.runner import Pool
     from bench.suite import Request, Suite

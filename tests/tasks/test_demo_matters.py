@@ -18,7 +18,7 @@ from bench.training import fit, predict, task_loss
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.execution import Context
+    from bench.lending import Context
 
 
 @pytest.mark.slow
