@@ -52,6 +52,16 @@ class TestOneShotWanda(MethodConformance):
     name = "one-shot-wanda"
 
 
+class TestObert(MethodConformance):
+    name = "obert"
+
+
+class TestObertLocal(MethodConformance):
+    name = "obert"
+    ratio = 20.0
+    params: ClassVar = {"cuts": 3, "scope": "local", "teacher": "finetuned"}
+
+
 class TestKnowledgeAware(MethodConformance):
     name = "knowledge-aware"
     ratio = 20.0
