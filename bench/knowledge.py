@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutput
@@ -109,7 +109,7 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | N
         if not asked:
             raise BenchError(f"--probe-text {file} holds no word that the encoder knows.")
         with atomic_path(folder / "rows.safetensors") as temporary:
-            save_file(tensors, temporary)
+            temporary.write_bytes(save(tensors))  # whose errors are the system's own
         # A hash of the masks themselves, since no seed promises the same draws for ever.
         state = hashlib.sha256(identity.encode())
         for tensor in tensors.values():

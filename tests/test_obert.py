@@ -23,7 +23,7 @@ from methods.obert import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.execution import CellRun
+    from bench.lending import CellRun
 
 
 def inverse_of(gradients: torch.Tensor, dampening: float) -> torch.Tensor:
