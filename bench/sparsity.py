@@ -138,7 +138,7 @@ class Masks:
             density: Share of all prunable weights to keep, 0–1.
             scope: Among which weights the highest are taken.
         """
-        before = self.kept
+        before = dict(self.kept)  # which `choose` changes in place
         alive = {name: scores[name].masked_fill(~kept, -torch.inf) for name, kept in before.items()}
         self.choose(alive, density, scope)
         self.kept = {name: kept & before[name] for name, kept in self.kept.items()}

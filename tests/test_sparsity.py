@@ -170,3 +170,12 @@ def test_input_norms_are_those_of_the_real_tokens(model) -> None:
         seen.append(model.bert.embeddings(input_ids=ids)[0])
     torch.testing.assert_close(norms, torch.cat(seen).norm(dim=0))
     assert not linears[name]._forward_pre_hooks
+
+
+@pytest.mark.parametrize("scope", ["local", "global", "row"])
+def test_a_cut_to_more_than_is_left_brings_nothing_back(model, scope: str) -> None:
+    masks = bench.Masks(model)
+    masks.cut(bench.random_scores(model, 0), 0.25, scope)
+    before = {name: kept.clone() for name, kept in masks.kept.items()}
+    masks.cut(bench.random_scores(model, 1), 0.5, scope)
+    assert all(torch.equal(masks.kept[name], before[name]) for name in before)
