@@ -91,7 +91,8 @@ class TinyBERT(Method):
         """Stage 1 (kept for all cells), then the two phases of stage 2."""
         student, projection = _student(run, params)
         if params.general_epochs:
-            stage_1 = dataclasses.asdict(params) | {"shape": str(_shape(run, params))}
+            shape = str(bench.shape_of(student.config))
+            stage_1 = dataclasses.asdict(params) | {"shape": shape}
             del stage_1["intermediate_share"]
             general = run.shared(stage_1, lambda alone: _general_distillation(alone, params))
             projection.load({name: general.pop(name) for name in ("weight", "bias")})
@@ -116,19 +117,14 @@ class TinyBERT(Method):
         return student
 
 
-def _shape(run: Run, params: SmallParams) -> bench.Shape:
-    """The architecture that has the wanted ratio at the wanted depth."""
-    config = run.pretrained().config
-    if params.depth > config.num_hidden_layers:
-        raise bench.BenchError(
-            f"depth={params.depth}: the encoder has {config.num_hidden_layers} layers."
-        )
-    return run.target.shape(config, params.depth or bench.default_depth(config))
-
-
 def _student(run: Run, params: SmallParams) -> tuple[PreTrainedModel, bench.Projection]:
     """The student, and the map from its hidden states to its teacher's."""
-    encoder, shape = run.pretrained(), _shape(run, params)
+    encoder = run.pretrained()
+    layers = encoder.config.num_hidden_layers
+    if params.depth > layers:
+        raise bench.BenchError(f"depth={params.depth}: the encoder has {layers} layers.")
+    depth = params.depth or bench.default_depth(encoder.config)
+    shape = run.target.shape(encoder.config, depth)
     run.log(f"architecture: {shape}")
     if params.start == "random":
         return bench.small_model(encoder, shape), bench.Projection.drawn(shape.width, encoder)

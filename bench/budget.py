@@ -113,12 +113,12 @@ class Target:
         """
         from bench.footprint import count_dense
 
-        encoder = shape_of(config)
-        wanted = self._allowed(count_dense(config))
+        encoder, dense = shape_of(config), count_dense(config)
+        wanted = self._allowed(dense)
 
         @functools.cache
         def cost(width: int, neurons: int) -> int:
-            small = reshaped(config, small_shape(config, layers, width, neurons))
+            small = reshaped(config, Shape(layers, width, encoder.heads, neurons))
             return _cost(count_dense(small), self.axis, self.sequence_length)
 
         def proportional(width: int) -> Fraction:
@@ -126,7 +126,7 @@ class Target:
 
         widths = range(encoder.heads, encoder.width + 1, encoder.heads)
         if cost(widths[0], 1) > wanted:
-            best = best_of(count_dense(config), cost(widths[0], 1), self)
+            best = _cost(dense, self.axis, self.sequence_length) / cost(widths[0], 1)
             raise UnreachableError(
                 f"{layers} layers reach {best:,.2f}× on {self.axis} at most, "
                 f"not the wanted {self.ratio:g}×.",
@@ -137,11 +137,10 @@ class Target:
         width = min(
             (width for width in near if cost(width, 1) <= wanted),
             key=lambda width: abs(proportional(width) - wanted),
-            default=widths[0],
         )
         one, a_neuron = cost(width, 1), cost(width, 2) - cost(width, 1)
         neurons = min(encoder.neurons, 1 + int((wanted - one) // a_neuron))
-        return small_shape(config, layers, width, neurons)
+        return Shape(layers, width, encoder.heads, neurons)
 
     def heads_and_neurons(self, config: PretrainedConfig) -> tuple[int, int]:
         """How many heads and neurons of all layers may stay, as many of each as their share.
@@ -163,7 +162,7 @@ class Target:
         all_heads, all_neurons = encoder.layers * encoder.heads, encoder.layers * encoder.neurons
         left = self._allowed(dense) - fixed
         if left < neuron:
-            best = best_of(dense, fixed + neuron, self)
+            best = _cost(dense, self.axis, self.sequence_length) / (fixed + neuron)
             raise UnreachableError(
                 f"a single neuron and no head reach {best:,.2f}× on {self.axis} at most, "
                 f"not the wanted {self.ratio:g}×.",
@@ -180,11 +179,6 @@ class Target:
     def _allowed(self, dense: Counts) -> Fraction:
         """What a model may cost on the axis; the ratio as it was written: 2.2 is 11/5."""
         return _cost(dense, self.axis, self.sequence_length) / Fraction(str(self.ratio))
-
-
-def best_of(dense: Counts, least: int, target: Target) -> float:
-    """The ratio of the least that can be left."""
-    return _cost(dense, target.axis, target.sequence_length) / least
 
 
 def best_ratio(
@@ -210,7 +204,8 @@ def best_ratio(
     dense = count_dense(config)
     whole = _cost(dense, axis, sequence_length)
     if kind == "small":
-        least = small_shape(config, default_depth(config), width=config.num_attention_heads)
+        heads = shape_of(config).heads
+        least = Shape(default_depth(config), width=heads, heads=heads, neurons=1)
         return whole / _cost(count_dense(reshaped(config, least)), axis, sequence_length)
     if kind == "structured":
         _, neuron, fixed = _unit_costs(config, dense, axis, sequence_length)
@@ -222,13 +217,6 @@ def default_depth(config: PretrainedConfig) -> int:
     """Layers of a small model: the whole number nearest two thirds of the encoder's, at least 2."""
     layers = int(config.num_hidden_layers)
     return min(layers, max(2, (4 * layers + 3) // 6))
-
-
-def small_shape(
-    config: PretrainedConfig, layers: int, width: int, neurons: int | None = None
-) -> Shape:
-    """A small model with the encoder's number of heads; one neuron a layer where none are named."""
-    return Shape(layers, width, config.num_attention_heads, neurons or 1)
 
 
 def _cost(counts: Counts, axis: Axis, sequence_length: int) -> int:

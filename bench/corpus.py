@@ -186,10 +186,4 @@ def _encode(passages: Sequence[str], encoder: Path, limit: int) -> Encoded:
     )
     rows = output["input_ids"]
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    return Encoded(
-        ids=[str(number) for number in range(len(rows))],
-        pieces=np.concatenate([np.asarray(row, np.int32) for row in rows]),
-        segments=np.zeros(offsets[-1], np.int8),
-        offsets=offsets,
-        labels=np.zeros(len(rows), np.int64),
-    )
+    return Encoded.unlabelled(np.concatenate([np.asarray(row, np.int32) for row in rows]), offsets)

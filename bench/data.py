@@ -50,6 +50,18 @@ class Encoded:
     cut: int = 0
     sources: NDArray[np.int64] | None = None
 
+    @classmethod
+    def unlabelled(cls, pieces: NDArray[Any], offsets: NDArray[np.int64]) -> Encoded:
+        """Rows of one text each, whose labels are all zero."""
+        rows = len(offsets) - 1
+        return cls(
+            ids=[str(number) for number in range(rows)],
+            pieces=pieces,
+            segments=np.zeros(len(pieces), np.int8),
+            offsets=offsets,
+            labels=np.zeros(rows, np.int64),
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from bench.reference import load_model
 from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch, task_loss
 
 if TYPE_CHECKING:
+    from bench.budget import Axis
     from bench.lending import Context
+    from bench.method import Kind
     from bench.plan import Cell
 
 TIMED_STEPS = 5
@@ -72,10 +75,15 @@ def estimate(cells: Sequence[Cell], context: Context, workers: int) -> Estimate:
     config = read_config(context.encoder)
     trainings = steps = unreachable = 0
     seconds = megabytes = 0.0
+
+    @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
+    def best(kind: Kind, axis: Axis) -> float:
+        return best_ratio(kind, config, axis, SEQUENCE_LENGTH)
+
     for cell in cells:
         per_step, evaluation = timed[cell.task]
         method = registry.methods.get(Variant.parse(cell.method).method)
-        if best_ratio(method.info.kind, config, cell.axis, SEQUENCE_LENGTH) < cell.ratio:  # type: ignore[arg-type]
+        if best(method.info.kind, cell.axis) < cell.ratio:
             unreachable += 1
             continue
         trains = issubclass(method.Params, TrainParams)

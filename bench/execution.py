@@ -232,9 +232,9 @@ def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
     known = probe.folder / f"pretrained-{context.weights}.json"
     pretrained = _once(known, probe, run, run.pretrained)
     try:
-        reference = run._obtain(None)
+        reference = run.obtain_reference(None)
         known = reference.folder / f"knowledge-{probe.hash}.json"
-        finetuned = _once(known, probe, run, lambda: run._load(reference.folder))
+        finetuned = _once(known, probe, run, lambda: run.load(reference.folder))
     except DivergedError as error:  # which is no fault of this cell
         run.log(f"the fine-tuned model's knowledge is not known: {error}")
         finetuned = None

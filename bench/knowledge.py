@@ -239,12 +239,4 @@ def _masked_rows(passages: Sequence[str], encoder: Path, limit: int) -> dict[str
 def _load(folder: Path) -> tuple[Encoded, NDArray[np.int64]]:
     """The masked rows of a probe, and the pieces that have to be named, `[pieces]`."""
     tensors = load_file(folder / "rows.safetensors")
-    count = len(tensors["offsets"]) - 1
-    rows = Encoded(
-        ids=[str(number) for number in range(count)],
-        pieces=tensors["pieces"],
-        segments=np.zeros(len(tensors["pieces"]), np.int8),
-        offsets=tensors["offsets"],
-        labels=np.zeros(count, np.int64),
-    )
-    return rows, tensors["targets"]
+    return Encoded.unlabelled(tensors["pieces"], tensors["offsets"]), tensors["targets"]

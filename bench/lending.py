@@ -110,12 +110,12 @@ class CellRun:
     def pretrained(self) -> PreTrainedModel:
         """A fresh copy of the encoder; every method of a seed gets the same new head."""
         with environment.isolated_rng(self.seed):
-            return self._load(self.context.encoder, fresh_head=True)
+            return self.load(self.context.encoder, fresh_head=True)
 
     def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
         """A fresh copy of the reference, or of one trained with other parameters."""
         with environment.isolated_rng(self.seed):
-            return self._load(self._reference(params).folder)
+            return self.load(self._reference(params).folder)
 
     def teacher(self) -> PreTrainedModel:
         """The reference, frozen, in eval mode, each of its passes charged to this cell."""
@@ -252,13 +252,14 @@ class CellRun:
         model.register_forward_pre_hook(charge, with_kwargs=True)
         return model
 
-    def _load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
+    def load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
+        """A saved model as a classifier for the task, with the protocol's dropout."""
         dropout = self.context.protocol.dropout
         return load_model(folder, self.task, dropout, fresh_head=fresh_head)
 
     def _reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to this cell."""
-        found = self._obtain(params)
+        found = self.obtain_reference(params)
         if self.reference is None or self.reference.key != found.key:
             self.reference = found
             self._charge("reference", found.train_flops)
@@ -266,7 +267,7 @@ class CellRun:
                 self.steps += found.steps
         return found
 
-    def _obtain(self, params: TrainParams | None) -> Reference:
+    def obtain_reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to nobody."""
         context = self.context
         if params is None:

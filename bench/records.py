@@ -181,6 +181,11 @@ class Store:
             if record is not None:
                 yield record
 
+    def suites(self) -> dict[str, dict[str, Any]]:
+        """What the folder says of the suites that were run in it, by name."""
+        paths = sorted((self.root / "suites").glob("*.json"))
+        return {path.stem: suite for path in paths if (suite := read_json(path))}
+
     def lock(self, name: str) -> BaseFileLock:
         """A lock on a cell or a reference; it dies with the process that holds it."""
         from filelock import FileLock

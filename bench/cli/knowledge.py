@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cli.output import console, emit_json, table
 from bench.errors import BenchError, unknown_name
-from bench.records import Store, read_json
+from bench.records import Store
 
 if TYPE_CHECKING:
     from bench.retention import Line
@@ -67,13 +67,11 @@ def _cells(line: Line) -> list[str]:
 
 def _suite(store: Store, name: str | None) -> dict[str, Any]:
     """What the run folder says of the suite that is meant."""
-    paths = sorted((store.root / "suites").glob("*.json"))
-    suites = {path.stem: suite for path in paths if (suite := read_json(path))}
+    suites = store.suites()
     if not suites:
         raise BenchError(f"{store.root}: no suite has been run here; --runs names another folder.")
     if name is None and len(suites) > 1:
         raise BenchError(f"{store.root} has several suites; say --name {' or '.join(suites)}.")
     if name is not None and name not in suites:
         raise unknown_name("suite", name, suites)
-    found: dict[str, Any] = suites[name or next(iter(suites))]
-    return found
+    return suites[name or next(iter(suites))]

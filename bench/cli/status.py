@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.cli.output import console, emit_json, table
 from bench.cli.progress import duration
-from bench.records import Record, Store, read_json
+from bench.records import Record, Store
 
 STATES = ("ok", "missed", "unreachable", "failed", "running", "left")
 
@@ -26,8 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a row a suite of the run folder."""
     store = Store(arguments.runs)
-    paths = sorted((store.root / "suites").glob("*.json"))
-    suites = [suite_state(store, suite) for path in paths if (suite := read_json(path))]
+    suites = [suite_state(store, suite) for suite in store.suites().values()]
     if arguments.json:
         emit_json({"runs": str(store.root), "suites": suites})
         return 0
