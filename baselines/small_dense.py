@@ -11,7 +11,7 @@ from bench import Method, MethodInfo, Run, TrainParams, knob
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,21 @@ class SmallParams(TrainParams):
     )
 
 
-class SmallDense(Method):
+class _Small(Method):
+    """What both have in common: the depths that tuning tries first."""
+
+    @classmethod
+    def search_space(cls, config: PretrainedConfig, target: bench.Target) -> dict[str, bench.Knob]:
+        """Every depth at which the target is met, the default one first, then the nearest."""
+        default = bench.default_depth(config)
+        depths = sorted(range(1, config.num_hidden_layers + 1), key=lambda d: (abs(d - default), d))
+        met = tuple(depth for depth in depths if _is_met(target, config, depth))
+        declared = cls.Params.knobs()["depth"]
+        depth = dataclasses.replace(declared, choices=met, tuned=True, first=True)
+        return super().search_space(config, target) | {"depth": depth}
+
+
+class SmallDense(_Small):
     """Cut a small dense model out of the pre-trained encoder and fine-tune it, without a teacher.
 
     It starts from the same weights as `tinybert`, so that the two differ by distillation alone.
@@ -57,7 +71,7 @@ class SmallDense(Method):
         return student
 
 
-class TinyBERT(Method):
+class TinyBERT(_Small):
     """Distil the encoder into a small dense one, in general and on the task.
 
     Stage 1, general distillation: the *pre-trained* encoder teaches on unlabelled text. Stage 2, on
@@ -115,6 +129,14 @@ class TinyBERT(Method):
 
         run.fit(student, loss=prediction_loss, params=params, share=1 - params.intermediate_share)
         return student
+
+
+def _is_met(target: bench.Target, config: PretrainedConfig, depth: int) -> bool:
+    try:
+        target.shape(config, depth)
+    except bench.UnreachableError:
+        return False
+    return True
 
 
 def _student(run: Run, params: SmallParams) -> tuple[PreTrainedModel, bench.Projection]:

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, DivergedError, UnreachableError
-from bench.method import Method, MethodInfo, Params, Run, TaughtParams, TrainParams, knob
+from bench.method import Knob, Method, MethodInfo, Params, Run, TaughtParams, TrainParams, knob
 from bench.task import Source, Splits, Task, TaskInfo
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ __all__ = [
     "DivergedError",
     "GradualPruner",
     "Insides",
+    "Knob",
     "Loss",
     "MaskedTraining",
     "Masks",

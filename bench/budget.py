@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Axis = Literal["weights", "flops"]
 """What a ratio is counted in: prunable weights, or FLOPs of one example."""
 
+SEQUENCE_LENGTH = 128
+"""Pieces of the example that FLOPs are counted and matched on."""
+
 TOLERANCE = 0.98
 """Share of the wanted ratio that a delivered model has to achieve."""
 
@@ -46,7 +49,7 @@ class Target:
 
     axis: Axis
     ratio: float
-    sequence_length: int = 128
+    sequence_length: int = SEQUENCE_LENGTH
 
     def __post_init__(self) -> None:
         if self.axis not in get_args(Axis):
@@ -182,7 +185,7 @@ class Target:
 
 
 def best_ratio(
-    kind: Kind, config: PretrainedConfig, axis: Axis, sequence_length: int = 128
+    kind: Kind, config: PretrainedConfig, axis: Axis, sequence_length: int = SEQUENCE_LENGTH
 ) -> float:
     """The largest ratio that a kind of method can reach on a model, as counting tells.
 

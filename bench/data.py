@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +160,10 @@ class TaskData:
     report: Encoded
     facts: dict[str, Any]
 
+    def for_trials(self) -> TaskData:
+        """The same with fit rows to train on and tune rows to be scored on, and no report rows."""
+        return replace(self, train=self.fit, report=self.tune)
+
     @property
     def own(self) -> Encoded:
         """The rows of `train` without augmentations."""
@@ -307,9 +311,12 @@ def load(prepared: Prepared) -> TaskData:
     train = Encoded.load(prepared.folder / "train.parquet")
     tune = read_json(prepared.folder / "prepared.json")["tune"]  # type: ignore[index]
     sources = np.arange(len(train)) if train.sources is None else train.sources
-    fit = np.flatnonzero(~np.isin(sources, tune)).tolist()
+    fit = np.flatnonzero(~np.isin(sources, tune))
+    rows = train.select(fit.tolist())
+    if train.sources is not None:  # each row's own comes before those made from it
+        rows = replace(rows, sources=np.searchsorted(fit, sources[fit]))
     return TaskData(
-        fit=train.select(fit),
+        fit=rows,
         tune=train.select(tune),
         train=train,
         report=Encoded.load(prepared.folder / "report.parquet"),

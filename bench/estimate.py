@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +12,21 @@ import numpy as np
 import torch
 
 from bench import registry
-from bench.budget import best_ratio
 from bench.data import load
-from bench.execution import SEQUENCE_LENGTH
-from bench.families import read_config
 from bench.method import TrainParams
 from bench.plan import Variant
 from bench.reference import load_model
 from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch, task_loss
 
 if TYPE_CHECKING:
-    from bench.budget import Axis
     from bench.lending import Context
-    from bench.method import Kind
     from bench.plan import Cell
+    from bench.runner import Job
 
 TIMED_STEPS = 5
+
+GENERAL = "general_epochs"
+"""The parameter by which a method says how often it goes through unlabelled text."""
 
 
 @dataclass(frozen=True)
@@ -60,47 +58,62 @@ class Estimate:
         ]
 
 
-def estimate(cells: Sequence[Cell], context: Context, workers: int) -> Estimate:
-    """Estimates what cells will cost.
+def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
+    """Estimates what cells and trials will cost.
 
     Args:
-        cells: What is to be run.
+        todo: What is to be run.
         context: Prepared tasks, encoder and protocol.
         workers: Processes that share the work.
     """
     torch.set_num_threads(context.threads)
-    protocol = context.protocol
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
-    timed = {task: _seconds(context, task) for task in {cell.task for cell in cells}}
-    config = read_config(context.encoder)
+    timed = {task: _seconds(context, task) for task in {job.cell.task for job in todo}}
+    general: dict[tuple[str, str, float], int] = {}
     trainings = steps = unreachable = 0
     seconds = megabytes = 0.0
-
-    @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
-    def best(kind: Kind, axis: Axis) -> float:
-        return best_ratio(kind, config, axis, SEQUENCE_LENGTH)
-
-    for cell in cells:
-        per_step, evaluation = timed[cell.task]
-        method = registry.methods.get(Variant.parse(cell.method).method)
-        if best(method.info.kind, cell.axis) < cell.ratio:
+    for job in todo:
+        cell = job.cell
+        if context.limit(cell) < cell.ratio:
             unreachable += 1
             continue
+        per_step, evaluation = timed[cell.task]
+        variant = Variant.parse(cell.method)
+        method = registry.methods.get(variant.method)
         trains = issubclass(method.Params, TrainParams)
-        made = protocol.epochs * steps_per_epoch(_rows(context, cell), protocol.batch_size)
+        made = trains * _steps(context, cell, job.trial)
+        if passes := int({**method.Params.defaults(), **dict(variant.pins)}.get(GENERAL, 0)):
+            text = "" if context.corpus else cell.task
+            general[cell.method, text, cell.ratio] = passes * _general_steps(context, cell.task)
         trainings += trains
-        steps += trains * made
-        seconds += trains * made * per_step + evaluation
+        steps += made
+        # Tune rows are fewer than report rows or about as many.
+        seconds += made * per_step + evaluation
         kept = context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0)
-        megabytes += size * (kept + (method.info.kind == "reference" and trains))
+        megabytes += size * (kept + (method.info.kind == "reference" and trains and not job.trial))
+    trainings += len(general)
+    steps += sum(general.values())
+    for (_, text, _), made in general.items():
+        per_step = timed[text][0] if text else max(figure for figure, _ in timed.values())
+        seconds += made * per_step
     return Estimate(trainings, steps, seconds / workers, megabytes, unreachable)
 
 
-def _rows(context: Context, cell: Cell) -> int:
-    """Rows that a training sees; where they are yet to be augmented, as many as there can be."""
-    prepared = context.tasks[cell.task]
-    made = "augmentation" in prepared.facts
-    return prepared.train_rows * (1 if made else 1 + context.protocol.augment)
+def _steps(context: Context, cell: Cell, trial: bool) -> int:
+    """Optimizer steps of a training; where rows are yet to be augmented, as many as can be."""
+    prepared, protocol = context.tasks[cell.task], context.protocol
+    rows = prepared.train_rows
+    if "augmentation" not in prepared.facts:
+        rows *= 1 + protocol.augment
+    if trial:
+        rows = round(rows * prepared.facts["fit"] / prepared.facts["train"])
+    return protocol.epochs * steps_per_epoch(rows, protocol.batch_size)
+
+
+def _general_steps(context: Context, task: str) -> int:
+    """Optimizer steps of one pass over the unlabelled text."""
+    rows = context.corpus.rows if context.corpus else int(context.tasks[task].facts["train"])
+    return steps_per_epoch(rows, context.protocol.batch_size)
 
 
 def _seconds(context: Context, task_name: str) -> tuple[float, float]:

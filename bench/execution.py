@@ -11,37 +11,34 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from transformers import PreTrainedModel
 
 from bench import data as rows
 from bench import environment, metrics, registry
-from bench.budget import Target, best_ratio, meets
+from bench.budget import SEQUENCE_LENGTH, Target, meets
 from bench.errors import BenchError, DivergedError, UnreachableError
-from bench.families import read_config
 from bench.footprint import footprint
 from bench.knowledge import masked_loss
 from bench.lending import CellRun, Context, Progress
-from bench.plan import Cell, Variant
+from bench.plan import ALWAYS, Cell, Variant, reference_cell
 from bench.records import Record, Status, Store, read_json, write_json
 from bench.reference import save_model
 from bench.selection import resolve_params
 from bench.training import predict
+from bench.tuning import Outcome, Study, tuned
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from pyarrow import Table
-    from transformers import PretrainedConfig
 
     from bench.data import Prepared, TaskData
+    from bench.footprint import Footprint
     from bench.knowledge import Probe
-    from bench.method import MethodInfo
+    from bench.method import MethodInfo, Params, TrainParams
     from bench.task import Task
-
-SEQUENCE_LENGTH = 128
-"""Pieces of the example that FLOPs are counted and matched on."""
 
 
 @dataclass
@@ -132,19 +129,23 @@ def _start(params: Mapping[str, Any], info: MethodInfo) -> str:
 
 def ended_early(status: Status, cell: Cell, cell_id: str, error: Exception, **known: Any) -> Record:
     """The record of a cell that did not come to a score, and why; its page names no place here."""
-    first_line = (str(error).strip().splitlines() or ["no message"])[0]
-    message = re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", first_line)  # the log has all of it
     return Record(
         id=cell_id,
         status=status,
         cell=dataclasses.asdict(cell),
         error={
             "type": type(error).__name__,
-            "message": message,
+            "message": _message(error),
             "log": f"{cell_id}/log.txt",
         },
         **known,
     )
+
+
+def _message(error: Exception) -> str:
+    """The first line of what an error says, without this machine's paths; a log has all of it."""
+    first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    return re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", first_line)
 
 
 def is_storage_error(error: BaseException) -> bool:
@@ -160,61 +161,139 @@ def is_storage_error(error: BaseException) -> bool:
     return False
 
 
+def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t: None) -> bool:
+    """Makes one more trial of a cell's study, if one is left that nobody else makes.
+
+    Returns:
+        Whether it did.
+
+    Raises:
+        OSError: The run folder cannot be written.
+    """
+    study = Study(cell, context)
+    with study.claim() as claim:
+        if claim is None:
+            return False
+        log = Log(study.folder / f"{claim.index}.log")
+        pins = dict(Variant.parse(cell.method).pins)
+        method = registry.methods.get(Variant.parse(cell.method).method)
+        params = resolve_params(method, pins, context.protocol, claim.params)
+        log(str(params))
+        try:
+            delivered = _deliver(study.cell, context, params, log, progress, trial=True)
+            run = delivered.run
+            score, _ = _score(run, predict(delivered.model, run.data.report, context.device))
+            counted = delivered.counted()
+        except Exception as error:
+            if is_storage_error(error):
+                raise
+            log(traceback.format_exc())
+            claim.failed(_message(error))
+            return True
+        claim.ended(
+            Outcome(
+                score=score.main,
+                ratio=counted[cell.axis]["ratio"],
+                steps=run.steps,
+                flops=run.flops,
+                kept=run.kept,
+                reference=run.reference.key if run.reference else None,
+            )
+        )
+    return True
+
+
+@dataclass(frozen=True)
+class _Delivered:
+    """What a method returned, and the run that it was lent."""
+
+    model: PreTrainedModel
+    run: CellRun
+
+    def counted(self) -> Footprint:
+        """The footprint of the model, which is on the processor afterwards."""
+        self.model.cpu()
+        return footprint(self.model, self.run.pretrained(), SEQUENCE_LENGTH)
+
+
+def _deliver(
+    cell: Cell, context: Context, params: Params, log: Log, progress: Progress, *, trial: bool
+) -> _Delivered:
+    """Lets the method compress."""
+    method = registry.methods.get(Variant.parse(cell.method).method)
+    task, data = _load_task(context.tasks[cell.task])
+    reference = tuned(reference_cell(cell), context) if cell.method != ALWAYS else None
+    defaults = resolve_params(registry.methods.get(ALWAYS), {}, context.protocol)
+    environment.seed_everything(cell.seed)
+    run = CellRun(
+        context=context,
+        method=f"{cell.method} {method.info.version}",
+        task=task,
+        target=Target(cell.axis, cell.ratio, SEQUENCE_LENGTH),  # type: ignore[arg-type]
+        seed=cell.seed,
+        data=data.for_trials() if trial else data,
+        reference_params=cast("TrainParams", reference.params if reference else defaults),
+        log=log,
+        progress=progress,
+        trial=trial,
+    )
+    model = method().compress(run, params)
+    if not isinstance(model, PreTrainedModel):
+        raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
+    if run.flops and (made := data.facts.get("augmentation")):
+        run.kept["augmentation"] = ("augmentation", made["flops"])
+    return _Delivered(model, run)
+
+
 def _run(
     cell: Cell, cell_id: str, context: Context, log: Log, progress: Progress
 ) -> tuple[Record, Table | None]:
     """The cell itself: record without cost and environment, and the predictions."""
-    variant = Variant.parse(cell.method)
-    method = registry.methods.get(variant.method)
-    task, task_data, config = _load_task(context.encoder, context.tasks[cell.task])
-    params = resolve_params(method, dict(variant.pins), context.protocol)
-    target = Target(cell.axis, cell.ratio, SEQUENCE_LENGTH)  # type: ignore[arg-type]
-    best = best_ratio(method.info.kind, config, target.axis, SEQUENCE_LENGTH)
+    best = context.limit(cell)
     if best < cell.ratio:
         raise UnreachableError(
             f"{cell.method} reaches {best:.4g}× on {cell.axis} at most, not {cell.ratio:g}×", best
         )
-    environment.seed_everything(cell.seed)
-    name = f"{cell.method} {method.info.version}"
-    run = CellRun(context, name, task, target, cell.seed, task_data, log, progress)
-    model = method().compress(run, params)
-    if not isinstance(model, PreTrainedModel):
-        raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
-    if run.flops and (made := task_data.facts.get("augmentation")):
-        run.flops["augmentation"] = made["flops"]
-    logits = predict(model, task_data.report, context.device)
-    score, table = _score(task, task_data, logits)
+    found = tuned(cell, context)
+    if found is None:
+        raise BenchError(f"the study of {cell.method} on {cell.task} has trials to make yet.")
+    delivered = _deliver(cell, context, found.params, log, progress, trial=False)
+    model, run = delivered.model, delivered.run
+    logits = predict(model, run.data.report, context.device)
+    score, table = _score(run, logits)
     knowledge = _knowledge(model, run)
-    model.cpu()
-    counted = footprint(model, run.pretrained(), SEQUENCE_LENGTH)
-    reached = meets(counted[target.axis]["ratio"], target.ratio)
+    counted = delivered.counted()
+    reached = meets(counted[cell.axis]["ratio"], cell.ratio)
     if context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0):
         save_model(model, context.runs / cell_id / "model", context.encoder)
+    parts = {**run.all_flops(), **found.parts}
+    if run.reference is not None and cell.method != ALWAYS:
+        reference = tuned(reference_cell(cell), context)
+        if reference is not None and reference.parts:
+            parts["reference's tuning"] = sum(reference.parts.values())
     record = Record(
         id=cell_id,
         status="ok" if reached else "missed",
         cell=dataclasses.asdict(cell),
-        params=dataclasses.asdict(params),
-        tuning={"trials": 0, "parameters": "default"},
+        params=dataclasses.asdict(found.params),
+        tuning=found.facts,
         score=score.main,
         scores=score.figures,
         reference=None if run.reference is None else {"key": run.reference.key},
         footprint=counted,
-        cost={"train_flops": sum(run.flops.values()), "parts": run.flops, "steps": run.steps},
+        cost={"train_flops": sum(parts.values()), "parts": parts, "steps": run.steps},
         knowledge=knowledge,
-        data={**task_data.facts, "notes": list(score.notes)}
+        data={**run.data.facts, "notes": list(score.notes)}
         | ({"general_text": run.text} if run.text else {}),
     )
     return record, table
 
 
-def _score(
-    task: Task, task_data: TaskData, logits: NDArray[np.float32]
-) -> tuple[metrics.Score, Table]:
-    """Scores logits on the report split, and lays the predictions out as a table."""
+def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[metrics.Score, Table]:
+    """Scores logits on the rows to be scored on, and lays the predictions out as a table."""
     import pyarrow
 
-    report = task_data.report
+    task, report = run.task, run.data.report
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
     score = metrics.score(task.info.metric, predictions, report.labels, report.parts)
     table = pyarrow.table({"id": report.ids, "label": report.labels, "prediction": predictions})
@@ -263,9 +342,6 @@ def _once(
 
 
 @functools.lru_cache(maxsize=4)
-def _load_task(encoder: Path, prepared: Prepared) -> tuple[Task, TaskData, PretrainedConfig]:
-    """A task, its rows, and the uncompressed model's configuration for it."""
-    task = registry.task(prepared.task)
-    config = read_config(encoder)
-    config.num_labels = task.num_labels
-    return task, rows.load(prepared), config
+def _load_task(prepared: Prepared) -> tuple[Task, TaskData]:
+    """A task and its rows."""
+    return registry.task(prepared.task), rows.load(prepared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,26 +15,28 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bench import environment, registry
+from bench.budget import best_ratio
 from bench.corpus import load_corpus
 from bench.errors import BenchError
+from bench.families import read_config
 from bench.footprint import count_dense
 from bench.plan import Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, atomic_path, read_json, write_json
 from bench.reference import Reference, load_model, obtain
-from bench.selection import resolve_params
 from bench.training import collate, fit, steps_per_epoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
-    from bench.budget import Target
+    from bench.budget import Axis, Target
+    from bench.carrying import Carried
     from bench.corpus import Corpus
     from bench.data import Encoded, Prepared, TaskData
     from bench.knowledge import Probe
-    from bench.method import Run, TrainParams
+    from bench.method import Kind, Run, TrainParams
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Batch, Callback, Loss
@@ -57,6 +60,8 @@ class Context:
         keep_models: Which compressed models stay on disk: `first` (those of seed 0), `all`, `none`.
         corpus: Unlabelled text for general distillation; without it a task's own text serves.
         probe: Masked text that every delivered model is asked for, if any.
+        storage: Optuna's storage of studies; without it a journal each in the run folder.
+        carried: Parameters found elsewhere, by method, task and ratio, if they are to be taken.
     """
 
     runs: Path
@@ -69,6 +74,8 @@ class Context:
     keep_models: str = "first"
     corpus: Corpus | None = None
     probe: Probe | None = None
+    storage: str | None = None
+    carried: dict[tuple[str, str, float], Carried] = field(default_factory=dict)
 
     def cell_id(self, cell: Cell) -> str:
         """The id that a cell's record is stored under."""
@@ -76,16 +83,42 @@ class Context:
         prepared = self.tasks[cell.task]
         return cell.id(version=method.info.version, data=prepared.fingerprint, weights=self.weights)
 
+    def config(self, task: str) -> PretrainedConfig:
+        """The uncompressed model's configuration, a classifier for the task."""
+        return _classifier_config(self.encoder, registry.task(self.tasks[task].task).num_labels)
+
+    def limit(self, cell: Cell) -> float:
+        """The largest ratio that a cell's method can reach on the cell's axis."""
+        kind = registry.methods.get(Variant.parse(cell.method).method).info.kind
+        labels = registry.task(self.tasks[cell.task].task).num_labels
+        return _limit(kind, self.encoder, labels, cell.axis)
+
+
+@functools.cache
+def _classifier_config(encoder: Path, labels: int) -> PretrainedConfig:
+    config = read_config(encoder)
+    config.num_labels = labels
+    return config
+
+
+@functools.cache  # a plan has thousands of cells, and two or three kinds of methods
+def _limit(kind: Kind, encoder: Path, labels: int, axis: Axis) -> float:
+    return best_ratio(kind, _classifier_config(encoder, labels), axis)
+
 
 @dataclass
 class CellRun:
     """The `bench.Run` of one cell: lends the method what it needs and keeps account of it.
 
     Attributes:
+        reference_params: How the task's reference is trained.
         flops: Training FLOPs by part.
         steps: Optimizer steps of the method's own trainings.
+        kept: Part and FLOPs of what was made once for several cells, by its key.
         reference: The reference that was asked for, if any.
         text: The unlabelled text that was read, if any.
+        trial: Whether this is a trial, whose `data` has fit rows to train on and tune rows to be
+            scored on, and which may start or learn from the tuning reference alone.
     """
 
     context: Context
@@ -94,9 +127,12 @@ class CellRun:
     target: Target
     seed: int
     data: TaskData
+    reference_params: TrainParams
     log: Callable[[str], None]
     progress: Progress
+    trial: bool = False
     flops: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, tuple[str, int]] = field(default_factory=dict)
     steps: int = 0
     reference: Reference | None = None
     text: str | None = None
@@ -197,19 +233,20 @@ class CellRun:
             "text": text,
             "weights": context.weights,
             "protocol": context.protocol.hash,
+            "rows": "fit" if self.trial and context.corpus is None else "all",
         }
         folder = store.root / "shared" / digest(identity)[:16]
         with store.lock(f"shared-{folder.name}"):
             cost = read_json(folder / "cost.json")
             if cost is None:
-                run = dataclasses.replace(self, seed=0, flops={}, steps=0, _fits=0)
+                run = dataclasses.replace(self, seed=0, flops={}, kept={}, steps=0, _fits=0)
                 with environment.isolated_rng(0):
                     tensors = {name: value.cpu().contiguous() for name, value in make(run).items()}
                 with atomic_path(folder / "tensors.safetensors") as temporary:
                     temporary.write_bytes(save(tensors))  # whose errors are the system's own
                 cost = {"train_flops": sum(run.flops.values()), **identity}
                 write_json(folder / "cost.json", cost)
-        self._charge("general distillation", cost["train_flops"])
+        self.kept[folder.name] = ("general distillation", cost["train_flops"])
         return load_file(folder / "tensors.safetensors")
 
     def _fit(
@@ -262,7 +299,7 @@ class CellRun:
         found = self.obtain_reference(params)
         if self.reference is None or self.reference.key != found.key:
             self.reference = found
-            self._charge("reference", found.train_flops)
+            self.kept[found.key] = ("reference", found.train_flops)
             if params is not None:  # it is what was asked to be trained
                 self.steps += found.steps
         return found
@@ -270,24 +307,29 @@ class CellRun:
     def obtain_reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to nobody."""
         context = self.context
-        if params is None:
-            params = resolve_params(registry.methods.get("dense"), {}, context.protocol)  # type: ignore[assignment]
         return obtain(
             Store(context.runs),
             self.task,
             self.data.train,
             encoder=context.encoder,
             identity={
-                "kind": "final",
+                "kind": "tuning" if self.trial else "final",
                 "data": context.tasks[self.task.name].fingerprint,
                 "weights": context.weights,
             },
-            params=params,  # type: ignore[arg-type]
+            params=params or self.reference_params,
             protocol=context.protocol,
             device=context.device,
             seed=self.seed,
             progress=self.progress,
         )
+
+    def all_flops(self) -> dict[str, int]:
+        """Training FLOPs by part, what was made once included."""
+        parts = dict(self.flops)
+        for part, flops in self.kept.values():
+            parts[part] = parts.get(part, 0) + flops
+        return parts
 
     def _charge(self, part: str, flops: int) -> None:
         self.flops[part] = self.flops.get(part, 0) + flops

@@ -22,7 +22,7 @@ from bench.errors import BenchError, unknown_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from bench.budget import Target
     from bench.task import Task
@@ -82,6 +82,7 @@ class Knob:
         log: Whether tuning searches the logarithm.
         choices: All valid values, for anything but a range.
         tuned: Whether tuning may move it; otherwise only the command line does.
+        first: Whether the first trials go through its choices, before any are drawn.
         help: One line for `bench describe`.
     """
 
@@ -90,6 +91,7 @@ class Knob:
     log: bool = False
     choices: tuple[Any, ...] | None = None
     tuned: bool = True
+    first: bool = False
     help: str = ""
 
     def check(self, name: str, value: Any) -> None:
@@ -127,7 +129,7 @@ def knob(
         help: One line for `bench describe`.
     """
     options = None if choices is None else tuple(choices)
-    declared = Knob(low, high, log, options, tuned, help)
+    declared = Knob(low, high, log, options, tuned, help=help)
     return dataclasses.field(default=default, metadata={"knob": declared})
 
 
@@ -321,6 +323,16 @@ class Method(abc.ABC):
 
     info: ClassVar[MethodInfo]
     Params: ClassVar[type[Params]] = TrainParams
+
+    @classmethod
+    def search_space(cls, config: PretrainedConfig, target: Target) -> dict[str, Knob]:
+        """The knobs that tuning may move; override it where a range depends on the encoder.
+
+        Args:
+            config: The uncompressed model's.
+            target: The compression wanted.
+        """
+        return cls.Params.search_space()
 
     @abc.abstractmethod
     def compress(self, run: Run, params: Any) -> PreTrainedModel:

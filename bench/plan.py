@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bench.errors import BenchError
 from bench.protocol import digest
+
+TRIAL_SEED = 1000
+"""The seed of every trial: report seeds lie below it."""
 
 ALWAYS = "dense"
 """The method that every run holds: the others are read against it."""
@@ -81,6 +84,11 @@ class Cell:
         key: dict[str, Any] = asdict(self)
         key["model"] = weights  # a moved or renamed folder is the same model
         return digest({**key, "version": version, "data": data})[:16]
+
+
+def reference_cell(cell: Cell) -> Cell:
+    """The cell of the dense model that another one starts or learns from, or is read against."""
+    return replace(cell, method=ALWAYS, axis="weights", ratio=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

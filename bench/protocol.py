@@ -15,11 +15,11 @@ from typing import Literal
 Precision = Literal["fp32", "bf16"]
 
 EFFORTS = {
-    "quick": {"seeds": 3, "epochs": 3},
-    "standard": {"seeds": 5, "epochs": 6},
-    "paper": {"seeds": 5, "epochs": 12},
+    "quick": {"trials": 4, "seeds": 3, "epochs": 3},
+    "standard": {"trials": 20, "seeds": 5, "epochs": 6},
+    "paper": {"trials": 40, "seeds": 5, "epochs": 12},
 }
-"""Named efforts: report seeds and epochs of a training."""
+"""Named efforts: trials of a study, report seeds, and epochs of a training."""
 
 CAP_SALT = "cap"
 TUNE_SALT = "tune"
@@ -39,6 +39,7 @@ class Protocol:
         batch_size: Rows of one optimizer step.
         dropout: Probability in embeddings, attention, hidden layers and head while training.
         clip_norm: Largest 2-norm of the gradient of one step.
+        carried: Where parameters were carried from, with a hash of them; empty for nowhere.
         augment: Variants by word replacement that are drawn of each training row; 0 means none.
         version: Raised when the same settings would now give other numbers.
     """
@@ -53,12 +54,19 @@ class Protocol:
     dropout: float = 0.1
     clip_norm: float = 1.0
     augment: int = 0
+    carried: str = ""
     version: int = 1
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits over all fields."""
-        return digest(dataclasses.asdict(self))[:12]
+        """Twelve hexadecimal digits over all fields.
+
+        A field with a default counts only where it differs from it, so that a field which is new
+        leaves the results of before where they are; who changes a default raises `version`.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        said = {k: v for k, v in dataclasses.asdict(self).items() if v != defaults[k]}
+        return digest(said)[:12]
 
 
 def digest(value: object) -> str:

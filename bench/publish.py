@@ -60,7 +60,7 @@ def take(runs: Path, out: Path) -> None:
                     f"{', '.join(other)}: give one of them another --name."
                 )
             suite = merge_suites(known, suite)
-            records = {record.id: record for record in _records(out, name)} | records
+            records = {record.id: record for record in read_records(out, name)} | records
         for record in records.values():
             file = store.folder(record.id) / "predictions.parquet"
             if record.score is not None and file.exists():
@@ -107,11 +107,16 @@ def _pages(out: Path) -> list[Page]:
         predictions = path.with_suffix(".parquet")
         if predictions.exists():  # stands in the page's JSON, so that a check covers it
             suite["predictions"] = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
-        pages.append(make_page(suite, _records(out, suite["name"]), out))
+        pages.append(make_page(suite, read_records(out, suite["name"]), out))
     return pages
 
 
-def _records(out: Path, name: str) -> list[Record]:
+def read_records(out: Path, name: str) -> list[Record]:
+    """The records of a suite that lie in `out`.
+
+    Raises:
+        BenchError: The file cannot be read, or a line is no record.
+    """
     path = out / "records" / f"{name}.jsonl"
     records = []
     try:

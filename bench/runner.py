@@ -21,6 +21,7 @@ from multiprocessing import connection as mp
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from bench.errors import BenchError
+from bench.plan import ALWAYS, reference_cell
 from bench.records import Record, Store
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Listener(Protocol):
     def ended(self, cell: Cell, record: Record) -> None:
         """A cell has a record, made by this run or by another process meanwhile."""
 
+    def tried(self, cell: Cell) -> None:
+        """A trial of the cell's study has ended, or another process has made the last of them."""
+
 
 class StorageError(BenchError):
     """The run folder cannot be written any more."""
@@ -54,14 +58,26 @@ class StorageError(BenchError):
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to be run, with the `created` of the record that it is to replace, if any."""
+    """A cell to be run, or one more trial of its study.
+
+    Attributes:
+        cell: The cell; that of the study, where it is a trial.
+        trial: Whether it is a trial.
+        replaces: The `created` of the record that it is to replace, if any.
+    """
 
     cell: Cell
+    trial: bool = False
     replaces: str | None = None
 
 
 def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Job], int]:
     """Splits a plan into what is to be run and the number of cells that are done.
+
+    Trials precede the cells that they are for. The dense models' come first, since whatever learns
+    from one waits for them; then, for each task and ratio, the first trial of every method, the
+    second of every method and so on, so that several workers are rarely at the same study and each
+    of its trials knows the ones before.
 
     Args:
         cells: The plan.
@@ -77,11 +93,35 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
     store = Store(context.runs)
     found = [(cell, store.get(context.cell_id(cell))) for cell in cells]
     todo = [
-        Job(cell, None if record is None else record.created)
+        Job(cell, replaces=None if record is None else record.created)
         for cell, record in found
         if record is None or record.status in again
     ]
-    return todo, len(cells) - len(todo)
+    return _with_trials(todo, context), len(cells) - len(todo)
+
+
+def _with_trials(todo: list[Job], context: Context) -> list[Job]:
+    """Puts the trials that are yet to be made before the cells."""
+    if not context.protocol.trials:
+        return todo
+    from bench.tuning import Study
+
+    cells = [job.cell for job in todo]
+    left: dict[tuple[str, float], dict[Cell, int]] = {}
+    for cell in [*map(reference_cell, cells), *cells]:
+        study = Study(cell, context)
+        missing = study.trials - len(study.summary()["trials"]) if study.space else 0
+        left.setdefault((cell.task, cell.ratio), {})[study.cell] = missing
+
+    def trials(task: str, ratio: float) -> Iterator[Job]:
+        studies = left.pop((task, ratio), {})
+        for number in range(context.protocol.trials):
+            yield from (Job(c, trial=True) for c, missing in studies.items() if missing > number)
+
+    jobs = [job for task in dict.fromkeys(c.task for c in cells) for job in trials(task, 1.0)]
+    for job in todo:
+        jobs += [*trials(job.cell.task, job.cell.ratio), job]
+    return jobs
 
 
 def run(
@@ -125,8 +165,9 @@ class _Clock:
     def has_time(self) -> bool:
         return time.monotonic() - self._begin + self._longest < self._limit
 
-    def ended(self, record: Record) -> None:
-        self._longest = max(self._longest, record.cost.get("wall_s", 0.0))
+    def ended(self, result: Record | float) -> None:
+        took = result.cost.get("wall_s", 0.0) if isinstance(result, Record) else result
+        self._longest = max(self._longest, took)
 
 
 def attempt(
@@ -134,8 +175,8 @@ def attempt(
     context: Context,
     started: Callable[[], None],
     progress: Callable[[int, int], None],
-) -> Record | None:
-    """Runs a cell if nobody else does.
+) -> Record | float | None:
+    """Runs a cell or a trial if nobody else does.
 
     Args:
         job: The cell.
@@ -144,7 +185,8 @@ def attempt(
         progress: Called with steps made and steps in all.
 
     Returns:
-        Its record, which another process may have written meanwhile; `None` if one is at it.
+        Its record, which another process may have written meanwhile, or for a trial the seconds
+        that it took; `None` if it has to wait for what other processes are at.
 
     Raises:
         StorageError: The run folder cannot be written; nothing else would fare better there.
@@ -152,10 +194,17 @@ def attempt(
     from filelock import Timeout
 
     from bench.execution import execute, is_storage_error
+    from bench.tuning import tuned
 
     store = Store(context.runs)
     cell_id = context.cell_id(job.cell)
     try:
+        if job.cell.method != ALWAYS and tuned(reference_cell(job.cell), context) is None:
+            return None
+        if job.trial:
+            return _attempt_trial(job.cell, context, started, progress)
+        if tuned(job.cell, context) is None:
+            return None
         with store.lock(cell_id).acquire(timeout=0):
             found = store.get(cell_id)
             if found is not None and found.created != job.replaces:
@@ -168,6 +217,23 @@ def attempt(
         if is_storage_error(error):
             raise StorageError(f"{context.runs} cannot be written: {error}") from error
         raise
+
+
+def _attempt_trial(
+    cell: Cell,
+    context: Context,
+    started: Callable[[], None],
+    progress: Callable[[int, int], None],
+) -> float | None:
+    from bench.execution import execute_trial
+    from bench.tuning import tuned
+
+    begin = time.monotonic()
+    if tuned(cell, context) is None:
+        started()
+        if not execute_trial(cell, context, progress) and tuned(cell, context) is None:
+            return None
+    return time.monotonic() - begin
 
 
 def _run_here(todo: deque[Job], context: Context, listener: Listener, clock: _Clock) -> int:
@@ -188,8 +254,15 @@ def _run_here(todo: deque[Job], context: Context, listener: Listener, clock: _Cl
             continue
         busy = 0
         clock.ended(record)
-        listener.ended(job.cell, record)
+        _tell_end(job.cell, record, listener)
     return len(todo)
+
+
+def _tell_end(cell: Cell, result: Record | float, listener: Listener) -> None:
+    if isinstance(result, Record):
+        listener.ended(cell, result)
+    else:
+        listener.tried(cell)
 
 
 @dataclass
@@ -227,7 +300,7 @@ class Pool:
         busy: deque[Job] = deque()
         while True:
             if busy and time.monotonic() >= retry_at:
-                todo.extend(busy)
+                todo.extendleft(reversed(busy))
                 busy.clear()
             for worker in self._workers:
                 if worker.job is None and todo and clock.has_time():
@@ -257,7 +330,7 @@ class Pool:
             listener.progressed(cell, *rest)
         elif kind == "ended":
             clock.ended(rest[0])
-            listener.ended(cell, rest[0])
+            _tell_end(cell, rest[0], listener)
         elif kind == "storage":
             raise StorageError(rest[0])
 
@@ -292,12 +365,18 @@ class Pool:
         cell_id = context.cell_id(cell)
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         error = WorkerDiedError(f"the worker process was {how}{hint}")
-        store = Store(context.runs)
-        record = store.get(cell_id)
-        if record is None or record.created == worker.job.replaces:
-            record = ended_early("failed", cell, cell_id, error)
-            store.put(record)
-        listener.ended(cell, record)
+        if worker.job.trial:
+            from bench.tuning import Study
+
+            Study(cell, context).give_up_killed(str(error))
+            listener.tried(cell)
+        else:
+            store = Store(context.runs)
+            record = store.get(cell_id)
+            if record is None or record.created == worker.job.replaces:
+                record = ended_early("failed", cell, cell_id, error)
+                store.put(record)
+            listener.ended(cell, record)
         self._workers.append(self._start())
         self._send(self._workers[-1], context)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError, unknown_name
@@ -96,13 +97,18 @@ def leave_out_other_families(
     return notices
 
 
-def resolve_params(method: type[Method], pins: dict[str, str], protocol: Protocol) -> Params:
-    """A method's parameters: its defaults, the protocol's learning rate, and what is pinned.
+def resolve_params(
+    method: type[Method],
+    pins: dict[str, str],
+    protocol: Protocol,
+    found: Mapping[str, Any] = MappingProxyType({}),
+) -> Params:
+    """A method's parameters: its defaults, the protocol's rate, what was found, what is pinned.
 
     Raises:
         BenchError: A pin names no parameter, or a value that it does not allow.
     """
-    values = method.Params.parse(pins)
+    values = {**found, **method.Params.parse(pins)}
     if "learning_rate" in method.Params.knobs():
         values = {"learning_rate": protocol.learning_rate, **values}
     return method.Params(**values)

@@ -43,6 +43,7 @@ class Defaults:
 
     ratios: tuple[float, ...] = (4.0, 10.0, 20.0)
     effort: str = "standard"
+    trials: int | None = None
     seeds: int | None = None
     epochs: int | None = None
     workers: int | None = None
@@ -53,6 +54,7 @@ DEFAULTS = {
     "": Defaults(),
     DEMO: Defaults(
         ratios=(4.0, 20.0),
+        trials=0,
         seeds=1,
         epochs=4,
         workers=2,
@@ -75,12 +77,14 @@ class Request:
     effort: str | None = None
     seeds: int | None = None
     trials: int | None = None
+    carry_from: str | None = None
     epochs: int | None = None
     max_train_samples: int | None = None
     augment: int | None = None
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
+    storage: str | None = None
     name: str | None = None
     workers: int | None = None
     device: str = "auto"
@@ -110,6 +114,8 @@ class Suite:
         threads: Threads of a cell.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
+        carry_from: The suite, task and ratio whose parameters are taken over, if any.
+        storage: Optuna's storage, or `None` for a journal a study in the run folder.
         corpus: Where unlabelled text comes from, or `None` for a task's own.
         probe_text: Held-out text to measure what is left of pre-training on, if any.
         notices: What the user should know before the run begins.
@@ -130,6 +136,8 @@ class Suite:
     threads: int
     device: str
     keep_models: str
+    carry_from: str | None = None
+    storage: str | None = None
     corpus: Text | None = None
     probe_text: Path | None = None
     notices: list[str] = field(default_factory=list)
@@ -194,6 +202,24 @@ class Suite:
             keep_models=self.keep_models,
             corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
             probe=probe,
+            storage=self.storage,
+        )
+
+    def carrying(self, context: Context) -> tuple[Suite, Context]:
+        """This suite and its context with the parameters that are to be carried from another.
+
+        Raises:
+            BenchError: The other suite does not have them.
+        """
+        if self.carry_from is None:
+            return self, context
+        from bench.carrying import carry, identity
+
+        carried = carry(self.carry_from, self.cells(), context)
+        protocol = dataclasses.replace(self.protocol, carried=identity(self.carry_from, carried))
+        return (
+            dataclasses.replace(self, protocol=protocol),
+            dataclasses.replace(context, protocol=protocol, carried=carried),
         )
 
     def write(self, command: str, context: Context) -> str:
@@ -255,6 +281,8 @@ def resolve(request: Request) -> Suite:
     Raises:
         BenchError: A name is unknown, a value is not valid, or the run folder's settings differ.
     """
+    if request.carry_from is not None and request.trials:
+        raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
     tasks = select_tasks(request.tasks)
     variants, notices = select_methods(request.methods)
     defaults = DEFAULTS[_common_suite(tasks)]
@@ -292,7 +320,7 @@ def resolve(request: Request) -> Suite:
     protocol = Protocol(
         corpus=text.hash if text else "",
         epochs=setting("epochs"),
-        trials=request.trials or 0,
+        trials=0 if request.carry_from else setting("trials"),
         precision=folder["precision"],
         max_train_samples=request.max_train_samples,
         learning_rate=default_learning_rate(encoder),
@@ -321,6 +349,8 @@ def resolve(request: Request) -> Suite:
         threads=folder["threads"],
         device=device,
         keep_models=request.keep_models,
+        carry_from=request.carry_from,
+        storage=request.storage,
         corpus=text,
         probe_text=request.probe_text,
         notices=notices,

@@ -229,6 +229,7 @@ class Toy:
             target=Target("weights", ratio or self.wanted, 16),
             seed=seed,
             data=TaskData(fit=train, tune=report, train=train, report=report, facts={}),
+            reference_params=TrainParams(learning_rate=context.protocol.learning_rate),
             log=lambda line: None,
             progress=lambda step, total: None,
         )

@@ -64,16 +64,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     effort.add_argument(
         "--effort",
         choices=("quick", "standard", "paper"),
-        help="seeds and epochs together: quick 3 and 3, standard 5 and 6 (the "
-        "default), paper 5 and 12",
+        help="trials, seeds and epochs together: quick 4, 3, 3; standard, the default, 20, 5, 6; "
+        "paper 40, 5, 12; the demo has its own default of 0, 1, 4",
     )
     effort.add_argument("--seeds", type=_positive, metavar="N", help="report seeds 0 … N−1")
     effort.add_argument("--epochs", type=_positive, metavar="E", help="epochs of a training")
     effort.add_argument(
         "--trials",
-        type=_no_trials,
+        type=_count,
         metavar="N",
-        help="tuning trials; 0, the default parameters, is the only value yet",
+        help="tuning trials of each method, task and ratio; 0: the default parameters",
+    )
+    effort.add_argument(
+        "--carry-from",
+        metavar="SUITE[:TASK[:RATIO]]",
+        help="take the parameters that another suite has tuned, of the same task and the nearest "
+        "ratio unless others are named; a suite of --runs or of leaderboards/",
     )
     effort.add_argument(
         "--max-train-samples",
@@ -95,6 +101,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=Path("runs"),
         metavar="DIR",
         help="run folder; what it holds is not run again; default runs",
+    )
+    how.add_argument(
+        "--storage",
+        metavar="URL",
+        help="Optuna storage of the studies; default a journal each in the run folder",
     )
     how.add_argument("--name", metavar="SUITE", help="name of the suite and its page")
     how.add_argument(
@@ -178,7 +189,7 @@ def portable_command(words: Sequence[str]) -> str:
             said[option] = []  # the last one said counts
         else:
             said[option].append(word)
-    for local in ("--runs", "--shard", "--max-hours", "--config", "--rerun"):
+    for local in ("--runs", "--shard", "--max-hours", "--config", "--rerun", "--storage"):
         said.pop(local, None)
     parts = ["bench", "run"]
     for option, values in said.items():
@@ -255,12 +266,6 @@ def _positive(text: str, least: int = 1) -> int:
 
 def _count(text: str) -> int:
     return _positive(text, least=0)
-
-
-def _no_trials(text: str) -> int:
-    if text != "0":
-        raise argparse.ArgumentTypeError(f"'{text}': tuning is not built yet, only 0 is possible")
-    return 0
 
 
 def _hours(text: str) -> float:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from bench.plan import TRIAL_SEED
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
     from bench.plan import Cell
     from bench.records import Record
+    from bench.runner import Job
 
 
 class RunDisplay:
@@ -20,10 +24,10 @@ class RunDisplay:
 
     Args:
         console: Where to show it.
-        total: Cells to be run.
+        todo: What is to be run.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, todo: Sequence[Job]) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -34,7 +38,8 @@ class RunDisplay:
 
         self.ended_as: dict[str, int] = {}
         self._console = console
-        self._total = total
+        self._total = len(todo)
+        self._done = 0
         self._begin = time.monotonic()
         self._bars: dict[Cell, TaskID] = {}
         self._progress = Progress(
@@ -45,7 +50,7 @@ class RunDisplay:
             console=console,
             disable=not console.is_terminal,
         )
-        self._all = self._progress.add_task("cells", total=total)
+        self._all = self._progress.add_task("all", total=len(todo))
 
     def __enter__(self) -> RunDisplay:
         self._progress.start()
@@ -72,14 +77,21 @@ class RunDisplay:
 
     def ended(self, cell: Cell, record: Record) -> None:
         """Closes the cell's bar and prints its result."""
+        self.ended_as[record.status] = self.ended_as.get(record.status, 0) + 1
+        self._close(cell, result(record))
+
+    def tried(self, cell: Cell) -> None:
+        """Closes the trial's bar."""
+        self._close(cell, "tried")
+
+    def _close(self, cell: Cell, how: str) -> None:
         if cell in self._bars:
             self._progress.remove_task(self._bars.pop(cell))
         self._progress.advance(self._all)
-        self.ended_as[record.status] = self.ended_as.get(record.status, 0) + 1
-        done = sum(self.ended_as.values())
-        left = (time.monotonic() - self._begin) / done * (self._total - done)
+        self._done += 1
+        left = (time.monotonic() - self._begin) / self._done * (self._total - self._done)
         self._console.print(
-            f"{done:>{len(str(self._total))}}/{self._total}  {title(cell):<48} {result(record):<34}"
+            f"{self._done:>{len(str(self._total))}}/{self._total}  {title(cell):<48} {how:<34}"
             f" {duration(left)} left",
             markup=False,
             soft_wrap=True,
@@ -89,7 +101,8 @@ class RunDisplay:
 def title(cell: Cell) -> str:
     """A cell in a few words."""
     ratio = "" if cell.ratio == 1 else f" {cell.ratio:g}×"
-    return f"{cell.task} {cell.method}{ratio} seed {cell.seed}"
+    which = f"seed {cell.seed}" if cell.seed < TRIAL_SEED else "trial"
+    return f"{cell.task} {cell.method}{ratio} {which}"
 
 
 def result(record: Record) -> str:

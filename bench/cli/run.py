@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bench.lending import Context
     from bench.plan import Cell
-    from bench.runner import Pool
+    from bench.runner import Job, Pool
     from bench.suite import Request, Suite
 
 
@@ -69,7 +69,7 @@ def _run(
     from bench.cli.progress import RunDisplay
     from bench.records import Store
 
-    context, cells = _plan(suite, suite.runs / "data", arguments.shard)
+    suite, context, cells = _plan(suite, suite.runs / "data", arguments.shard)
     for name, prepared in context.tasks.items():
         if skipped := prepared.facts["skipped"]:
             count = prepared.facts["skipped_rows"]
@@ -79,9 +79,9 @@ def _run(
         out.print(f"note: what is left of pre-training is not measured: {context.probe.obstacle}.",
                   markup=False, soft_wrap=True)  # fmt: skip
     todo, done = runner.select(cells, context, arguments.rerun)
-    out.print(f"{suite.name}: {len(cells)} cells, {done} done, {len(todo)} to run in {suite.runs}")
+    _announce(suite, context, todo, (len(cells), done), out)
     store = Store(suite.runs)
-    with RunDisplay(out, len(todo)) as display:
+    with RunDisplay(out, todo) as display:
         try:
             if note := suite.write(command, context):
                 out.print(f"note: {note}", markup=False, soft_wrap=True)
@@ -114,26 +114,38 @@ def _run(
 
 def _plan(
     suite: Suite, cache: Path, part: tuple[int, int], *, augment: bool = True
-) -> tuple[Context, list[Cell]]:
+) -> tuple[Suite, Context, list[Cell]]:
     from bench.plan import shard
 
     try:
-        context = suite.prepare(cache, augment)
+        suite, context = suite.carrying(suite.prepare(cache, augment))
     except OSError as error:
         raise BenchError(f"{suite.runs} cannot be written: {error.strerror or error}") from error
-    return context, shard(suite.cells(), *part)
+    return suite, context, shard(suite.cells(), *part)
+
+
+def _announce(
+    suite: Suite, context: Context, todo: list[Job], counts: tuple[int, int], out: Console
+) -> None:
+    """Says what is to be run, and what it will cost."""
+    from bench.estimate import estimate
+
+    (cells, done), trials = counts, sum(job.trial for job in todo)
+    before = f" after {trials} trials" if trials else ""
+    out.print(f"{suite.name}: {cells} cells, {done} done, {len(todo) - trials} to run{before} in "
+              f"{suite.runs}", markup=False, soft_wrap=True)  # fmt: skip
+    if todo:
+        for line in estimate(todo, context, suite.workers).lines():
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
-    from bench.estimate import estimate
     from bench.runner import select
 
     with tempfile.TemporaryDirectory() as folder:
-        context, cells = _plan(suite, Path(folder), arguments.shard, augment=False)
+        suite, context, cells = _plan(suite, Path(folder), arguments.shard, augment=False)
         todo, done = select(cells, context, arguments.rerun)
-        out.print(f"{suite.name}: {len(cells)} cells, {done} done, {len(todo)} to run")
-        for line in estimate([job.cell for job in todo], context, suite.workers).lines():
-            out.print(line, markup=False)
+        _announce(suite, context, todo, (len(cells), done), out)
         if suite.protocol.augment:
             out.print("steps are those with every variant of a row; making them comes on top")
     return 0

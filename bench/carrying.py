@@ -1,0 +1,128 @@
+"""Parameters that were tuned in another suite, carried into this one where that is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, unknown_name
+from bench.leaderboard import suite_records
+from bench.publish import read_records
+from bench.records import Record, Store, read_json
+
+if TYPE_CHECKING:
+    from bench.lending import Context
+    from bench.plan import Cell
+
+PUBLISHED = Path("leaderboards")
+"""Where a suite is looked for that the run folder does not have."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a cell takes over.
+
+    Attributes:
+        params: Values of the knobs that were tuned.
+        source: Suite, task and ratio that they come from.
+        trials: How many trials they were found in.
+    """
+
+    params: dict[str, Any]
+    source: str
+    trials: int
+
+
+def carry(
+    wanted: str, cells: Sequence[Cell], context: Context
+) -> dict[tuple[str, str, float], Carried]:
+    """Finds the parameters that cells are to take over, by method, task and ratio.
+
+    Each comes from the same method, from the same task unless another is named, and from the ratio
+    that is named or else the nearest. A knob whose choices depend on the encoder is not carried to
+    another encoder.
+
+    Args:
+        wanted: `SUITE`, `SUITE:TASK` or `SUITE:TASK:RATIO`.
+        cells: The plan.
+        context: What the cells share.
+
+    Raises:
+        BenchError: There is no such suite, or it has not tuned what is to be run.
+    """
+    from bench.tuning import Study
+
+    name, task, ratio = _parse(wanted)
+    suite, records = _find(name, context.runs)
+    same_encoder = suite["weights"] == context.weights
+    found: dict[tuple[str, str, float], Carried] = {}
+    for cell in cells:
+        space = Study(cell, context).space
+        key = (cell.method, cell.task, cell.ratio)
+        if key in found or not space:
+            continue
+        wanted_ratio = cell.ratio if ratio is None or cell.ratio == 1 else ratio
+        record = _nearest(records, cell.method, task or cell.task, wanted_ratio)
+        if record is None or (ratio is not None and record.cell["ratio"] != wanted_ratio):
+            where = task or cell.task
+            raise BenchError(
+                f"--carry-from {wanted}: the suite '{name}' has not tuned {cell.method} on {where}"
+                f"{'' if ratio is None else f' at {ratio:g}×'}; 'SUITE:TASK' names another task."
+            )
+        params = {
+            knob: value
+            for knob, value in record.tuning["found"].items()
+            if knob in space and (same_encoder or not space[knob].first)
+        }
+        source = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
+        found[key] = Carried(params, source, record.tuning["trials"])
+    return found
+
+
+def identity(wanted: str, carried: dict[tuple[str, str, float], Carried]) -> str:
+    """What the protocol says of carried parameters: where from, and a hash of them."""
+    from bench.protocol import digest
+
+    content = sorted([*map(str, key), dataclasses.asdict(value)] for key, value in carried.items())
+    return f"{wanted} {digest(content)[:8]}"
+
+
+def _parse(wanted: str) -> tuple[str, str, float | None]:
+    name, _, rest = wanted.partition(":")
+    task, _, ratio = rest.partition(":")
+    if not ratio:
+        return name, task, None
+    from bench.budget import parse_ratio
+
+    return name, task, parse_ratio(ratio)
+
+
+def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
+    """A suite and its records, from the run folder or from the published ones."""
+    store = Store(runs)
+    suites = store.suites()
+    if name in suites:
+        return suites[name], suite_records(store, suites[name])
+    published = {path.stem: path for path in sorted((PUBLISHED / "records").glob("*.json"))}
+    suite = read_json(published[name]) if name in published else None
+    if suite is None:
+        raise unknown_name("suite", name, [*suites, *published])
+    return suite, read_records(PUBLISHED, name)
+
+
+def _nearest(records: Sequence[Record], method: str, task: str, ratio: float) -> Record | None:
+    """The record of a tuned cell whose ratio is nearest."""
+    fitting = [
+        record
+        for record in records
+        if record.cell["method"] == method
+        and record.cell["task"] == task
+        and "found" in record.tuning
+    ]
+    return min(
+        fitting, key=lambda r: abs(math.log(r.cell["ratio"] / ratio)), default=None
+    )  # every seed of a row has the same parameters

@@ -1,0 +1,409 @@
+"""Tuning by Optuna: one study a (method, task, axis, ratio), the same number of trials in each.
+
+A trial is a whole training on the *fit* rows, scored on the *tune* rows, from a seed that no report
+has. The first trial takes the method's defaults, the next ones every choice that a knob wants tried
+first, the rest come from a seeded sampler. Each draws from a generator of its own, the same for
+all methods, so that the n-th trial of one has the learning rate and warm-up of the n-th of another.
+
+A study lies in a journal in the run folder, or in any storage of Optuna's. Whoever makes a trial
+holds a lock that dies with its process; a trial whose lock is free was killed, is closed, and its
+parameters are queued again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.budget import SEQUENCE_LENGTH, TOLERANCE, Target, meets
+from bench.errors import BenchError
+from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
+from bench.protocol import digest
+from bench.records import Store, read_json, write_json
+from bench.selection import resolve_params
+
+if TYPE_CHECKING:
+    import optuna
+    from filelock import BaseFileLock
+
+    from bench.lending import Context
+    from bench.method import Knob, Method, Params
+
+LEAST_FOR_TPE = 10
+"""Below so many trials the tree-structured Parzen estimator (TPE) has nothing to learn from."""
+
+RATE_SPAN = 8.0
+"""The learning rate is searched from the default's eighth to eight times the default."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of a trial.
+
+    Attributes:
+        score: On the tune rows.
+        ratio: Achieved compression, on the study's axis.
+        steps: Optimizer steps.
+        flops: Training FLOPs by part.
+        kept: Part and FLOPs of what was made once for several trials, by its key.
+        reference: The reference that it was trained as or learnt from, if any.
+    """
+
+    score: float
+    ratio: float
+    steps: int
+    flops: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, tuple[str, int]] = field(default_factory=dict)
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """The parameters that a cell runs with, and how they were found.
+
+    Attributes:
+        params: The method's parameters.
+        facts: What the record says of their origin.
+        parts: Training FLOPs that finding them took, by part.
+    """
+
+    params: Params
+    facts: dict[str, Any]
+    parts: dict[str, int] = field(default_factory=dict)
+
+
+def tuned(cell: Cell, context: Context) -> Tuned | None:
+    """A cell's parameters: tuned, carried from elsewhere, or the defaults.
+
+    Returns:
+        `None` where the study of it has trials to make yet.
+    """
+    variant = Variant.parse(cell.method)
+    method = registry.methods.get(variant.method)
+    pins = dict(variant.pins)
+    study = Study(cell, context)
+    if context.carried and study.space:
+        carried = context.carried[(cell.method, cell.task, cell.ratio)]
+        params = resolve_params(method, pins, context.protocol, carried.params)
+        facts = {"parameters": "carried", "from": carried.source, "trials": carried.trials}
+        return Tuned(params=params, facts=facts)
+    if not context.protocol.trials or not study.space:
+        params = resolve_params(method, pins, context.protocol)
+        return Tuned(params=params, facts={"trials": 0, "parameters": "default"})
+    summary = study.summary()
+    if not summary["complete"]:
+        return None
+    best = summary["best"]
+    found = summary["trials"][best]["params"] if best is not None else {}
+    facts = {
+        "trials": len(summary["trials"]),
+        "parameters": "default" if best is None else "tuned",
+        "sampler": summary["sampler"],
+        "steps": [trial.get("steps") for trial in summary["trials"]],
+        "failed": sum("error" in trial for trial in summary["trials"]),
+        "found": found,
+    }
+    if best is not None:
+        facts |= {"best": best, "tune_score": summary["trials"][best]["score"]}
+    params = resolve_params(method, pins, context.protocol, found)
+    return Tuned(params=params, facts=facts, parts={"tuning": summary["train_flops"]})
+
+
+class Study:
+    """The study of a cell, which is that of every seed's cell.
+
+    Args:
+        cell: Any cell of the method, task, axis and ratio.
+        context: What it shares with the others.
+
+    Attributes:
+        cell: The cell with the trials' seed.
+        id: Its id; the study's name.
+        space: What is searched: empty where there is nothing to tune or the ratio is unreachable.
+        trials: How many trials it takes.
+    """
+
+    def __init__(self, cell: Cell, context: Context) -> None:
+        self.cell = dataclasses.replace(cell, seed=TRIAL_SEED)
+        self.id = context.cell_id(self.cell)
+        self.trials = context.protocol.trials
+        self.space = search_space(cell, context)
+        self._store = Store(context.runs)
+        self._storage = context.storage
+        self._rate = context.protocol.learning_rate
+        self._method = registry.methods.get(Variant.parse(cell.method).method)
+
+    @property
+    def folder(self) -> Path:
+        """Where journal, logs and summary lie."""
+        return self._store.root / "tuning" / self.id
+
+    def summary(self) -> dict[str, Any]:
+        """The trials that have ended, the best of them, and what they cost."""
+        known = read_json(self.folder / "study.json")
+        return known or {"complete": False, "trials": []}
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[Claim | None]:
+        """Yields a trial that nobody else makes, or `None` where none is left to make.
+
+        A block that ends without `Claim.ended` or `Claim.failed` leaves the trial to be made again.
+        """
+        claimed = None
+        with self._lock():
+            study = self._open()
+            self._requeue_killed(study)
+            begun = [trial for trial in study.trials if _is_spent(trial) or _is_running(trial)]
+            if len(begun) < self.trials:
+                index = len(begun)
+                study.sampler = _sampler(self.trials, index)
+                trial = study.ask()
+                claimed = Claim(self, study, trial, index, self._suggest(trial))
+                claimed.lock.acquire(timeout=0)
+                trial.set_user_attr("index", index)
+                trial.set_user_attr("folder", str(self._store.root.resolve()))
+        if claimed is None:
+            yield None
+            return
+        try:
+            yield claimed
+        finally:
+            claimed.lock.release()
+
+    def give_up_killed(self, reason: str) -> None:
+        """Counts trials whose process has died as made: what kills a worker would do so again."""
+        import optuna
+
+        with self._lock():
+            study = self._open()
+            for trial in self._killed(study):
+                study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            self._write(study)
+
+    def _write(self, study: optuna.Study) -> None:
+        """Writes the summary, and removes references of trials that were not the best."""
+        spent = [trial for trial in study.trials if _is_spent(trial)]
+        spent.sort(key=lambda trial: int(trial.user_attrs["index"]))
+        outcomes = [_described(trial) for trial in spent]
+        scores = {
+            place: outcome["score"]
+            for place, outcome in enumerate(outcomes)
+            if "error" not in outcome and meets(outcome["ratio"], self.cell.ratio)
+        }
+        best = max(scores, key=lambda place: (scores[place], -place)) if scores else None
+        complete = len(spent) >= self.trials
+        summary = {
+            "cell": dataclasses.asdict(self.cell),
+            "complete": complete,
+            "sampler": _sampler_name(self.trials),
+            "best": best,
+            "trials": outcomes,
+            "train_flops": _total(outcomes),
+        }
+        write_json(self.folder / "study.json", summary)
+        if complete and self.cell.method == ALWAYS and best is not None:
+            self._keep_reference(outcomes[best]["reference"], outcomes)
+
+    def _keep_reference(self, best: str, outcomes: Sequence[dict[str, Any]]) -> None:
+        import shutil
+
+        for key in {outcome.get("reference") for outcome in outcomes} - {best, None}:
+            shutil.rmtree(self._store.root / "references" / str(key), ignore_errors=True)
+
+    def _lock(self) -> BaseFileLock:
+        return self._store.lock(f"study-{self.id}")
+
+    def _open(self) -> optuna.Study:
+        """The study, which its first user begins with the trials that come first in any case."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            study = optuna.create_study(
+                study_name=self.id,
+                storage=self._storage or _journal(self.folder / "journal.log"),
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except Exception as error:  # of whatever library the storage needs
+            if self._storage is None:
+                raise
+            raise BenchError(f"--storage {self._storage} cannot be used: {error}") from error
+        if not study.trials:
+            for params in first_trials(self._method, self.space, self._rate, self.trials):
+                study.enqueue_trial(params)
+        return study
+
+    def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        space = self.space.items()
+        return {name: _suggest(trial, name, knob, self._rate) for name, knob in space}
+
+    def _killed(self, study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+        """Trials that a process of this run folder began and left."""
+        here = str(self._store.root.resolve())
+        return [
+            trial
+            for trial in study.trials
+            if _is_running(trial)
+            and trial.user_attrs.get("folder", here) == here
+            and not self._store.is_locked(f"trial-{self.id}-{trial.number}")
+        ]
+
+    def _requeue_killed(self, study: optuna.Study) -> None:
+        import optuna
+
+        for trial in self._killed(study):
+            study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trial.params)
+
+
+@dataclass
+class Claim:
+    """A trial in the making.
+
+    Attributes:
+        study: Its study.
+        index: Its place among the trials that count, from 0.
+        params: The values of what is searched.
+        lock: Held as long as it is being made.
+    """
+
+    study: Study
+    optuna_study: optuna.Study
+    trial: optuna.Trial
+    index: int
+    params: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.lock = self.study._store.lock(f"trial-{self.study.id}-{self.trial.number}")
+
+    def ended(self, outcome: Outcome) -> None:
+        """Stores what came of it."""
+        with self.study._lock():
+            self.trial.set_user_attr("outcome", dataclasses.asdict(outcome))
+            self.trial.set_constraint("ratio", TOLERANCE * self.study.cell.ratio - outcome.ratio)
+            self.optuna_study.tell(self.trial, outcome.score)
+            self.study._write(self.optuna_study)
+
+    def failed(self, reason: str) -> None:
+        """Stores that it came to nothing, which counts as a trial made."""
+        import optuna
+
+        with self.study._lock():
+            self.trial.set_user_attr("error", reason)
+            self.optuna_study.tell(self.trial, state=optuna.trial.TrialState.FAIL)
+            self.study._write(self.optuna_study)
+
+
+def search_space(cell: Cell, context: Context) -> dict[str, Knob]:
+    """What tuning may move for a cell: nothing that is pinned, nothing where no ratio is met."""
+    variant = Variant.parse(cell.method)
+    if context.limit(cell) < cell.ratio:
+        return {}
+    method, pinned = registry.methods.get(variant.method), dict(variant.pins)
+    target = Target(cell.axis, cell.ratio, SEQUENCE_LENGTH)  # type: ignore[arg-type]
+    space = method.search_space(context.config(cell.task), target)
+    return {name: knob for name, knob in space.items() if name not in pinned}
+
+
+def first_trials(
+    method: type[Method], space: Mapping[str, Knob], rate: float, trials: int
+) -> list[dict[str, Any]]:
+    """The trials that come first: the defaults, then what knobs want tried, at most half of all.
+
+    Args:
+        method: The method.
+        space: What is searched.
+        rate: The protocol's learning rate.
+        trials: How many trials there are.
+    """
+    defaults = {**method.Params.defaults(), "learning_rate": rate}
+    start = {
+        name: knob.choices[0] if knob.first and knob.choices else defaults[name]
+        for name, knob in space.items()
+    }
+    others = [
+        {**start, name: choice}
+        for name, knob in space.items()
+        if knob.first and knob.choices
+        for choice in knob.choices[1:]
+    ]
+    return [start, *others[: trials // 2]]
+
+
+def _suggest(trial: optuna.Trial, name: str, knob: Knob, rate: float) -> Any:
+    if knob.choices is not None:
+        return trial.suggest_categorical(name, knob.choices)
+    low, high = knob.low, knob.high
+    if low is None or high is None:
+        raise BenchError(f"the parameter {name} is to be tuned but has no range.")
+    if name == "learning_rate":
+        low, high = max(low, rate / RATE_SPAN), min(high, rate * RATE_SPAN)
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=knob.log)
+    return trial.suggest_float(name, low, high, log=knob.log)
+
+
+def _sampler(trials: int, index: int) -> optuna.samplers.BaseSampler:
+    """The sampler of one trial; its draws depend on the trial's place, not on who asks when."""
+    from optuna import samplers
+
+    seed = int(digest(["trial", index])[:8], 16)
+    if trials < LEAST_FOR_TPE:
+        return samplers.RandomSampler(seed=seed)
+    return samplers.TPESampler(seed=seed, n_startup_trials=trials // 3, constant_liar=True)
+
+
+def _sampler_name(trials: int) -> str:
+    return "random search" if trials < LEAST_FOR_TPE else "TPE"
+
+
+def _journal(path: Path) -> optuna.storages.JournalStorage:
+    """A study's journal; a line that a killed process left unfinished is taken off."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    class HeldLock(JournalFileOpenLock):
+        """The study's own lock is held whenever its journal is used, and dies with its process."""
+
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+        path.write_bytes(content[: content.rfind(b"\n") + 1])
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=HeldLock(str(path))))
+
+
+def _is_running(trial: optuna.trial.FrozenTrial) -> bool:
+    return trial.state.name == "RUNNING"
+
+
+def _is_spent(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial was made to its end, well or not."""
+    return trial.state.is_finished() and "killed" not in trial.user_attrs
+
+
+def _described(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    error = trial.user_attrs.get("error")
+    found = trial.user_attrs["outcome"] if error is None else {"error": error}
+    return {"params": trial.params, **found}
+
+
+def _total(outcomes: Sequence[dict[str, Any]]) -> int:
+    """FLOPs of all trials, where what was kept for several counts once."""
+    kept: dict[str, int] = {}
+    for outcome in outcomes:
+        kept |= {key: flops for key, (_, flops) in outcome.get("kept", {}).items()}
+    own: int = sum(sum(o["flops"].values()) for o in outcomes if "flops" in o)
+    return own + sum(kept.values())
