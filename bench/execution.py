@@ -296,8 +296,10 @@ def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[metrics.Score, Ta
     task, report = run.task, run.data.report
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
     score = metrics.score(task.info.metric, predictions, report.labels, report.parts)
-    table = pyarrow.table({"id": report.ids, "label": report.labels, "prediction": predictions})
-    return score, table
+    columns = {"id": report.ids, "label": report.labels, "prediction": predictions}
+    if report.parts is not None:
+        columns["part"] = report.parts
+    return score, pyarrow.table(columns)
 
 
 def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.metrics import METRICS
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,12 +19,15 @@ if TYPE_CHECKING:
 
 
 def influence(
-    metric: str, predictions: Column, references: Column, parts: Sequence[str] | None = None
+    figures: Sequence[str],
+    predictions: Column,
+    references: Column,
+    parts: Sequence[str] | None = None,
 ) -> NDArray[np.float64]:
-    """The influence of every example on the main figure of a metric.
+    """The influence of every example on a score: the mean of some figures.
 
     Args:
-        metric: A key of `bench.metrics.METRICS`.
+        figures: Their names, as `bench.metrics.METRICS` has them.
         predictions: One class number (or, for a regression, one number) a row, `[rows]`.
         references: The labels, `[rows]`.
         parts: The part that each row is scored in, where parts are scored one by one.
@@ -35,15 +36,16 @@ def influence(
         In points of 100, `[rows]`; their mean is zero.
     """
     names = np.asarray([""] * len(references) if parts is None else parts)
-    groups, figures = np.unique(names), METRICS[metric].figures
-    total: NDArray[np.float64] = np.zeros(len(references))
+    groups = np.unique(names)
+    total = np.zeros(len(references))
     for group in groups:
         rows = names == group
         weight = len(names) / rows.sum() / len(groups)
         given, wanted = np.asarray(predictions)[rows], np.asarray(references)[rows]
         for name in figures:
             total[rows] += weight * 100 * _INFLUENCE[name](given, wanted) / len(figures)
-    return total
+    result: NDArray[np.float64] = total
+    return result
 
 
 def _accuracy(given: Column, wanted: Column) -> Column:

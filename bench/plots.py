@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; markers differ as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def pareto_svg(curves: Mapping[str, Sequence[tuple[float, float]]], axis: str) -> str:
-    """Score against compression ratio, one line a method.
+Point = tuple[float, float, float]
+"""Ratio, score, and half the width of the score's interval, or 0."""
+
+SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 10}
+
+
+def pareto_svg(curves: Mapping[str, Sequence[Point]], axis: str) -> str:
+    """Score against compression ratio, one line a method, intervals as bands.
 
     Args:
-        curves: Points (wanted ratio, average score) by method; a reference has one, at ratio 1.
+        curves: Points by method; a reference has one, at ratio 1.
         axis: What the ratio is counted on, in words.
 
     Returns:
         The SVG file's text; empty where nothing was compressed.
     """
-    lines = {name: points for name, points in curves.items() if any(x > 1 for x, _ in points)}
+    lines = {name: sorted(points) for name, points in curves.items() if max(points)[0] > 1}
     if not lines:
         return ""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    settings: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 10}
-    with mpl.rc_context(settings):
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
         axes = figure.subplots()
         for name, points in curves.items():
             if name not in lines:
@@ -37,10 +45,16 @@ def pareto_svg(curves: Mapping[str, Sequence[tuple[float, float]]], axis: str) -
                 axes.annotate(name, (0.995, points[0][1]), xycoords=("axes fraction", "data"),
                               ha="right", va="bottom", color="#555555", fontsize=8)  # fmt: skip
         for number, (name, points) in enumerate(lines.items()):
-            xs, ys = zip(*sorted(points), strict=True)
-            axes.plot(xs, ys, label=name, color=COLOURS[number % len(COLOURS)],
-                      marker=MARKERS[number % len(MARKERS)])  # fmt: skip
-        ticks = sorted({x for points in lines.values() for x, _ in points})
+            xs, ys, widths = zip(*points, strict=True)
+            style: Any = {"color": COLOURS[number % len(COLOURS)]}
+            axes.plot(xs, ys, label=name, marker=MARKERS[number % len(MARKERS)],
+                      linestyle="-" if number < len(COLOURS) else "--", **style)  # fmt: skip
+            low = [y - width for y, width in zip(ys, widths, strict=True)]
+            high = [y + width for y, width in zip(ys, widths, strict=True)]
+            axes.fill_between(xs, low, high, alpha=0.12, linewidth=0, **style)
+            if len(xs) == 1:  # a band of one point is a bar
+                axes.errorbar(xs, ys, widths, capsize=3, linewidth=1, **style)
+        ticks = sorted({x for points in lines.values() for x, _, _ in points})
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{x:g}×" for x in ticks])
         axes.minorticks_off()
@@ -48,7 +62,43 @@ def pareto_svg(curves: Mapping[str, Sequence[tuple[float, float]]], axis: str) -
         axes.set_xlabel(f"compression, on {axis}")
         axes.set_ylabel("average score")
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-        axes.legend(frameon=False, fontsize=9)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return _svg(figure)
+
+
+def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
+    """Share of the dense score that is kept, a column a task and ratio, a row a method.
+
+    Args:
+        shares: In %, by column, then by method.
+
+    Returns:
+        The SVG file's text; empty where there is nothing to show.
+    """
+    if not shares:
+        return ""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    methods = list(dict.fromkeys(name for column in shares.values() for name in column))
+    grid = [[column.get(name, float("nan")) for column in shares.values()] for name in methods]
+    with mpl.rc_context(SETTINGS):
+        size = (2.4 + 0.95 * len(shares), 1.1 + 0.32 * len(methods))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+        axes.set_xticks(range(len(shares)), list(shares), rotation=30, ha="right")
+        axes.set_yticks(range(len(methods)), methods)
+        axes.tick_params(length=0)
+        for y, row in enumerate(grid):
+            for x, value in enumerate(row):
+                if value == value:  # not a gap
+                    axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=9,
+                              color="black" if value > 60 else "white")  # fmt: skip
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.leaderboard import Page, escape, make_page, slim, suite_records
+from bench.leaderboard import Page, make_page, slim, suite_records
 from bench.method import NAME
+from bench.predictions import FILE, published, read_published, to_publish, write_published
 from bench.records import (
     Record,
     Store,
-    atomic_path,
     merge_suites,
     read_json,
     same_suite,
@@ -25,6 +25,7 @@ from bench.records import (
     write_json,
     write_text,
 )
+from bench.sections import escape
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -47,7 +48,7 @@ def take(runs: Path, out: Path) -> None:
         name = suite["name"]
         known = read_json(out / "records" / f"{name}.json")
         records = {record.id: record for record in suite_records(store, suite)}
-        tables = _predictions(out, name)
+        tables = read_published(out / "records" / f"{name}.parquet")
         if known is not None:
             if not same_suite(known, suite):
                 raise BenchError(
@@ -62,9 +63,9 @@ def take(runs: Path, out: Path) -> None:
             suite = merge_suites(known, suite)
             records = {record.id: record for record in read_records(out, name)} | records
         for record in records.values():
-            file = store.folder(record.id) / "predictions.parquet"
+            file = store.folder(record.id) / FILE
             if record.score is not None and file.exists():
-                tables[record.id] = _read_predictions(file)
+                tables[record.id] = to_publish(file)
         kept = {key: record for key, record in records.items() if key in suite["cells"]}
         _write_records(out, suite, kept, tables)
 
@@ -107,7 +108,10 @@ def _pages(out: Path) -> list[Page]:
         predictions = path.with_suffix(".parquet")
         if predictions.exists():  # stands in the page's JSON, so that a check covers it
             suite["predictions"] = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
-        pages.append(make_page(suite, read_records(out, suite["name"]), out))
+        reading = out / "suites" / f"{suite['name']}.md"
+        text = reading.read_text(encoding="utf-8") if reading.exists() else ""
+        records = read_records(out, suite["name"])
+        pages.append(make_page(suite, records, out, published(predictions), text))
     return pages
 
 
@@ -134,46 +138,11 @@ def read_records(out: Path, name: str) -> list[Record]:
 def _write_records(
     out: Path, suite: dict[str, Any], records: dict[str, Record], tables: dict[str, Table]
 ) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
     base = out / "records"
     lines = [json.dumps(slim(records[key]), ensure_ascii=False) for key in sorted(records)]
     write_json(base / f"{suite['name']}.json", suite)
     write_text(base / f"{suite['name']}.jsonl", "".join(f"{line}\n" for line in lines))
-    if tables:
-        merged = pyarrow.concat_tables(tables[key] for key in sorted(tables) if key in records)
-        with atomic_path(base / f"{suite['name']}.parquet") as temporary:
-            parquet.write_table(merged, temporary, compression="zstd")
-
-
-def _predictions(out: Path, name: str) -> dict[str, Table]:
-    """The predictions that lie in `out`, by cell."""
-    from pyarrow import compute, parquet
-
-    path = out / "records" / f"{name}.parquet"
-    if not path.exists():
-        return {}
-    table = parquet.read_table(path)
-    cells = table["cell"].unique().to_pylist()
-    return {cell: table.filter(compute.equal(table["cell"], cell)) for cell in cells}
-
-
-def _read_predictions(path: Path) -> Table:
-    """A cell's predictions without texts or ids: cell, row, label, prediction."""
-    import pyarrow
-    from pyarrow import parquet
-
-    table = parquet.read_table(path)
-    rows = len(table)
-    return pyarrow.table(
-        {
-            "cell": pyarrow.array([path.parent.name] * rows).dictionary_encode().cast("string"),
-            "row": pyarrow.array(range(rows), pyarrow.int32()),
-            "label": table["label"].cast(pyarrow.float32()),
-            "prediction": table["prediction"].cast(pyarrow.float32()),
-        }
-    )
+    write_published(base / f"{suite['name']}.parquet", tables, records)
 
 
 def _index(pages: list[Page]) -> str:

@@ -1,17 +1,25 @@
-"""Records to rows: what stands in one table, and in which order."""
+"""Records to rows: what stands in one table, how sure it is, and in which order it stands."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench import statistics as inference
+from bench.influence import influence
+from bench.statistics import Estimate, Pairs, Sample
+
 if TYPE_CHECKING:
+    from bench.predictions import Answers
     from bench.records import Record
 
 OUTSIDE_AVERAGE = ("wnli",)
 """Tasks whose dev set says nothing: shown, but no part of an average."""
+
+DENSE, MAJORITY = "dense", "majority"
+"""The controls that the others are read against."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Row:
 
     def average(self, tasks: Sequence[str]) -> float | None:
         """Mean over tasks, `None` where one is missing."""
-        means = [self.mean(task) for task in tasks if task not in OUTSIDE_AVERAGE]
+        means = [self.mean(task) for task in tasks]
         known = [value for value in means if value is not None]
         return statistics.fmean(known) if known and len(known) == len(means) else None
 
@@ -46,69 +54,164 @@ class Row:
         found = [r.footprint[axis]["ratio"] for r in self.records if r.status == "ok"]
         return statistics.fmean(found) if found else None
 
-    def train_flops(self) -> float:
-        """Training FLOPs of one seed on all tasks: the mean over seeds, summed over tasks."""
+    def train_flops(self, *, tuning: bool) -> float:
+        """Training FLOPs of one seed on all tasks: the mean over seeds, summed over tasks.
+
+        Args:
+            tuning: Whether what the parameters took to find is counted.
+        """
         by_task: dict[str, list[float]] = {}
         for record in self.records:
             if "train_flops" in record.cost:
-                by_task.setdefault(record.cell["task"], []).append(record.cost["train_flops"])
+                flops = record.cost["train_flops"]
+                if not tuning:
+                    parts = record.cost.get("parts", {})
+                    flops -= sum(value for part, value in parts.items() if part.endswith("tuning"))
+                by_task.setdefault(record.cell["task"], []).append(flops)
         return sum(map(statistics.fmean, by_task.values()))
 
 
-def rows_of(records: Sequence[Record], tasks: Sequence[str]) -> list[Row]:
+@dataclass(frozen=True)
+class Standings:
+    """The rows of one ratio, the references among them, and what the statistics say of them.
+
+    Attributes:
+        rows: Competitors from the best to the worst, then the controls.
+        tasks: All tasks.
+        averaged: The tasks that the average is taken over.
+        uninformative: Tasks on which the dense model is not surely above the majority class.
+        means: Mean over seeds by (method, task).
+        averages: Average over the averaged tasks by method.
+        pairs: Differences by task.
+        average_pairs: Differences of averages.
+        ranks: Shared ranks by task; the competitors' alone.
+        overall: Shared ranks by average.
+    """
+
+    rows: list[Row]
+    tasks: Sequence[str]
+    averaged: list[str]
+    uninformative: list[str]
+    means: dict[tuple[str, str], Estimate] = field(default_factory=dict)
+    averages: dict[str, Estimate] = field(default_factory=dict)
+    pairs: dict[str, Pairs] = field(default_factory=dict)
+    average_pairs: Pairs = field(default_factory=dict)
+    ranks: dict[str, dict[str, int]] = field(default_factory=dict)
+    overall: dict[str, int] = field(default_factory=dict)
+
+    def row(self, method: str) -> Row | None:
+        """The row of a method."""
+        return next((row for row in self.rows if row.method == method), None)
+
+    def above_dense(self) -> list[str]:
+        """Competitors that are significantly above the dense model on average."""
+        rivals = [row.method for row in self.rows if not row.facts["control"]]
+        leads = {name: lead for name in rivals if (lead := self.lead(name, DENSE)) is not None}
+        adjusted = inference.holm([lead.p for lead in leads.values()])
+        return [
+            name
+            for (name, lead), p in zip(leads.items(), adjusted, strict=True)
+            if p < 1 - inference.LEVEL and lead.value > 0
+        ]
+
+    def lead(self, one: str, other: str) -> Estimate | None:
+        """How far one method's average is above another's."""
+        return inference.difference(self.average_pairs, one, other)
+
+
+def standings(
+    records: Sequence[Record], references: Sequence[Record], tasks: Sequence[str], answers: Answers
+) -> Standings:
+    """Rows, intervals and ranks of one ratio.
+
+    Args:
+        records: Those of the ratio.
+        references: Those of ratio 1, which every table shows.
+        tasks: In the order of the columns.
+        answers: Where predictions are found.
+    """
+    rows = rows_of([*references, *records], tasks)
+    samples = {
+        task: {row.method: sample(row, task, answers) for row in rows if row.scores[task]}
+        for task in tasks
+    }
+    pairs = {task: inference.pairwise(samples[task]) for task in tasks}
+    uninformative = [task for task in tasks if _is_uninformative(pairs[task])]
+    averaged = [t for t in tasks if t not in uninformative and t not in OUTSIDE_AVERAGE]
+    means = {
+        (method, task): estimate
+        for task, by_method in samples.items()
+        for method, one in by_method.items()
+        if (estimate := inference.mean(one)) is not None
+    }
+    averages = {
+        row.method: inference.average([means[row.method, task] for task in averaged])
+        for row in rows
+        if averaged and all((row.method, task) in means for task in averaged)
+    }
+    average_pairs = inference.average_pairs([pairs[task] for task in averaged])
+    ranked = [row.method for row in rows if not row.facts["control"]]
+    overall = inference.ranks(average_pairs, ranked)
+
+    def key(row: Row) -> tuple[bool, float, float, str]:
+        average = row.average(averaged)
+        return (
+            row.facts["control"],
+            overall.get(row.method, float("inf")),
+            -average if average is not None else float("inf"),
+            row.method,
+        )
+
+    return Standings(
+        rows=sorted(rows, key=key),
+        tasks=tasks,
+        averaged=averaged,
+        uninformative=uninformative,
+        means=means,
+        averages=averages,
+        pairs=pairs,
+        average_pairs=average_pairs,
+        ranks={task: inference.ranks(pairs[task], ranked) for task in tasks},
+        overall=overall,
+    )
+
+
+def rows_of(records: Iterable[Record], tasks: Sequence[str]) -> list[Row]:
     """A row a method, in the order in which the records name them."""
-    rows = {}
-    for method in dict.fromkeys(record.cell["method"] for record in records):
-        mine = [record for record in records if record.cell["method"] == method]
-        scores = {
-            task: [
-                record.score
-                for record in mine
-                if record.cell["task"] == task and record.status == "ok"
-                and record.score is not None
-            ]
-            for task in tasks
-        }  # fmt: skip
+    by_method: dict[str, list[Record]] = {}
+    for record in records:
+        by_method.setdefault(record.cell["method"], []).append(record)
+    rows = []
+    for method, mine in by_method.items():
+        scores: dict[str, list[float]] = {task: [] for task in tasks}
+        for record in mine:
+            if record.status == "ok" and record.score is not None:
+                scores[record.cell["task"]].append(record.score)
         facts = next((record.method for record in mine if record.method), {})
         known = {"kind": "?", "control": False, "starts_from": "?", "teacher": "?", **facts}
-        rows[method] = Row(method, known, scores, mine)
-    return list(rows.values())
+        rows.append(Row(method, known, scores, mine))
+    return rows
 
 
-def table(
-    rows: Sequence[Row], tasks: Sequence[str], metrics: dict[str, str]
-) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of one ratio's table: competitors by their average, then the controls."""
-    dense = next((row for row in rows if row.method == "dense"), None)
-    dense_average = dense.average(tasks) if dense else None
-    heads = ["method", "starts from", "teacher", *(f"{t} ({metrics.get(t, '?')})" for t in tasks),
-             "average", "of dense, %", "weights ×", "parameters × (with embeddings)",
-             "FLOPs × (S = 128)", "training, TFLOP a seed"]  # fmt: skip
-
-    def key(row: Row) -> tuple[bool, float, str]:
-        average = row.average(tasks)
-        return (row.facts["control"], -(average if average is not None else -1000.0), row.method)
-
-    cells = []
-    for row in sorted((r for r in rows if any(r.scores.values())), key=key):
-        average = row.average(tasks)
-        share = 100 * average / dense_average if average is not None and dense_average else None
-        name = f"{row.method} (control)" if row.facts["control"] else row.method
-        cells.append(
-            [name, row.facts["starts_from"], row.facts["teacher"],
-             *(_mean_sd(row.scores.get(task, [])) for task in tasks),
-             number(average, 1), number(share, 1),
-             *(number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
-             number(row.train_flops() / 1e12, 2)]
-        )  # fmt: skip
-    return heads, cells
+def sample(row: Row, task: str, answers: Answers) -> Sample:
+    """What the statistics take of a row: scores, and each example's part where it is known."""
+    done = [r for r in row.records if r.cell["task"] == task and r.status == "ok"]
+    scores = {r.cell["seed"]: r.score for r in done if r.score is not None}
+    parts = {}
+    for record in done:
+        predictions = answers(record.id)
+        if predictions is not None:
+            figures = list(dict.fromkeys(name.partition("_")[0] for name in record.scores))
+            parts[record.cell["seed"]] = influence(
+                figures, predictions.answers, predictions.labels, predictions.parts
+            )
+    return Sample(scores, parts)
 
 
-def _mean_sd(scores: Sequence[float]) -> str:
-    if not scores:
-        return "–"
-    mean = f"{statistics.fmean(scores):.1f}"
-    return f"{mean} ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else mean
+def _is_uninformative(pairs: Pairs) -> bool:
+    """Whether a test finds the dense model not above the majority class; false without a test."""
+    lead = inference.difference(pairs, DENSE, MAJORITY)
+    return lead is not None and (lead.value <= 0 or lead.p >= 1 - inference.LEVEL)
 
 
 def number(value: float | None, digits: int) -> str:

@@ -127,6 +127,14 @@ def pairwise(samples: Mapping[str, Sample]) -> Pairs:
     }
 
 
+def difference(pairs: Pairs, one: str, other: str) -> Estimate | None:
+    """How far one method is above another, `None` where they were not compared."""
+    if (other, one) in pairs:
+        found = pairs[other, one]
+        return Estimate(-found.value, found.variance, found.freedom)
+    return pairs.get((one, other))
+
+
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """The mean over tasks, whose results are independent of each other."""
     count = len(estimates)
@@ -240,7 +248,7 @@ def _estimate(
     residual = left / (seeds * examples)
 
     def total(part: float) -> float:
-        return max(part + sampling - residual, part, sampling)
+        return float(max(part + sampling - residual, part, sampling))
 
     variance = total(training)
     weighed = (1 + 2 / freedom) * training
@@ -250,4 +258,4 @@ def _estimate(
         + residual**2 / ((seeds - 1) * (examples - 1))
     )
     satterthwaite = total(weighed) ** 2 / squares if squares else 1.0
-    return Estimate(float(scores.mean()), variance, max(1.0, float(satterthwaite)))
+    return Estimate(float(scores.mean()), variance, max(1.0, satterthwaite))

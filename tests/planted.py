@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from bench.influence import influence
+from bench.metrics import METRICS
 from bench.statistics import Sample
 
 EXAMPLES = 300
@@ -55,7 +56,7 @@ def draw(
     return {
         f"m{m}": Sample(
             {s: score(metric, answers[m, s], labels) for s in range(seeds)},
-            {s: influence(metric, answers[m, s], labels) for s in range(seeds)},
+            {s: influence(METRICS[metric].figures, answers[m, s], labels) for s in range(seeds)},
         )
         for m in range(len(quality))
     }

@@ -1,0 +1,112 @@
+"""What models answered on the report rows: a file a cell in a run folder, one a suite in pages."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.records import Store, atomic_path
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pyarrow import Table
+
+FILE = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A cell's answers, in the order of the report rows.
+
+    Attributes:
+        labels: Class numbers or figures, `[rows]`.
+        answers: The same of the model, `[rows]`.
+        parts: The part that each row is scored in, where the task has parts, `[rows]`.
+    """
+
+    labels: NDArray[Any]
+    answers: NDArray[Any]
+    parts: list[str] | None = None
+
+
+Answers = Callable[[str], "Predictions | None"]
+"""Gives a cell's predictions by its id, where they are there."""
+
+
+def in_store(store: Store) -> Answers:
+    """Those that lie beside the records of a run folder."""
+
+    def find(cell_id: str) -> Predictions | None:
+        from pyarrow import parquet
+
+        path = store.folder(cell_id) / FILE
+        return _from_table(parquet.read_table(path)) if path.exists() else None
+
+    return find
+
+
+def published(path: Path) -> Answers:
+    """Those of a suite's pages, from one file."""
+    found = read_published(path)
+
+    def find(cell_id: str) -> Predictions | None:
+        return _from_table(found[cell_id]) if cell_id in found else None
+
+    return find
+
+
+def read_published(path: Path) -> dict[str, Table]:
+    """A suite's predictions by cell; none where there is no file."""
+    from pyarrow import parquet
+
+    if not path.exists():
+        return {}
+    table = parquet.read_table(path)
+    cells = table["cell"].to_numpy(zero_copy_only=False)
+    begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
+    return {
+        str(cells[begin]): table.slice(begin, end - begin)
+        for begin, end in itertools.pairwise(begins)
+        if begin < end
+    }
+
+
+def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str]) -> None:
+    """Writes those of the given cells into one file, cell after cell; without any, no file."""
+    import pyarrow
+    from pyarrow import parquet
+
+    chosen = [tables[cell] for cell in sorted(cells) if cell in tables]
+    if chosen:
+        with atomic_path(path) as temporary:
+            merged = pyarrow.concat_tables(chosen, promote_options="default")
+            parquet.write_table(merged, temporary, compression="zstd")
+
+
+def to_publish(path: Path) -> Table:
+    """A cell's file without the rows' ids, which may say what a licence keeps private."""
+    import pyarrow
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    rows = len(table)
+    columns = {
+        "cell": pyarrow.array([path.parent.name] * rows),
+        "row": pyarrow.array(range(rows), pyarrow.int32()),
+        "label": table["label"].cast(pyarrow.float32()),
+        "prediction": table["prediction"].cast(pyarrow.float32()),
+    }
+    if "part" in table.column_names:
+        columns["part"] = table["part"]
+    return pyarrow.table(columns)
+
+
+def _from_table(table: Table) -> Predictions:
+    labels, answers = table["label"].to_numpy(), table["prediction"].to_numpy()
+    parts = table["part"].to_pylist() if "part" in table.column_names else None
+    return Predictions(labels, answers, None if parts is None or None in parts else parts)
