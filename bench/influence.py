@@ -44,13 +44,12 @@ def influence(
         given, wanted = np.asarray(predictions)[rows], np.asarray(references)[rows]
         for name in figures:
             total[rows] += weight * 100 * _INFLUENCE[name](given, wanted) / len(figures)
-    result: NDArray[np.float64] = total
-    return result
+    return total
 
 
 def _accuracy(given: Column, wanted: Column) -> Column:
     right = (given == wanted).astype(float)
-    return right - right.mean()
+    return np.asarray(right - right.mean())
 
 
 def _f1(given: Column, wanted: Column) -> Column:
