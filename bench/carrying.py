@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
-from bench.leaderboard import suite_records
-from bench.publish import read_records
-from bench.records import Record, Store, read_json
+from bench.publish import open_suite
+from bench.records import Record, Store
 
 if TYPE_CHECKING:
     from bench.lending import Context
@@ -103,15 +102,12 @@ def _parse(wanted: str) -> tuple[str, str, float | None]:
 
 def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
     """A suite and its records, from the run folder or from the published ones."""
-    store = Store(runs)
-    suites = store.suites()
-    if name in suites:
-        return suites[name], suite_records(store, suites[name])
-    published = {path.stem: path for path in sorted((PUBLISHED / "records").glob("*.json"))}
-    suite = read_json(published[name]) if name in published else None
-    if suite is None:
-        raise unknown_name("suite", name, [*suites, *published])
-    return suite, read_records(PUBLISHED, name)
+    here = Store(runs).suites()
+    published = [path.stem for path in sorted((PUBLISHED / "records").glob("*.json"))]
+    if name not in here and name not in published:
+        raise unknown_name("suite", name, [*here, *published])
+    opened = open_suite(runs if name in here else PUBLISHED, name)
+    return opened.suite, opened.records
 
 
 def _nearest(records: Sequence[Record], method: str, task: str, ratio: float) -> Record | None:

@@ -33,13 +33,15 @@ class Page:
     """What is written of a suite.
 
     Attributes:
-        path: Where the Markdown file lies; CSV, JSON and figure lie beside it.
+        suite: What it was asked for.
+        path: Where the Markdown file lies; CSV, JSON and figures lie beside it.
         markdown: The page.
         files: Every file's content by its path.
         tables: Heads and rows of each ratio's table, by a title, for other ways to show them.
         headline: The suite in one sentence.
     """
 
+    suite: dict[str, Any]
     path: Path
     markdown: str
     files: dict[Path, str]
@@ -118,7 +120,7 @@ def make_page(
     files[folder / f"{name}.csv"] = _csv(results)
     files[folder / f"{name}.json"] = _json(suite, results, every)
     headline = _headline(suite, results)
-    return Page(folder / f"{name}.md", markdown, files, tables, headline)
+    return Page(suite, folder / f"{name}.md", markdown, files, tables, headline)
 
 
 def write_run_page(store: Store, name: str) -> Page:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown_name
 from bench.leaderboard import Page, make_page, slim, suite_records
 from bench.method import NAME
-from bench.predictions import FILE, published, read_published, to_publish, write_published
+from bench.predictions import FILE, in_store, published, read_published, to_publish, write_published
+from bench.published import DATA, PAGE, make_published
 from bench.records import (
     Record,
     Store,
@@ -29,6 +31,8 @@ from bench.sections import escape
 
 if TYPE_CHECKING:
     from pyarrow import Table
+
+    from bench.predictions import Answers
 
 
 def take(runs: Path, out: Path) -> None:
@@ -70,6 +74,49 @@ def take(runs: Path, out: Path) -> None:
         _write_records(out, suite, kept, tables)
 
 
+@dataclass(frozen=True)
+class OpenSuite:
+    """A suite as its folder has it.
+
+    Attributes:
+        suite: What it was asked for.
+        records: Its records so far.
+        answers: Where their predictions are found.
+    """
+
+    suite: dict[str, Any]
+    records: list[Record]
+    answers: Answers
+
+
+def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
+    """Opens a suite of a run folder, or of a folder of published pages.
+
+    Args:
+        folder: Either of them.
+        name: Which suite; not needed where the folder has only one.
+
+    Raises:
+        BenchError: The folder has no suite of the name, or several and no name says which.
+    """
+    base = folder / "records"
+    store = Store(folder)
+    suites = store.suites() or {
+        path.stem: suite for path in sorted(base.glob("*.json")) if (suite := read_json(path))
+    }
+    if not suites:
+        raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
+    if name is None and len(suites) > 1:
+        raise BenchError(f"{folder} has several suites; say --name {' or '.join(suites)}.")
+    if name is not None and name not in suites:
+        raise unknown_name("suite", name, suites)
+    suite = suites[name or next(iter(suites))]
+    if base.is_dir():
+        name = suite["name"]
+        return OpenSuite(suite, read_records(folder, name), published(base / f"{name}.parquet"))
+    return OpenSuite(suite, suite_records(store, suite), in_store(store))
+
+
 def write(out: Path) -> list[Path]:
     """Makes every page of `out` anew, and the index.
 
@@ -79,15 +126,17 @@ def write(out: Path) -> list[Path]:
     pages = _pages(out)
     for page in pages:
         page.write()
-    write_text(out / "README.md", _index(pages))
-    return [*(page.path for page in pages), out / "README.md"]
+    others = _other_pages(out, pages)
+    for path, text in others.items():
+        write_text(path, text)
+    return [*(page.path for page in pages), *others]
 
 
 def check(out: Path) -> list[Path]:
     """The files of `out` that are not, byte for byte, what its records give, or have none."""
     pages = _pages(out)
     expected = {path: text for page in pages for path, text in page.files.items()}
-    expected[out / "README.md"] = _index(pages)
+    expected |= _other_pages(out, pages)
     orphans = [path for path in sorted(out.glob("*.md")) if path not in expected]
     return orphans + [
         path
@@ -145,10 +194,18 @@ def _write_records(
     write_published(base / f"{suite['name']}.parquet", tables, records)
 
 
-def _index(pages: list[Page]) -> str:
+def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:
+    """The index, and the page of published figures where their data file is there."""
+    others, data = {}, out / DATA
+    if data.exists():
+        others[out / PAGE] = make_published(data, [page.suite for page in pages])
+    others[out / "README.md"] = _index(pages, bool(others))
+    return others
+
+
+def _index(pages: list[Page], has_published: bool) -> str:
     lines = [f"- [{page.path.stem}]({page.path.name}): {escape(page.headline)}" for page in pages]
-    return (
-        "# Leaderboards\n\nMade by `bench leaderboard` from `records/`.\n\n"
-        + "\n".join(lines)
-        + "\n"
-    )
+    if has_published:
+        lines.append(f"- [{PAGE.removesuffix('.md')}]({PAGE}): figures that the papers report.")
+    head = "# Leaderboards\n\nMade by `bench leaderboard` from `records/`.\n\n"
+    return head + "\n".join(lines) + "\n"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.cli.output import console, emit_json, table
-from bench.errors import BenchError, unknown_name
-from bench.records import Store
 
 if TYPE_CHECKING:
     from bench.retention import Line
@@ -26,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "held-out text, under the head that the encoder was pre-trained with, beside its score.",
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
-                        help="run folder; default runs")  # fmt: skip
+                        help="run folder, or one of pages; default runs")  # fmt: skip
     parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=run)
@@ -34,16 +32,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a table a task, and one of the averages."""
-    from bench.leaderboard import suite_records
+    from bench.publish import open_suite
     from bench.retention import probed_text, retention
 
-    store = Store(arguments.runs)
-    suite = _suite(store, arguments.name)
-    records = suite_records(store, suite)
+    opened = open_suite(arguments.runs, arguments.name)
+    suite, records = opened.suite, opened.records
     text, lines = probed_text(suite["name"], records), retention(records)
     if arguments.json:
         rows = [dataclasses.asdict(line) for line in lines]
-        emit_json({"runs": str(store.root), "suite": suite["name"], "text": text, "rows": rows})
+        emit_json({"runs": str(arguments.runs), "suite": suite["name"], "text": text, "rows": rows})
         return 0
     out = console()
     out.print(
@@ -63,15 +60,3 @@ def _cells(line: Line) -> list[str]:
 
     figures = ((line.loss, 3), (line.loss_share, 1), (line.score, 1), (line.score_share, 1))
     return [line.method, f"{line.ratio:g}", *(number(value, digits) for value, digits in figures)]
-
-
-def _suite(store: Store, name: str | None) -> dict[str, Any]:
-    """What the run folder says of the suite that is meant."""
-    suites = store.suites()
-    if not suites:
-        raise BenchError(f"{store.root}: no suite has been run here; --runs names another folder.")
-    if name is None and len(suites) > 1:
-        raise BenchError(f"{store.root} has several suites; say --name {' or '.join(suites)}.")
-    if name is not None and name not in suites:
-        raise unknown_name("suite", name, suites)
-    return suites[name or next(iter(suites))]

@@ -6,11 +6,14 @@ Classes have the hub's numbers wherever the rows come from.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench import hub
 from bench.task import Source, Splits, Task, TaskInfo
-from bench.tasks.rows import Layout, read_splits
+from bench.tasks.rows import Layout, read_splits, read_unlabelled
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _REPOSITORY = "nyu-mll/glue"
 
@@ -45,10 +48,7 @@ class GlueTask(Task):
 
     def load(self, source: Source) -> Splits:
         """Reads the folder `source.data_dir`, or else the hub's copy."""
-        remedy = (
-            "Either name a folder in the original GLUE layout with --data-dir DIR, or run without "
-            f"it after fetching the task once with a network: bench fetch --tasks {self.name}."
-        )
+        remedy = self._remedy()
         if source.data_dir is not None:
             return read_splits(
                 source.data_dir,
@@ -69,12 +69,9 @@ class GlueTask(Task):
             offline=source.offline,
             remedy=remedy,
         )
-        layout = dataclasses.replace(
-            self.layout, text=self.hub_text or self.layout.text, label="label"
-        )
         return read_splits(
             folder,
-            layout,
+            self._hub_layout(),
             self.info.labels,
             train=train,
             dev=dev,
@@ -82,8 +79,48 @@ class GlueTask(Task):
             remedy=remedy,
         )
 
+    def load_test(self, source: Source) -> dict[str, Dataset]:
+        """The rows that the GLUE server has the labels of, a data set a part; their labels are 0.
+
+        Raises:
+            BenchError: A file is missing, or one of its rows cannot be read.
+        """
+        if source.data_dir is not None:
+            folder, files = source.data_dir, self._dev(f"{self.folder}/test", ".tsv")
+            layout = dataclasses.replace(self.layout, header=())  # CoLA's has a header, here alone
+        else:
+            files = self._dev(f"{self.name}/test", "-00000-of-00001.parquet")
+            folder = hub.snapshot(
+                _REPOSITORY,
+                "dataset",
+                files=tuple(files.values()),
+                revision=source.revision,
+                offline=source.offline,
+                remedy=self._remedy(),
+            )
+            layout = self._hub_layout()
+        return {
+            part: read_unlabelled(folder, name, layout, self.is_regression, self._remedy())
+            for part, name in files.items()
+        }
+
+    def submission(self, part: str) -> str:
+        """The name of a part's file at the GLUE server, without its ending."""
+        return self.folder + {"": "", "matched": "-m", "mismatched": "-mm"}[part]
+
+    def _hub_layout(self) -> Layout:
+        return dataclasses.replace(
+            self.layout, text=self.hub_text or self.layout.text, label="label"
+        )
+
+    def _remedy(self) -> str:
+        return (
+            "Either name a folder in the original GLUE layout with --data-dir DIR, or run without "
+            f"it after fetching the task once with a network: bench fetch --tasks {self.name}."
+        )
+
     def _dev(self, stem: str, end: str) -> dict[str, str]:
-        """The file of each part of the dev set."""
+        """The file of each part of the dev or the test set."""
         return {part: f"{stem}_{part}{end}" if part else f"{stem}{end}" for part in self.parts}
 
 

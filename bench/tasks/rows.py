@@ -17,7 +17,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Layout:
 
     Attributes:
         text: Column of the text, or both columns of a pair.
-        label: Column of the label.
+        label: Column of the label; empty for rows without one.
         header: Names of all columns, for a file that does not begin with them.
         named: Whether labels may be written as class names; class numbers always may.
         low: Smallest valid label of a regression.
@@ -119,6 +119,22 @@ def read_splits(
     )
 
 
+def read_unlabelled(
+    folder: Path, name: str, layout: Layout, is_regression: bool, remedy: str = ""
+) -> Dataset:
+    """Reads one file whose labels nobody but its owner has; they are 0 here.
+
+    Raises:
+        BenchError: The file is missing or unreadable, or one of its rows is.
+    """
+    rows = read_rows(folder, name, replace(layout, label=""), None, remedy)
+    if rows.skipped:
+        raise BenchError(f"every row is to be answered, but {rows.skipped[0]}.")
+    if not is_regression:
+        rows.columns["label"] = [0] * len(rows.columns["id"])
+    return _dataset({"": rows})
+
+
 def read_rows(
     folder: Path, name: str, layout: Layout, labels: tuple[str, ...] | None, remedy: str = ""
 ) -> Rows:
@@ -129,7 +145,8 @@ def read_rows(
         table = FORMATS[path.suffix](data, layout)
     except ValueError as error:
         raise BenchError(f"{path} is no {path.suffix} file: {_clip(error)}.") from None
-    needed = [_position(path, table.names, column) for column in (*layout.text, layout.label)]
+    wanted = [column for column in (*layout.text, layout.label) if column]
+    needed = [_position(path, table.names, column) for column in wanted]
     parse_label = _score_parser(layout) if labels is None else _class_parser(labels, layout.named)
     columns: dict[str, list[Any]] = {"id": [], "text": [], "text_pair": [], "label": []}
     skipped: list[str] = []
@@ -137,8 +154,9 @@ def read_rows(
     try:
         for index, (line, cells) in enumerate(table.rows):
             try:
-                *texts, label = _cells(cells, table.names, needed)
-                number = parse_label(label)
+                found = _cells(cells, table.names, needed, len(layout.text))
+                texts = found[: len(layout.text)]
+                number = parse_label(found[-1]) if layout.label else 0.0
             except _UnreadableRow as reason:
                 broken_off = "" if isinstance(reason, _EmptyText) else str(reason)
                 skipped.append(f"{name}:{line}: {reason}")
@@ -256,13 +274,13 @@ def _position(path: Path, names: list[str], column: str) -> int:
     return names.index(column)
 
 
-def _cells(cells: list[Any] | str, names: list[str], needed: list[int]) -> list[Any]:
-    """The texts and the label of a row."""
+def _cells(cells: list[Any] | str, names: list[str], needed: list[int], texts: int) -> list[Any]:
+    """The texts and, where it is needed, the label of a row."""
     if isinstance(cells, str):
         raise _UnreadableRow(cells)
     if len(cells) != len(names):
         raise _UnreadableRow(f"{len(cells)} columns instead of {len(names)}")
-    for position in needed[:-1]:
+    for position in needed[:texts]:
         text = cells[position]
         if not isinstance(text, str) or not text.strip():
             raise _EmptyText(f"no text in column '{names[position]}'")

@@ -1,0 +1,171 @@
+"""`bench compare`: two methods on one task, with a test and example by example."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.output import console, emit_json, table
+from bench.errors import BenchError, unknown_name
+
+if TYPE_CHECKING:
+    from bench.publish import OpenSuite
+    from bench.standings import Row, Standings
+
+SHOWN = 10
+"""Examples that are printed; --json has all of them."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="test two methods against each other, example by example",
+        description="Prints the difference of two methods' scores with its interval and p, and the "
+        "report examples that they answer differently, all seeds together.",
+    )
+    parser.add_argument("one", metavar="A", help="a method, as the page names it")
+    parser.add_argument("other", metavar="B", help="another, or a control")
+    parser.add_argument("--task", required=True, metavar="T", help="the task")
+    parser.add_argument("--ratio", type=float, metavar="R",
+                        help="the ratio; needed where the suite has several")  # fmt: skip
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder, or one of pages; default runs")  # fmt: skip
+    parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compares."""
+    from bench import statistics
+    from bench.publish import open_suite
+
+    opened = open_suite(arguments.runs, arguments.name)
+    task = arguments.task
+    result = _standings(opened, task, arguments.ratio)
+    one, other = (_row(result, method, task) for method in (arguments.one, arguments.other))
+    names = (one.method, other.method)
+    found = statistics.difference(result.pairs[task], *names)
+    adjusted = dict(
+        zip(result.pairs[task],
+            statistics.holm([e.p for e in result.pairs[task].values()]), strict=True)
+    )  # fmt: skip
+    examples = _examples(opened, one, other, task)
+    report = {
+        "suite": opened.suite["name"],
+        "task": task,
+        "ratio": max(r.cell["ratio"] for row in (one, other) for r in row.records),
+        "methods": list(names),
+        "scores": [one.mean(task), other.mean(task)],
+        "seeds": [len(one.scores[task]), len(other.scores[task])],
+        "difference": None if found is None else found.value,
+        "half_width_95": None if found is None else found.half_width,
+        "p": None if found is None else found.p,
+        "p_holm": adjusted.get(names, adjusted.get(names[::-1])),
+        "freedom": None if found is None else found.freedom,
+        "examples": examples,
+    }
+    if arguments.json:
+        emit_json(report)
+        return 0
+    _print(report)
+    return 0
+
+
+def _print(report: dict[str, Any]) -> None:
+    out, (one, other) = console(), report["methods"]
+
+    def say(line: str) -> None:
+        out.print(line, markup=False, soft_wrap=True)
+
+    say(f"{report['suite']}, {report['task']}, {report['ratio']:g}×")
+    for method, score, seeds in zip(report["methods"], report["scores"], report["seeds"],
+                                    strict=True):  # fmt: skip
+        say(f"{method}: {score:.2f}, mean of {seeds} seed{'s' * (seeds > 1)}")
+    if report["difference"] is None:
+        lead = report["scores"][0] - report["scores"][1]
+        say(f"difference: {lead:+.2f}; no interval and no test: it takes two seeds of both")
+    else:
+        say(f"difference: {report['difference']:+.2f} ± {report['half_width_95']:.2f} (95 %), "
+            f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm over the table's pairs; "
+            f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
+    examples = report["examples"]
+    say(f"{len(examples)} report examples are answered differently{':' if examples else '.'}")
+    if examples:
+        heads = ("row", "label", one, other)
+        rows = [[f"{e['row']}", f"{e['label']:g}", *e["answers"]] for e in examples[:SHOWN]]
+        out.print(table(heads, rows))
+        if len(examples) > SHOWN:
+            say(f"and {len(examples) - SHOWN} more (--json has all)")
+
+
+def _standings(opened: OpenSuite, task: str, ratio: float | None) -> Standings:
+    """The table that the two stand in."""
+    from bench.standings import standings
+
+    done = [record for record in opened.records if record.status != "external"]
+    tasks = list(dict.fromkeys(record.cell["task"] for record in done))
+    if task not in tasks:
+        raise unknown_name("task", task, tasks)
+    ratios = sorted({record.cell["ratio"] for record in done} - {1.0})
+    if ratio is None and len(ratios) > 1:
+        listed = " or ".join(f"{known:g}" for known in ratios)
+        raise BenchError(f"the suite has several ratios; say --ratio {listed}.")
+    ratio = ratio or (ratios or [1.0])[0]
+    if ratio not in [*ratios, 1.0]:
+        listed = ", ".join(f"{known:g}" for known in ratios)
+        raise BenchError(f"the suite has no ratio {ratio:g}; it has {listed}.")
+    at = {
+        wanted: [r for r in done if r.cell["ratio"] == wanted and r.cell["task"] == task]
+        for wanted in (ratio, 1.0)
+    }
+    return standings(at[ratio] if ratio != 1 else [], at[1.0], [task], opened.answers)
+
+
+def _row(result: Standings, method: str, task: str) -> Row:
+    row = result.row(method)
+    if row is None or not row.scores[task]:
+        known = [row.method for row in result.rows if row.scores[task]]
+        raise unknown_name(f"method with a score on {task}", method, known)
+    return row
+
+
+def _examples(opened: OpenSuite, one: Row, other: Row, task: str) -> list[dict[str, Any]]:
+    """Examples by how differently the two do on them: those that the first does better first.
+
+    How good an answer is: 1 where it is right, for a regression the distance to the label, negated.
+    """
+    import numpy as np
+
+    answers = []
+    for row in (one, other):
+        found = (opened.answers(r.id) for r in row.records
+                 if r.cell["task"] == task and r.status == "ok")  # fmt: skip
+        if not (known := [predictions for predictions in found if predictions is not None]):
+            return []
+        answers.append(known)
+    labels = answers[0][0].labels
+    regression = any(r.scores.get("pearson") is not None for r in one.records)
+    given = [np.stack([p.answers for p in known]) for known in answers]
+    good = [
+        -np.abs(g - labels).mean(axis=0) if regression else (g == labels).mean(axis=0)
+        for g in given
+    ]
+    lead = good[0] - good[1]
+    differ = np.flatnonzero((given[0].mean(axis=0) != given[1].mean(axis=0)) | (lead != 0))
+    order = differ[np.argsort(-np.abs(lead[differ]), kind="stable")]
+
+    def shown(matrix: Any, row: int) -> str:
+        return " ".join(f"{value:.3g}" for value in matrix[:, row].tolist())
+
+    return [
+        {
+            "row": int(row),
+            "label": float(labels[row]),
+            "answers": [shown(matrix, row) for matrix in given],
+            "lead": float(lead[row]),
+        }
+        for row in order
+    ]

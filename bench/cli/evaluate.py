@@ -1,0 +1,98 @@
+"""`bench evaluate`: score and count a checkpoint that was made elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.cli.options import names
+from bench.cli.output import console, table
+from bench.errors import BenchError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score and count a checkpoint made elsewhere",
+        description="Scores a fine-tuned classifier on a task's report rows, counts it, and writes "
+        "a record. A suite of --runs shows it on its page, unranked.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder or hub name of the classifier")
+    parser.add_argument("--task", required=True, metavar="T", help="task, or a file declaring one")
+    parser.add_argument("--label-map", type=names, default=[], metavar="LABEL=LABEL,…",
+                        help="the checkpoint's labels (name or number) = the task's")  # fmt: skip
+    parser.add_argument("--dense", metavar="MODEL",
+                        help="the uncompressed model (default: MODEL's own shapes)")  # fmt: skip
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="folder in the original GLUE layout; default: the hub")  # fmt: skip
+    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder; default runs")  # fmt: skip
+    parser.add_argument("--name", metavar="SUITE",
+                        help="the suite that shows it; not needed where there is one")  # fmt: skip
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="default auto: a GPU where there is one")  # fmt: skip
+    parser.add_argument("--offline", action="store_true", help="never ask the network")
+    parser.set_defaults(handler=run)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates, writes the record, and prints it beside the suite's rows."""
+    from bench import external, hub, registry
+    from bench.environment import resolve_device
+    from bench.leaderboard import for_terminal, write_run_page
+    from bench.publish import open_suite
+    from bench.records import Store, write_json
+    from bench.selection import select_tasks
+    from bench.standings import number
+    from bench.task import Source
+
+    if arguments.offline:
+        hub.go_offline()
+    label_map = dict(_pair(text) for text in arguments.label_map)
+    (name, task), *others = select_tasks([arguments.task]).items()
+    if others:
+        raise BenchError(f"--task {arguments.task} is a group of tasks: name one of them.")
+    source = Source(data_dir=arguments.data_dir, revision=arguments.revision,
+                    offline=arguments.offline)  # fmt: skip
+    store = Store(arguments.runs)
+    suite = open_suite(arguments.runs, arguments.name).suite if store.suites() else None
+    if suite is None and arguments.name is not None:
+        raise BenchError(f"{arguments.runs} has no suite '{arguments.name}'.")
+    try:
+        record, predictions = external.evaluate(
+            arguments.model,
+            registry.task(name),
+            source,
+            task_name=name,
+            store=store,
+            device=resolve_device(arguments.device),
+            label_map=label_map,
+            dense=arguments.dense,
+        )
+        if suite is not None:
+            suite = external.add_to_suite(suite, record)
+        store.put(record, predictions)
+        if suite is not None:
+            with store.lock(f"suite-{suite['name']}"):
+                write_json(arguments.runs / "suites" / f"{suite['name']}.json", suite)
+    except OSError as error:
+        raise BenchError(f"{arguments.runs} cannot be written: {error}") from error
+    out = console()
+    if suite is not None:
+        page = write_run_page(store, suite["name"])
+        out.print(for_terminal(page), markup=False, soft_wrap=True, highlight=False)
+        out.print(f"\nThe page: {page.path}\n", markup=False, soft_wrap=True)
+    counts = [number(record.footprint[axis]["ratio"], 2) for axis in ("weights", "params", "flops")]
+    heads = ("checkpoint", task.name, "weights ×", "parameters ×", "FLOPs × (S = 128)")
+    out.print(table(heads, [[record.cell["method"], number(record.score, 1), *counts]]))
+    out.print(f"record: {store.folder(record.id) / 'record.json'}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise BenchError(f"--label-map '{text}' is not of the form LABEL=LABEL.")
+    return key.strip(), value.strip()

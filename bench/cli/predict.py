@@ -1,0 +1,69 @@
+"""`bench predict`: files for the GLUE server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.cli.output import console
+from bench.errors import BenchError, unknown_name
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="files for the GLUE server",
+        description="Predicts GLUE's test rows with the models of cells, one a task, and writes "
+        "the files that the GLUE server takes, with a zip of them.",
+    )
+    parser.add_argument("cells", nargs="+", metavar="CELL", help="id of a cell, or its beginning")
+    parser.add_argument("--split", choices=("test",), default="test", help="only test, as yet")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="folder in the original GLUE layout; default: the hub")  # fmt: skip
+    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder; default runs")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("submission"), metavar="DIR",
+                        help="folder for the files; default submission")  # fmt: skip
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="default auto: a GPU where there is one")  # fmt: skip
+    parser.add_argument("--offline", action="store_true", help="never ask the network")
+    parser.set_defaults(handler=run)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the files, and says which the server still lacks."""
+    from bench import hub, submission
+    from bench.environment import resolve_device
+    from bench.records import Store
+    from bench.task import Source
+
+    if arguments.offline:
+        hub.go_offline()
+    store = Store(arguments.runs)
+    known = {record.id: record for record in store.records()}
+    chosen = []
+    for wanted in arguments.cells:
+        found = [key for key in known if key.startswith(wanted)]
+        if not found:
+            raise unknown_name(f"cell of {arguments.runs}", wanted, known)
+        if len(found) > 1:
+            raise BenchError(f"'{wanted}' begins the ids of {len(found)} cells: say more of it.")
+        chosen.append(known[found[0]])
+    source = Source(data_dir=arguments.data_dir, revision=arguments.revision,
+                    offline=arguments.offline)  # fmt: skip
+    try:
+        files = submission.write_submission(
+            store, chosen, source, arguments.out, resolve_device(arguments.device)
+        )
+    except OSError as error:
+        raise BenchError(f"{arguments.out} cannot be written: {error}") from error
+    out = console()
+    for path in files:
+        out.print(str(path), markup=False, soft_wrap=True)
+    names = {path.stem for path in files}
+    if lacking := [name for name in submission.EVERY_FILE if name not in names]:
+        out.print(f"The server takes a zip of all its tasks; missing: {', '.join(lacking)}.",
+                  markup=False, soft_wrap=True)  # fmt: skip
+    return 0

@@ -1,0 +1,164 @@
+"""Checkpoints that were made elsewhere: scored on a task's report rows and counted, as records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import data, environment, metrics
+from bench.checkpoint import load_classifier
+from bench.errors import BenchError, unknown_name
+from bench.families import read_config
+from bench.footprint import footprint
+from bench.hub import model_folder
+from bench.protocol import digest
+from bench.records import Record, Store
+from bench.suite import weight_hash
+from bench.training import predict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pyarrow import Table
+    from transformers import PreTrainedModel
+
+    from bench.task import Source, Task
+
+
+def evaluate(
+    name: str,
+    task: Task,
+    source: Source,
+    *,
+    task_name: str,
+    store: Store,
+    device: str,
+    label_map: Mapping[str, str],
+    dense: str | None = None,
+) -> tuple[Record, Table]:
+    """Scores and counts a fine-tuned classifier.
+
+    Args:
+        name: Folder or hub name of a saved sequence classifier and its tokenizer.
+        task: The task.
+        source: Where its rows may come from.
+        task_name: Its name, or the file that declares it.
+        store: The run folder, which keeps the tokenised rows.
+        device: `cpu` or `cuda`.
+        label_map: The checkpoint's labels (name or number) → the task's, where names leave doubt.
+        dense: The uncompressed model to count against; the model's own shapes otherwise.
+
+    Raises:
+        BenchError: It is no classifier for the task, or which of its labels is which is in doubt.
+    """
+    folder = model_folder(name, offline=source.offline)
+    config = read_config(folder)
+    if not any(str(a).endswith("ForSequenceClassification") for a in config.architectures or ()):
+        raise BenchError(f"{name} is no fine-tuned classifier: it has no classification head.")
+    order = match_labels(config.id2label or {}, task, label_map, name)
+    prepared = data.prepare(
+        task, source, name=task_name, encoder=folder, cap_at=None, cache=store.root / "data"
+    )
+    rows = data.load(prepared).report
+    model, _ = load_classifier(name)
+    logits = predict(model, rows, device)
+    answers = logits[:, 0] if order is None else order[logits.argmax(axis=1)]
+    score = metrics.score(task.info.metric, answers, rows.labels, rows.parts)
+    counted = footprint(model.cpu(), _dense(dense, model))
+    identity = ["external", weight_hash(folder), prepared.fingerprint, sorted(label_map.items())]
+    local = Path(name).expanduser().exists()
+    record = Record(
+        id=digest(identity)[:16],
+        status="external",
+        cell={
+            "method": folder.resolve().name if local else name.rpartition("/")[2],
+            "task": task.name,
+            "axis": "weights",
+            "ratio": counted["weights"]["ratio"],
+            "seed": 0,
+            "model": dense or "its own shapes",
+            "protocol": "",
+        },
+        method={"kind": "external", "control": False, "starts_from": "?", "teacher": "?"},
+        score=score.main,
+        scores=score.figures,
+        footprint=counted,
+        data={**prepared.facts, "notes": list(score.notes)},
+        environment={**environment.describe(device), "threads": 0, "precision": "fp32"},
+    )
+    import pyarrow
+
+    columns = {"id": rows.ids, "label": rows.labels, "prediction": answers}
+    if rows.parts is not None:
+        columns["part"] = rows.parts
+    return record, pyarrow.table(columns)
+
+
+def match_labels(
+    names: Mapping[int, str], task: Task, label_map: Mapping[str, str], model: str
+) -> NDArray[Any] | None:
+    """The task's class number of each of a checkpoint's outputs; `None` for a regression.
+
+    Args:
+        names: The checkpoint's `id2label`.
+        task: The task.
+        label_map: What the user says of them.
+        model: How to call the checkpoint.
+
+    Raises:
+        BenchError: The number of outputs does not fit, or no name says which is which.
+    """
+    import numpy as np
+
+    wanted = task.info.labels
+    if len(names) != task.num_labels:
+        what = "a regression has 1" if wanted is None else f"{task.name} has {task.num_labels}"
+        raise BenchError(f"{model} has {len(names)} outputs, {what}.")
+    if wanted is None:
+        return None
+    plain = {_plain(label): number for number, label in enumerate(wanted)}
+    given = {str(number): text for number, text in names.items()}
+    for key, label in label_map.items():
+        if key not in given and key not in given.values():
+            raise unknown_name(f"label of {model}", key, [*given, *given.values()])
+        if _plain(label) not in plain:
+            raise unknown_name(f"label of {task.name}", label, wanted)
+    chosen = [
+        _plain(label_map.get(number, label_map.get(text, text))) for number, text in given.items()
+    ]
+    if sorted(chosen) != sorted(plain):
+        example = ",".join(f"{number}={label}" for number, label in enumerate(wanted))
+        raise BenchError(
+            f"{model} calls its labels {', '.join(given.values())}, {task.name} calls them "
+            f"{', '.join(wanted)}: which is which must be said, such as --label-map {example}."
+        )
+    return np.array([plain[label] for label in chosen])
+
+
+def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """A suite that shows the record on its page, too.
+
+    Raises:
+        BenchError: The suite has other report rows of the task.
+    """
+    cell = record.cell
+    if suite["data"].get(cell["task"]) != record.data["fingerprint"]:
+        raise BenchError(
+            f"the suite '{suite['name']}' has not run {cell['task']} on these rows: the two do not "
+            "compare; --name names another suite."
+        )
+    label = [cell["method"], cell["task"], cell["ratio"], cell["seed"]]
+    return {**suite, "cells": {**suite["cells"], record.id: label}}
+
+
+def _plain(label: str) -> str:
+    """A label's name without case and punctuation."""
+    return re.sub(r"[^a-z0-9]", "", label.lower())
+
+
+def _dense(name: str | None, model: PreTrainedModel) -> PreTrainedModel:
+    """The uncompressed model to count against."""
+    if name is None:
+        return model
+    return load_classifier(name, num_labels=model.config.num_labels or 2)[0]

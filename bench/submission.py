@@ -1,0 +1,86 @@
+"""Predictions on GLUE's test rows, in the files that its server takes."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.data import encode, max_pieces
+from bench.errors import BenchError
+from bench.records import atomic_path, write_text
+from bench.reference import load_model
+from bench.tasks.glue import GlueTask
+from bench.training import predict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.records import Record, Store
+    from bench.task import Source
+
+ARCHIVE = "submission.zip"
+
+EVERY_FILE = ("AX", "CoLA", "MNLI-m", "MNLI-mm", "MRPC", "QNLI", "QQP", "RTE", "SST-2", "STS-B",
+              "WNLI")  # fmt: skip
+"""What the server asks for; one zip holds all of them."""
+
+
+def write_submission(
+    store: Store, records: Sequence[Record], source: Source, out: Path, device: str
+) -> list[Path]:
+    """Predicts the test rows of the tasks of some cells, and writes a file each and a zip of all.
+
+    Args:
+        store: The run folder, which holds the cells' models.
+        records: The cells, each of another task.
+        source: Where test rows may come from.
+        out: Folder for the files.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        The files, the zip last.
+
+    Raises:
+        BenchError: A task is none of GLUE's, comes twice, or a cell's model was not kept.
+    """
+    written: list[Path] = []
+    for record in records:
+        name = record.cell["task"]
+        task = registry.task(name) if name in registry.tasks.names() else None
+        if not isinstance(task, GlueTask):
+            raise BenchError(f"'{name}' is none of GLUE's tasks: its server knows nothing of it.")
+        folder = store.folder(record.id) / "model"
+        if not (folder / "config.json").is_file():
+            raise BenchError(
+                f"the model of cell {record.id} was not kept: run it with --keep-models all and "
+                "--rerun all."
+            )
+        model = load_model(folder, task, dropout=0.0)
+        for part, rows in task.load_test(source).items():
+            path = out / f"{task.submission(part)}.tsv"
+            if path in written:
+                raise BenchError(f"two of the cells are of {name}: the server takes one.")
+            (encoded,) = encode([rows], folder, max_pieces(folder), task.is_regression)
+            lines = _answers(task, predict(model, encoded, device))
+            table = "".join(f"{i}\t{answer}\n" for i, answer in enumerate(lines))
+            write_text(path, f"index\tprediction\n{table}")
+            written.append(path)
+    with atomic_path(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for path in written:
+            # A fixed date: the same answers are the same bytes.
+            info = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return [*written, out / ARCHIVE]
+
+
+def _answers(task: GlueTask, logits: NDArray[Any]) -> list[str]:
+    """What the server reads: a name where the task's files have names, else a number."""
+    if task.is_regression:
+        low, high = task.layout.low, task.layout.high
+        return [f"{value:.3f}" for value in logits[:, 0].clip(low, high)]
+    numbers = logits.argmax(axis=1).tolist()
+    labels = task.info.labels or ()
+    return [labels[number] if task.layout.named else str(number) for number in numbers]
