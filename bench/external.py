@@ -56,7 +56,8 @@ def evaluate(
     config = read_config(folder)
     if not any(str(a).endswith("ForSequenceClassification") for a in config.architectures or ()):
         raise BenchError(f"{name} is no fine-tuned classifier: it has no classification head.")
-    order = match_labels(config.id2label or {}, task, label_map, name)
+    names = {int(number): label for number, label in (config.id2label or {}).items()}
+    order = match_labels(names, task, label_map, name)
     prepared = data.prepare(
         task, source, name=task_name, encoder=folder, cap_at=None, cache=store.root / "data"
     )

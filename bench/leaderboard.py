@@ -238,9 +238,9 @@ def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:
             if ratio == 1 or not whole or whole <= 0:
                 continue
             means = {row.method: row.mean(task) for row in result.rows if row is not dense}
-            shares[f"{task} {ratio:g}×"] = {
-                name: 100 * mean / whole for name, mean in means.items() if mean is not None
-            }
+            known = {name: 100 * mean / whole for name, mean in means.items() if mean is not None}
+            if known:
+                shares[f"{task} {ratio:g}×"] = known
     return shares
 
 

@@ -58,9 +58,9 @@ def protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[s
 
 def _tuning(settings: dict[str, Any], records: Sequence[Record]) -> str:
     """How parameters were found."""
-    if sources := sorted({r.tuning["from"] for r in records if "from" in r.tuning}):
-        listed = "; ".join(map(escape, sources))
-        return f"Parameters carried over from tuning elsewhere ({listed}), none tuned here."
+    if sources := {r.tuning["from"].partition(",")[0] for r in records if "from" in r.tuning}:
+        listed = ", ".join(map(escape, sorted(sources)))
+        return f"Parameters carried over from the tuning of {listed}; none tuned here."
     if not settings["trials"]:
         return "Default parameters, no tuning."
     how = sorted({r.tuning["sampler"] for r in records if "sampler" in r.tuning})
@@ -158,13 +158,13 @@ def parameters(records: Sequence[Record]) -> str:
     for record in records:
         if record.params:
             text = ", ".join(f"{name} {_plain(value)}" for name, value in record.params.items())
-            moved = ", ".join(record.tuning.get("found", {}))
+            moved = record.tuning.get("from") or ", ".join(record.tuning.get("found", {}))
             key = (record.cell["method"], f"{record.cell['ratio']:g}", text, moved)
             known = tasks.setdefault(key, [])
             if record.cell["task"] not in known:
                 known.append(record.cell["task"])
     rows = [[*key[:2], ", ".join(names), *key[2:]] for key, names in tasks.items()]
-    heads = ["method", "ratio", "tasks", "parameters", "tuned"]
+    heads = ["method", "ratio", "tasks", "parameters", "tuned here, or where"]
     return pipe(heads, [[escape(cell) for cell in row] for row in rows])
 
 

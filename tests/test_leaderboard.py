@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.leaderboard import escape, make_page
+from bench.leaderboard import make_page
 from bench.records import Record
+from bench.sections import escape
 
 FOLDER = Path("out")
 SCORES = {
@@ -69,7 +70,7 @@ def suite(found: list[Record], **changes: Any) -> dict[str, Any]:
 
 def rows(page_table: tuple[list[str], list[list[str]]]) -> dict[str, dict[str, str]]:
     heads, cells = page_table
-    return {row[0]: dict(zip(heads, row, strict=True)) for row in cells}
+    return {row[1]: dict(zip(heads, row, strict=True)) for row in cells}
 
 
 def test_the_table_says_mean_deviation_average_and_share() -> None:
@@ -82,7 +83,7 @@ def test_the_table_says_mean_deviation_average_and_share() -> None:
     assert magnitude["average"] == "42.0"  # WNLI stands outside
     assert magnitude["of dense, %"] == f"{100 * 42 / 51:.1f}"
     assert magnitude["weights ×"] == "20.00"
-    assert magnitude["training, TFLOP a seed"] == "4.00"  # two tasks of 2 TFLOP
+    assert magnitude["final run, TFLOP a seed"] == "4.00"  # two tasks of 2 TFLOP
     assert "WNLI stands outside the average" in page.markdown
 
 
@@ -128,7 +129,10 @@ def test_one_seed_has_no_deviation_and_says_so() -> None:
 
 def test_a_missing_control_is_named() -> None:
     found = [r for r in records() if r.cell["method"] != "random-mask"]
-    assert "missing: random-mask, majority" in make_page(suite(found), found, FOLDER).markdown
+    assert (
+        "missing: random-mask, small-dense, majority"
+        in make_page(suite(found), found, FOLDER).markdown
+    )
 
 
 def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
