@@ -106,9 +106,8 @@ class TinyBERT(_Small):
         student, projection = _student(run, params)
         if params.general_epochs:
             shape = str(bench.shape_of(student.config))
-            stage_1 = dataclasses.asdict(params) | {"shape": shape}
-            del stage_1["intermediate_share"]
-            general = run.shared(stage_1, lambda alone: _general_distillation(alone, params))
+            key = {"shape": shape, "start": params.start, "epochs": params.general_epochs}
+            general = run.shared(key, lambda alone: _general_distillation(alone, params))
             projection.load({name: general.pop(name) for name in ("weight", "bias")})
             student.base_model.load_state_dict(general)
 
@@ -160,7 +159,6 @@ def _general_distillation(run: Run, params: TinyBERT.Params) -> dict[str, Tensor
     run.fit_general(
         student,
         loss=_intermediate_loss(run.pretrained_teacher(), projection),
-        params=params,
         callbacks=[projection],
         epochs=params.general_epochs,
     )

@@ -20,6 +20,7 @@ from bench.corpus import load_corpus
 from bench.errors import BenchError
 from bench.families import read_config
 from bench.footprint import count_dense
+from bench.method import TrainParams
 from bench.plan import Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, atomic_path, read_json, write_json
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from bench.corpus import Corpus
     from bench.data import Encoded, Prepared, TaskData
     from bench.knowledge import Probe
-    from bench.method import Kind, Run, TrainParams
+    from bench.method import Kind, Run
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Batch, Callback, Loss
@@ -204,12 +205,12 @@ class CellRun:
         model: PreTrainedModel,
         *,
         loss: Loss,
-        params: TrainParams,
         callbacks: Sequence[Callback] = (),
         epochs: int = 1,
     ) -> None:
         """Trains a model in place on unlabelled text; see `bench.Run.fit_general`."""
         data = self.corpus()
+        params = TrainParams(learning_rate=self.context.protocol.learning_rate)
         steps = epochs * steps_per_epoch(len(data), self.context.protocol.batch_size)
         self._fit("general distillation", model, data, steps, loss, params, callbacks)
 

@@ -290,14 +290,14 @@ class Run(Protocol):
         model: PreTrainedModel,
         *,
         loss: Loss,
-        params: TrainParams,
         callbacks: Sequence[Callback] = (),
         epochs: int = 1,
     ) -> None:
         """Trains `model` in place on unlabelled text, on top of the protocol's epochs, and charged.
 
-        The text is that of `--corpus`, or the task's own without its labels, which `loss` must not
-        look at: they are all zero.
+        Its learning rate is the default one whatever tuning moves, so that what `shared` keeps
+        serves every trial. The text is that of `--corpus`, or the task's own without its labels,
+        which `loss` must not look at: they are all zero.
         """
 
     def shared(

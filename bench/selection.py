@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.budget import Target
 from bench.errors import BenchError, unknown_name
 from bench.families import family_of, read_config
 from bench.plan import ALWAYS, Variant
@@ -95,6 +96,21 @@ def leave_out_other_families(
         del variants[variant]
         notices.append(f"left out: {line}")
     return notices
+
+
+def check_pins(variants: Iterable[Variant], encoder: Path) -> None:
+    """Checks pinned parameters whose choices depend on the encoder.
+
+    Raises:
+        BenchError: A value is none that the encoder allows.
+    """
+    config, uncompressed = read_config(encoder), Target("weights", 1.0)
+    for variant in variants:
+        method = registry.methods.get(variant.method)
+        space, defaults = method.search_space(config, uncompressed), method.Params.defaults()
+        for name, value in method.Params.parse(dict(variant.pins)).items():
+            if name in space and space[name].first and value != defaults[name]:
+                space[name].check(f"{name} of {variant.method} on this encoder", value)
 
 
 def resolve_params(

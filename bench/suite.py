@@ -22,7 +22,12 @@ from bench.method import NAME
 from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
 from bench.records import Store, merge_suites, read_json, same_suite, write_json
-from bench.selection import leave_out_other_families, select_methods, select_tasks
+from bench.selection import (
+    check_pins,
+    leave_out_other_families,
+    select_methods,
+    select_tasks,
+)
 from bench.task import Source
 
 if TYPE_CHECKING:
@@ -300,6 +305,7 @@ def resolve(request: Request) -> Suite:
     except BenchError as error:
         raise _with_missing_data(error, tasks, source) from None
     notices += leave_out_other_families(variants, encoder, request.methods)
+    check_pins(variants, encoder)
 
     from bench.corpus import find_text
     from bench.environment import default_workers, multiplies_in_bf16, resolve_device
