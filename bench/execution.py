@@ -174,6 +174,7 @@ def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t
     with study.claim() as claim:
         if claim is None:
             return False
+        begin = time.perf_counter()
         log = Log(study.folder / f"{claim.index}.log")
         pins = dict(Variant.parse(cell.method).pins)
         method = registry.methods.get(Variant.parse(cell.method).method)
@@ -195,6 +196,7 @@ def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t
                 score=score.main,
                 ratio=counted[cell.axis]["ratio"],
                 steps=run.steps,
+                wall_s=time.perf_counter() - begin,
                 flops=run.flops,
                 kept=run.kept,
                 reference=run.reference.key if run.reference else None,

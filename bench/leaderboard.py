@@ -302,7 +302,7 @@ def _json(suite: dict[str, Any], results: dict[float, Standings], records: Seque
         for ratio, result, row in _each(results)
     ]
     hashes = {record.id: record_hash(record) for record in records}
-    kept = {key: value for key, value in suite.items() if key != "cells"}
+    kept = {key: value for key, value in suite.items() if key not in ("cells", "studies")}
     return json.dumps({**kept, "rows": rows, "records": hashes}, indent=1, sort_keys=True) + "\n"
 
 

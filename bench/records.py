@@ -229,6 +229,7 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {
         **new,
         "cells": cells,
+        "studies": {**known.get("studies", {}), **new.get("studies", {})},
         "data": {**known["data"], **new["data"]},
         "commands": list(dict.fromkeys([*known["commands"], *new["commands"]])),
     }

@@ -263,6 +263,10 @@ class Suite:
 
     def _description(self, command: str, context: Context) -> dict[str, Any]:
         """What `suites/<name>.json` says of this run."""
+        from bench.tuning import Study
+
+        cells = self.cells()
+        studies = [Study(cell, context) for cell in cells] if self.protocol.trials else []
         return {
             "name": self.name,
             "model": self.model,
@@ -273,9 +277,10 @@ class Suite:
             "data": {name: prepared.fingerprint for name, prepared in context.tasks.items()},
             "commands": [command],
             "workers": self.workers,
+            "studies": {s.id: s.cell.method for s in studies if s.space},
             "cells": {
                 context.cell_id(cell): [cell.method, cell.task, cell.ratio, cell.seed]
-                for cell in self.cells()
+                for cell in cells
             },
         }
 

@@ -49,6 +49,7 @@ class Outcome:
         score: On the tune rows.
         ratio: Achieved compression, on the study's axis.
         steps: Optimizer steps.
+        wall_s: Seconds that it took.
         flops: Training FLOPs by part.
         kept: Part and FLOPs of what was made once for several trials, by its key.
         reference: The reference that it was trained as or learnt from, if any.
@@ -57,6 +58,7 @@ class Outcome:
     score: float
     ratio: float
     steps: int
+    wall_s: float = 0.0
     flops: dict[str, int] = field(default_factory=dict)
     kept: dict[str, tuple[str, int]] = field(default_factory=dict)
     reference: str | None = None

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.cli.output import console, emit_json, table
 from bench.cli.progress import duration
-from bench.records import Record, Store
+from bench.records import Record, Store, read_json
 
-STATES = ("ok", "missed", "unreachable", "failed", "running", "left")
+STATES = ("ok", "missed", "unreachable", "failed", "external", "running", "left")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,12 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [
         [
             suite["name"],
+            f"{suite['trials']} of {suite['trials_in_all']}",
             *(str(suite[state]) for state in STATES),
             "–" if suite["seconds_left"] is None else duration(suite["seconds_left"]),
         ]
         for suite in suites
     ]
-    out.print(table(["suite", *STATES, "time to go"], rows))
+    out.print(table(["suite", "trials", *STATES, "time to go"], rows))
     for suite in suites:
         for failure in suite["failures"]:
             out.print(f"failed: {failure}", markup=False, soft_wrap=True)
@@ -50,10 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
-    """Counts of a suite's cells by state, its failures, and the time that is left."""
+    """Counts of a suite's trials and cells by state, its failures, and the time that is left."""
     counts = dict.fromkeys(STATES, 0)
     durations: dict[str, list[float]] = {}
-    failures, waiting = [], []
+    failures, waiting, tried = [], [], 0
+    studies, trials = suite.get("studies", {}), suite["settings"]["trials"]
+    for study, method in studies.items():
+        made = (read_json(store.root / "tuning" / study / "study.json") or {}).get("trials", [])
+        durations.setdefault(method, []).extend(t["wall_s"] for t in made if "wall_s" in t)
+        tried += len(made)
+        waiting += [method] * (trials - len(made))
     for cell_id, (method, task, ratio, seed) in suite["cells"].items():
         record = store.get(cell_id)
         if record is None:
@@ -61,11 +68,14 @@ def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
             waiting.append(method)
             continue
         counts[record.status] += 1
-        durations.setdefault(method, []).append(record.cost.get("wall_s", 0.0))
+        if "wall_s" in record.cost:
+            durations.setdefault(method, []).append(record.cost["wall_s"])
         if record.status == "failed":
             failures.append(f"{method} on {task} {ratio:g}× seed {seed}: {_reason(record)}")
     return {
         "name": suite["name"],
+        "trials": tried,
+        "trials_in_all": trials * len(studies),
         **counts,
         "failures": failures,
         "seconds_left": _seconds_left(durations, waiting, suite["workers"]),
@@ -82,7 +92,7 @@ def _seconds_left(
     if not known:
         return None
     overall = statistics.fmean(known)
-    total = sum(statistics.fmean(durations.get(method, [overall])) for method in waiting)
+    total = sum(statistics.fmean(durations.get(method) or [overall]) for method in waiting)
     return total / workers
 
 
