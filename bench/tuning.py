@@ -320,6 +320,9 @@ def first_trials(
 ) -> list[dict[str, Any]]:
     """The trials that come first: the defaults, then what knobs want tried, at most half of all.
 
+    What a later one leaves open is drawn, so that a method with choices to try sees the same
+    learning rates as any other.
+
     Args:
         method: The method.
         space: What is searched.
@@ -332,7 +335,7 @@ def first_trials(
         for name, knob in space.items()
     }
     others = [
-        {**start, name: choice}
+        {name: choice}
         for name, knob in space.items()
         if knob.first and knob.choices
         for choice in knob.choices[1:]
