@@ -1,0 +1,44 @@
+"""The pages that lie in `leaderboards/`: their claims of effort, and the check that guards them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from harness import bench
+
+from bench.publish import open_suite, read_records
+
+PAGES = Path(__file__).parent.parent / "leaderboards"
+SUITES = sorted(path.stem for path in (PAGES / "records").glob("*.json"))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_trained_row_had_the_same_effort(suite: str) -> None:
+    trials = open_suite(PAGES, suite).suite["settings"]["trials"]
+    efforts: dict[str, set[str]] = {}
+    for record in read_records(PAGES, suite):
+        if record.status not in ("ok", "missed") or not record.cost["steps"]:
+            continue  # majority trains nothing, and what failed or is unreachable has no figure
+        tuning = record.tuning
+        assert tuning["trials"] == trials or "from" in tuning, record.cell
+        made = (tuning["trials"], tuning.get("steps"), record.cost["steps"])
+        efforts.setdefault(record.cell["task"], set()).add(str(made))
+    assert efforts
+    assert all(len(made) == 1 for made in efforts.values()), efforts
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_check_finds_one_changed_digit(suite: str, tmp_path: Path) -> None:
+    shutil.copytree(PAGES, tmp_path / "pages")
+    assert bench("leaderboard", "--check", "--out", tmp_path / "pages").status == 0
+    path = tmp_path / "pages" / "records" / f"{suite}.jsonl"
+    text = path.read_text()
+    (found, *_) = re.finditer(r'"score": \d+\.\d*?(\d)(?=[,}])', text)
+    digit = str((int(found[1]) + 1) % 10)
+    path.write_text(text[: found.start(1)] + digit + text[found.end(1) :])
+    result = bench("leaderboard", "--check", "--out", tmp_path / "pages")
+    assert result.status == 1
+    assert f"{suite}." in result.err
