@@ -79,6 +79,8 @@ def _matthews(given: Column, wanted: Column) -> Column:
 
 
 def _pearson(given: Column, wanted: Column) -> Column:
+    if np.ptp(given) == 0 or np.ptp(wanted) == 0:  # rounding would leave a little of it
+        return np.zeros(len(given))
     x, y = given - np.mean(given), wanted - np.mean(wanted)
     covariance, x2, y2 = (x * y).mean(), (x * x).mean(), (y * y).mean()
     return _ratio(covariance, x * y - covariance, x2, x * x - x2, y2, y * y - y2)

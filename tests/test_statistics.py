@@ -62,7 +62,8 @@ def test_parts_are_weighed_as_the_score_weighs_them() -> None:
 def test_constant_predictions_have_no_influence_on_a_correlation() -> None:
     labels = np.array([0, 1, 1, 0, 1])
     for figure in ("matthews", "pearson", "spearman"):
-        assert not influence((figure,), np.ones(5), labels).any()
+        for constant in (np.ones(5), np.full(5, 2.7, np.float32)):
+            assert not influence((figure,), constant, labels).any()
 
 
 def test_planted_scores_agree_with_the_metrics() -> None:

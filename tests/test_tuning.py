@@ -107,7 +107,7 @@ def test_every_method_draws_the_same_rates_around_the_default(context: Context) 
     assert [trial["params"]["depth"] for trial in trials][:2] == [2, 1]
     default = context.protocol.learning_rate
     assert rates[0][0] == default
-    assert all(default / 8 <= rate <= default * 8 for rate in rates[0])
+    assert all(default / 4 <= rate <= default * 4 for rate in rates[0])
     assert len(set(rates[0])) == TRIALS
 
 
