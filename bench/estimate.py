@@ -35,6 +35,7 @@ class Estimate:
 
     Attributes:
         trainings: Trainings of a model.
+        general: Those of them that are on unlabelled text.
         steps: Optimizer steps of all of them.
         seconds: Wall time, all workers together.
         megabytes: Disk for models that are kept.
@@ -42,20 +43,11 @@ class Estimate:
     """
 
     trainings: int
+    general: int
     steps: int
     seconds: float
     megabytes: float
     unreachable: int
-
-    def lines(self) -> list[str]:
-        """The estimate, for a person."""
-        return [
-            f"{self.trainings} trainings, {self.steps:,} optimizer steps; "
-            f"{self.unreachable} cells cannot be reached",
-            f"about {self.seconds / 3600:.3g} h on this machine, from {TIMED_STEPS} timed steps of "
-            "dense fine-tuning a task (methods with a teacher take up to twice as long)",
-            f"about {self.megabytes:,.0f} MB of disk",
-        ]
 
 
 def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
@@ -96,7 +88,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
     for (_, text, _), made in general.items():
         per_step = timed[text][0] if text else max(figure for figure, _ in timed.values())
         seconds += made * per_step
-    return Estimate(trainings, steps, seconds / workers, megabytes, unreachable)
+    return Estimate(trainings, len(general), steps, seconds / workers, megabytes, unreachable)
 
 
 def _steps(context: Context, cell: Cell, trial: bool) -> int:
@@ -117,10 +109,13 @@ def _general_steps(context: Context, task: str) -> int:
 
 
 def _seconds(context: Context, task_name: str) -> tuple[float, float]:
-    """Seconds of one optimizer step, and of one evaluation of the report split."""
+    """Seconds of one optimizer step, and of loading a model and scoring the report split."""
     prepared = context.tasks[task_name]
     task, data = registry.task(prepared.task), load(prepared)
+    load_model(context.encoder, task, context.protocol.dropout)  # the first imports its code
+    begin = time.perf_counter()
     model = load_model(context.encoder, task, context.protocol.dropout)
+    loading = time.perf_counter() - begin
     batch = context.protocol.batch_size
     order = np.random.default_rng(0).permutation(len(data.train))  # rows of every length
     sample = data.train.select(order[: TIMED_STEPS * batch].tolist())
@@ -137,4 +132,5 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     report = data.report.select(list(range(min(EVALUATION_BATCH, len(data.report)))))
     begin = time.perf_counter()
     predict(model, report, context.device)
-    return per_step, (time.perf_counter() - begin) / len(report) * len(data.report)
+    scoring = (time.perf_counter() - begin) / len(report) * len(data.report)
+    return per_step, loading + scoring

@@ -242,7 +242,7 @@ def _deliver(
     model = method().compress(run, params)
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
-    if run.flops and (made := data.facts.get("augmentation")):
+    if run.all_flops() and (made := data.facts.get("augmentation")):
         run.kept["augmentation"] = ("augmentation", made["flops"])
     return _Delivered(model, run)
 

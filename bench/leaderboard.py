@@ -155,6 +155,8 @@ def for_terminal(page: Page) -> str:
         cells = [[re.sub(r"<sup>.*?</sup>", "", row[i]) for i in shown] for row in rows]
         grid = tabulate(cells, headers=short, tablefmt="simple", disable_numparse=True)
         parts.append(f"{title}\n\n{grid}")
+    if any(head.startswith("average,") for heads, _ in page.tables.values() for head in heads):
+        parts.append("tasks: mean ± standard deviation over seeds; average: ± half its interval")
     return "\n\n".join(parts)
 
 
@@ -170,8 +172,8 @@ def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
-             "average", "of dense, %", "weights ×", "parameters × (with embeddings)",
-             "FLOPs × (S = 128)", "final run, TFLOP a seed", "with its tuning, TFLOP"]  # fmt: skip
+             f"average{', ± 95 %' if result.averages else ''}", "of dense, %", "weights ×",
+             "parameters × (with embeddings)", "FLOPs × (S = 128)", "final run, TFLOP a seed", "with its tuning, TFLOP"]  # fmt: skip
     cells = []
     for row in result.rows:
         if not any(row.scores.values()):
@@ -187,7 +189,7 @@ def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[
              number(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
              number(share, 1),
              *(number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
-             *(number(row.train_flops(tuning=all_of_it) / 1e12, 2) for all_of_it in (False, True))]
+             *(f"{row.train_flops(tuning=all_of_it) / 1e12:.3g}" for all_of_it in (False, True))]
         )  # fmt: skip
     return heads, cells
 

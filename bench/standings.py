@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -103,20 +104,41 @@ class Standings:
         """The row of a method."""
         return next((row for row in self.rows if row.method == method), None)
 
+    def rivals(self) -> list[str]:
+        """The competitors' names."""
+        return [row.method for row in self.rows if not row.facts["control"]]
+
     def above_dense(self) -> list[str]:
         """Competitors that are significantly above the dense model on average."""
-        rivals = [row.method for row in self.rows if not row.facts["control"]]
-        leads = {name: lead for name in rivals if (lead := self.lead(name, DENSE)) is not None}
-        adjusted = inference.holm([lead.p for lead in leads.values()])
         return [
             name
-            for (name, lead), p in zip(leads.items(), adjusted, strict=True)
-            if p < 1 - inference.LEVEL and lead.value > 0
+            for name in self.rivals()
+            if (lead := inference.difference(self.average_pairs, name, DENSE)) is not None
+            and lead.value > 0
+            and self.adjusted(self.average_pairs, name, DENSE) < 1 - inference.LEVEL
         ]
 
-    def lead(self, one: str, other: str) -> Estimate | None:
-        """How far one method's average is above another's."""
-        return inference.difference(self.average_pairs, one, other)
+    def adjusted(self, pairs: Pairs, one: str, other: str) -> float:
+        """A pair's p after Holm's correction over the pairs that are asked about with it.
+
+        Between competitors these are all pairs of competitors, which the ranks are made from; with
+        a control, that control's with every competitor; between controls, the pair alone.
+        """
+        rivals = self.rivals()
+        asked = [name for name in (one, other) if name not in rivals]
+        if len(asked) == 2:
+            family = [(one, other)]
+        elif asked:
+            family = [(asked[0], rival) for rival in rivals]
+        else:
+            family = list(itertools.combinations(rivals, 2))
+        found = {
+            frozenset(pair): estimate.p
+            for pair in family
+            if (estimate := inference.difference(pairs, *pair)) is not None
+        }
+        ps = inference.holm(list(found.values()))
+        return dict(zip(found, ps, strict=True))[frozenset((one, other))]
 
 
 def standings(

@@ -97,7 +97,7 @@ def tuned(cell: Cell, context: Context) -> Tuned | None:
         carried = context.carried[(cell.method, cell.task, cell.ratio)]
         params = resolve_params(method, pins, context.protocol, carried.params)
         facts = {"parameters": "carried", "from": carried.source, "trials": carried.trials}
-        return Tuned(params=params, facts=facts)
+        return Tuned(params=params, facts=facts | {"found": carried.params})
     if not context.protocol.trials or not study.space:
         params = resolve_params(method, pins, context.protocol)
         return Tuned(params=params, facts={"trials": 0, "parameters": "default"})
@@ -166,7 +166,8 @@ class Study:
             self._requeue_killed(study)
             begun = [trial for trial in study.trials if _is_spent(trial) or _is_running(trial)]
             if len(begun) < self.trials:
-                index = len(begun)
+                taken = {trial.user_attrs.get("index") for trial in begun}
+                index = next(i for i in range(self.trials) if i not in taken)
                 study.sampler = _sampler(self.trials, index)
                 trial = study.ask()
                 claimed = Claim(self, study, trial, index, self._suggest(trial))
@@ -241,9 +242,10 @@ class Study:
             if self._storage is None:
                 raise
             raise BenchError(f"--storage {self._storage} cannot be used: {error}") from error
-        if not study.trials:
+        if "begun" not in study.user_attrs:
             for params in first_trials(self._method, self.space, self._rate, self.trials):
-                study.enqueue_trial(params)
+                study.enqueue_trial(params, skip_if_exists=True)  # after a kill in between
+            study.set_user_attr("begun", True)
         return study
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -267,7 +269,8 @@ class Study:
         for trial in self._killed(study):
             study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(trial.params)
+            given = trial.system_attrs.get("fixed_params", {})  # were there too few to be drawn?
+            study.enqueue_trial(given | trial.params)
 
 
 @dataclass

@@ -83,7 +83,7 @@ def test_the_table_says_mean_deviation_average_and_share() -> None:
     assert magnitude["average"] == "42.0"  # WNLI stands outside
     assert magnitude["of dense, %"] == f"{100 * 42 / 51:.1f}"
     assert magnitude["weights ×"] == "20.00"
-    assert magnitude["final run, TFLOP a seed"] == "4.00"  # two tasks of 2 TFLOP
+    assert magnitude["final run, TFLOP a seed"] == "4"  # two tasks of 2 TFLOP
     assert "WNLI stands outside the average" in page.markdown
 
 

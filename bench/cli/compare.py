@@ -48,10 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     one, other = (_row(result, method, task) for method in (arguments.one, arguments.other))
     names = (one.method, other.method)
     found = statistics.difference(result.pairs[task], *names)
-    adjusted = dict(
-        zip(result.pairs[task],
-            statistics.holm([e.p for e in result.pairs[task].values()]), strict=True)
-    )  # fmt: skip
     examples = _examples(opened, one, other, task)
     report = {
         "suite": opened.suite["name"],
@@ -63,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         "difference": None if found is None else found.value,
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
-        "p_holm": adjusted.get(names, adjusted.get(names[::-1])),
+        "p_holm": None if found is None else result.adjusted(result.pairs[task], *names),
         "freedom": None if found is None else found.freedom,
         "examples": examples,
     }
@@ -89,10 +85,11 @@ def _print(report: dict[str, Any]) -> None:
         say(f"difference: {lead:+.2f}; no interval and no test: it takes two seeds of both")
     else:
         say(f"difference: {report['difference']:+.2f} ± {report['half_width_95']:.2f} (95 %), "
-            f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm over the table's pairs; "
+            f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm, as the page ranks; "
             f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
     examples = report["examples"]
-    say(f"{len(examples)} report examples are answered differently{':' if examples else '.'}")
+    each = ", an answer a seed:" if max(report["seeds"]) > 1 else ":"
+    say(f"{len(examples)} report examples are answered differently{each if examples else '.'}")
     if examples:
         heads = ("row", "label", one, other)
         rows = [[f"{e['row']}", f"{e['label']:g}", *e["answers"]] for e in examples[:SHOWN]]

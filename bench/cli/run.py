@@ -128,15 +128,25 @@ def _announce(
     suite: Suite, context: Context, todo: list[Job], counts: tuple[int, int], out: Console
 ) -> None:
     """Says what is to be run, and what it will cost."""
-    from bench.estimate import estimate
+    from bench.cli.progress import duration
+    from bench.estimate import TIMED_STEPS, estimate
 
     (cells, done), trials = counts, sum(job.trial for job in todo)
     before = f" after {trials} trials" if trials else ""
     out.print(f"{suite.name}: {cells} cells, {done} done, {len(todo) - trials} to run{before} in "
               f"{suite.runs}", markup=False, soft_wrap=True)  # fmt: skip
-    if todo:
-        for line in estimate(todo, context, suite.workers).lines():
-            out.print(line, markup=False, soft_wrap=True)
+    if not todo:
+        return
+    cost = estimate(todo, context, suite.workers)
+    general = f", {cost.general} of them on unlabelled text" if cost.general else ""
+    for line in (
+        f"{cost.trainings} trainings{general}, {cost.steps:,} optimizer steps; "
+        f"{cost.unreachable} cells cannot be reached",
+        f"about {duration(cost.seconds)} on this machine, from {TIMED_STEPS} timed steps of dense "
+        "fine-tuning a task (methods with a teacher take up to twice as long)",
+        f"about {cost.megabytes:,.0f} MB of disk",
+    ):
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
