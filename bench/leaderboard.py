@@ -173,7 +173,8 @@ def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
              f"average{', ± 95 %' if result.averages else ''}", "of dense, %", "weights ×",
-             "parameters × (with embeddings)", "FLOPs × (S = 128)", "final run, TFLOP a seed", "with its tuning, TFLOP"]  # fmt: skip
+             "parameters × (with embeddings)", "FLOPs × (S = 128)", "final run, TFLOP a seed",
+             "with its tuning, TFLOP"]  # fmt: skip
     cells = []
     for row in result.rows:
         if not any(row.scores.values()):

@@ -13,8 +13,9 @@ Two things differ from the textbook, since three seeds are few. The T of all dif
 are moderated as in Smyth (2004): shrunk towards what they have in common, wholly where they are as
 alike as chance makes them, which is pooling, and less the more they differ. And Satterthwaite's
 formula takes T as (1 + 2/d)·T, d its degrees of freedom: from its estimate alone too many degrees
-follow when T is by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected at 5 %.
-`tests/test_statistics.py` holds both to planted truths, docs/statistics.md shows how well they do.
+follow when T is by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected, not
+5 %. `tests/test_statistics.py` holds both to planted truths, and docs/statistics.md shows how well
+they do.
 """
 
 from __future__ import annotations
