@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
-from bench.publish import open_suite
+from bench.opened import open_suite
 from bench.records import Record, Store
 
 if TYPE_CHECKING:
@@ -82,6 +82,15 @@ def carry(
     return found
 
 
+def check_source(wanted: str, runs: Path) -> None:
+    """Checks that there is a suite to carry from, before any data is read.
+
+    Raises:
+        BenchError: There is none of the name, or a ratio is none.
+    """
+    _folder_of(_parse(wanted)[0], runs)
+
+
 def identity(wanted: str, carried: dict[tuple[str, str, float], Carried]) -> str:
     """What the protocol says of carried parameters: where from, and a hash of them."""
     from bench.protocol import digest
@@ -102,12 +111,16 @@ def _parse(wanted: str) -> tuple[str, str, float | None]:
 
 def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
     """A suite and its records, from the run folder or from the published ones."""
+    opened = open_suite(_folder_of(name, runs), name)
+    return opened.suite, opened.records
+
+
+def _folder_of(name: str, runs: Path) -> Path:
     here = Store(runs).suites()
     published = [path.stem for path in sorted((PUBLISHED / "records").glob("*.json"))]
     if name not in here and name not in published:
         raise unknown_name("suite", name, [*here, *published])
-    opened = open_suite(runs if name in here else PUBLISHED, name)
-    return opened.suite, opened.records
+    return runs if name in here else PUBLISHED
 
 
 def _nearest(records: Sequence[Record], method: str, task: str, ratio: float) -> Record | None:

@@ -224,7 +224,9 @@ def _deliver(
     """Lets the method compress."""
     method = registry.methods.get(Variant.parse(cell.method).method)
     task, data = _load_task(context.tasks[cell.task])
-    reference = tuned(reference_cell(cell), context) if cell.method != ALWAYS else None
+    reference = tuned(
+        reference_cell(cell), context
+    )  # not yet there in the dense model's own trials
     defaults = resolve_params(registry.methods.get(ALWAYS), {}, context.protocol)
     environment.seed_everything(cell.seed)
     run = CellRun(

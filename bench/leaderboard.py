@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import plots, sections
 from bench.errors import BenchError
+from bench.opened import suite_records
 from bench.predictions import in_store
 from bench.records import Record, Store, read_json, write_text
 from bench.standings import DENSE, Row, Standings, number, standings
@@ -136,12 +137,6 @@ def write_run_page(store: Store, name: str) -> Page:
     page = make_page(suite, records, store.root, in_store(store))
     page.write()
     return page
-
-
-def suite_records(store: Store, suite: dict[str, Any]) -> list[Record]:
-    """The records that a suite's cells have so far."""
-    found = (store.get(cell_id) for cell_id in suite["cells"])
-    return [record for record in found if record is not None]
 
 
 def for_terminal(page: Page) -> str:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.records import Store, atomic_path
 
 if TYPE_CHECKING:
@@ -62,6 +60,7 @@ def published(path: Path) -> Answers:
 
 def read_published(path: Path) -> dict[str, Table]:
     """A suite's predictions by cell; none where there is no file."""
+    import numpy as np
     from pyarrow import parquet
 
     if not path.exists():

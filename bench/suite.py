@@ -293,6 +293,10 @@ def resolve(request: Request) -> Suite:
     """
     if request.carry_from is not None and request.trials:
         raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
+    if request.carry_from is not None:
+        from bench.carrying import check_source
+
+        check_source(request.carry_from, request.runs)
     tasks = select_tasks(request.tasks)
     variants, notices = select_methods(request.methods)
     defaults = DEFAULTS[_common_suite(tasks)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harness import bench
 
-from bench.publish import open_suite, read_records
+from bench.opened import open_suite, read_records
 
 PAGES = Path(__file__).parent.parent / "leaderboards"
 SUITES = sorted(path.stem for path in (PAGES / "records").glob("*.json"))

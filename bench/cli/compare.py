@@ -10,7 +10,7 @@ from bench.cli.output import console, emit_json, table
 from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
-    from bench.publish import OpenSuite
+    from bench.opened import OpenSuite
     from bench.standings import Row, Standings
 
 SHOWN = 10
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Compares."""
     from bench import statistics
-    from bench.publish import open_suite
+    from bench.opened import open_suite
 
     opened = open_suite(arguments.runs, arguments.name)
     task = arguments.task

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench import external, hub, registry
     from bench.environment import resolve_device
     from bench.leaderboard import for_terminal, write_run_page
-    from bench.publish import open_suite
+    from bench.opened import open_suite
     from bench.records import Store, write_json
     from bench.selection import select_tasks
     from bench.standings import number

@@ -1,0 +1,84 @@
+"""Suites as their folders have them: run folders, and folders of published pages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, unknown_name
+from bench.predictions import in_store, published
+from bench.records import Record, Store, read_json
+
+if TYPE_CHECKING:
+    from bench.predictions import Answers
+
+
+@dataclass(frozen=True)
+class OpenSuite:
+    """A suite as its folder has it.
+
+    Attributes:
+        suite: What it was asked for.
+        records: Its records so far.
+        answers: Where their predictions are found.
+    """
+
+    suite: dict[str, Any]
+    records: list[Record]
+    answers: Answers
+
+
+def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
+    """Opens a suite of a run folder, or of a folder of published pages.
+
+    Args:
+        folder: Either of them.
+        name: Which suite; not needed where the folder has only one.
+
+    Raises:
+        BenchError: The folder has no suite of the name, or several and no name says which.
+    """
+    base = folder / "records"
+    store = Store(folder)
+    suites = store.suites() or {
+        path.stem: suite for path in sorted(base.glob("*.json")) if (suite := read_json(path))
+    }
+    if not suites:
+        raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
+    if name is None and len(suites) > 1:
+        raise BenchError(f"{folder} has several suites; say --name {' or '.join(suites)}.")
+    if name is not None and name not in suites:
+        raise unknown_name("suite", name, suites)
+    suite = suites[name or next(iter(suites))]
+    if base.is_dir():
+        name = suite["name"]
+        return OpenSuite(suite, read_records(folder, name), published(base / f"{name}.parquet"))
+    return OpenSuite(suite, suite_records(store, suite), in_store(store))
+
+
+def suite_records(store: Store, suite: dict[str, Any]) -> list[Record]:
+    """The records that a suite's cells have so far."""
+    found = (store.get(cell_id) for cell_id in suite["cells"])
+    return [record for record in found if record is not None]
+
+
+def read_records(out: Path, name: str) -> list[Record]:
+    """The records of a suite that lie in `out`.
+
+    Raises:
+        BenchError: The file cannot be read, or a line is no record.
+    """
+    path = out / "records" / f"{name}.jsonl"
+    records = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}.") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(Record.from_json(json.loads(line)))
+        except (ValueError, BenchError) as error:
+            raise BenchError(f"{path}:{number}: no record: {error}.") from None
+    return records
