@@ -22,8 +22,8 @@ class SmallParams(TrainParams):
         0,
         low=0,
         high=48,
-        tuned=False,
-        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2",
+        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2; the first "
+        "trials try the others",
     )
     start: Literal["cut", "random"] = knob(
         "cut",
@@ -43,7 +43,7 @@ class _Small(Method):
         depths = sorted(range(1, config.num_hidden_layers + 1), key=lambda d: (abs(d - default), d))
         met = tuple(depth for depth in depths if _is_met(target, config, depth))
         declared = cls.Params.knobs()["depth"]
-        depth = dataclasses.replace(declared, choices=met, tuned=True, first=True)
+        depth = dataclasses.replace(declared, choices=met, first=True)
         return super().search_space(config, target) | {"depth": depth}
 
 
