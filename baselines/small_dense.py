@@ -22,8 +22,8 @@ class SmallParams(TrainParams):
         0,
         low=0,
         high=48,
-        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2; the first "
-        "trials try the others",
+        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2; the "
+        "first trials try the others",
     )
     start: Literal["cut", "random"] = knob(
         "cut",
