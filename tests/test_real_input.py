@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = bench(
         "run", "--methods", "magnitude,random-mask,majority", "--tasks", "wnli", "--data-dir",
         GLUE or "", "--model", MODEL or "", "--ratios", "4,20", "--seeds", "1", "--epochs", "1",
-        "--workers", "1", "--runs", folder, "--name", "real",
+        "--trials", "0", "--workers", "1", "--runs", folder, "--name", "real",
     )  # fmt: skip
     assert result.status == 0, result.err
     return folder
@@ -54,7 +54,7 @@ def test_flops_out_of_reach_are_said_before_any_training(runs: Path) -> None:
     result = bench(
         "run", "--methods", "magnitude", "--tasks", "wnli", "--data-dir", GLUE or "", "--model",
         MODEL or "", "--ratios", str(best + 0.1), "--match", "flops", "--seeds", "1",
-        "--epochs", "1", "--workers", "1", "--runs", runs, "--name", "real-flops",
+        "--epochs", "1", "--trials", "0", "--workers", "1", "--runs", runs, "--name", "real-flops",
     )  # fmt: skip
     assert result.status == 0
     assert f"{best:.2f}× at most" in (runs / "real-flops.md").read_text(encoding="utf-8")
