@@ -53,14 +53,12 @@ def carry(
     Raises:
         BenchError: There is no such suite, or it has not tuned what is to be run.
     """
-    from bench.tuning import Study
-
     name, task, ratio = _parse(wanted)
     suite, records = _find(name, context.runs)
     same_encoder = suite["weights"] == context.weights
     found: dict[tuple[str, str, float], Carried] = {}
     for cell in cells:
-        space = Study(cell, context).space
+        space = context.search_space(cell)
         key = (cell.method, cell.task, cell.ratio)
         if key in found or not space:
             continue

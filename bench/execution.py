@@ -23,6 +23,7 @@ from bench.footprint import footprint
 from bench.knowledge import masked_loss
 from bench.lending import CellRun, Context, Progress
 from bench.plan import ALWAYS, Cell, Variant, reference_cell
+from bench.predictions import as_table
 from bench.records import Record, Status, Store, read_json, write_json
 from bench.reference import save_model
 from bench.selection import resolve_params
@@ -233,7 +234,7 @@ def _deliver(
         context=context,
         method=f"{cell.method} {method.info.version}",
         task=task,
-        target=Target(cell.axis, cell.ratio, SEQUENCE_LENGTH),  # type: ignore[arg-type]
+        target=Target(cell.axis, cell.ratio),  # type: ignore[arg-type]
         seed=cell.seed,
         data=data.for_trials() if trial else data,
         reference_params=cast("TrainParams", reference.params if reference else defaults),
@@ -295,15 +296,10 @@ def _run(
 
 def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[metrics.Score, Table]:
     """Scores logits on the rows to be scored on, and lays the predictions out as a table."""
-    import pyarrow
-
     task, report = run.task, run.data.report
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
     score = metrics.score(task.info.metric, predictions, report.labels, report.parts)
-    columns = {"id": report.ids, "label": report.labels, "prediction": predictions}
-    if report.parts is not None:
-        columns["part"] = report.parts
-    return score, pyarrow.table(columns)
+    return score, as_table(report, predictions)
 
 
 def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from bench.errors import BenchError, unknown_name
 from bench.families import read_config
 from bench.footprint import footprint
 from bench.hub import model_folder
+from bench.predictions import as_table
 from bench.protocol import digest
 from bench.records import Record, Store
 from bench.suite import weight_hash
@@ -88,12 +89,7 @@ def evaluate(
         data={**prepared.facts, "notes": list(score.notes)},
         environment={**environment.describe(device), "threads": 0, "precision": "fp32"},
     )
-    import pyarrow
-
-    columns = {"id": rows.ids, "label": rows.labels, "prediction": answers}
-    if rows.parts is not None:
-        columns["part"] = rows.parts
-    return record, pyarrow.table(columns)
+    return record, as_table(rows, answers)
 
 
 def match_labels(

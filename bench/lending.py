@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bench import environment, registry
-from bench.budget import best_ratio
+from bench.budget import Target, best_ratio
 from bench.corpus import load_corpus
 from bench.errors import BenchError
 from bench.families import read_config
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from bench.budget import Axis, Target
+    from bench.budget import Axis
     from bench.carrying import Carried
     from bench.corpus import Corpus
     from bench.data import Encoded, Prepared, TaskData
     from bench.knowledge import Probe
-    from bench.method import Kind, Run
+    from bench.method import Kind, Knob, Method, Run
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Batch, Callback, Loss
@@ -84,15 +84,21 @@ class Context:
         prepared = self.tasks[cell.task]
         return cell.id(version=method.info.version, data=prepared.fingerprint, weights=self.weights)
 
-    def config(self, task: str) -> PretrainedConfig:
-        """The uncompressed model's configuration, a classifier for the task."""
-        return _classifier_config(self.encoder, registry.task(self.tasks[task].task).num_labels)
-
     def limit(self, cell: Cell) -> float:
         """The largest ratio that a cell's method can reach on the cell's axis."""
         kind = registry.methods.get(Variant.parse(cell.method).method).info.kind
         labels = registry.task(self.tasks[cell.task].task).num_labels
         return _limit(kind, self.encoder, labels, cell.axis)
+
+    def search_space(self, cell: Cell) -> dict[str, Knob]:
+        """What tuning may move for a cell: nothing pinned, nothing where no ratio is met."""
+        variant = Variant.parse(cell.method)
+        if self.limit(cell) < cell.ratio:
+            return {}
+        method, pinned = registry.methods.get(variant.method), dict(variant.pins)
+        labels = registry.task(self.tasks[cell.task].task).num_labels
+        space = _search_space(method, self.encoder, labels, Target(cell.axis, cell.ratio))  # type: ignore[arg-type]
+        return {name: knob for name, knob in space.items() if name not in pinned}
 
 
 @functools.cache
@@ -105,6 +111,13 @@ def _classifier_config(encoder: Path, labels: int) -> PretrainedConfig:
 @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
 def _limit(kind: Kind, encoder: Path, labels: int, axis: Axis) -> float:
     return best_ratio(kind, _classifier_config(encoder, labels), axis)
+
+
+@functools.cache  # shapes of every depth are counted for it: a second for a large encoder
+def _search_space(
+    method: type[Method], encoder: Path, labels: int, target: Target
+) -> dict[str, Knob]:
+    return method.search_space(_classifier_config(encoder, labels), target)
 
 
 @dataclass

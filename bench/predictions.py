@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
 
+    from bench.data import Encoded
+
 FILE = "predictions.parquet"
 
 
@@ -34,6 +36,16 @@ class Predictions:
 
 Answers = Callable[[str], "Predictions | None"]
 """Gives a cell's predictions by its id, where they are there."""
+
+
+def as_table(rows: Encoded, answers: NDArray[Any]) -> Table:
+    """What a cell's file holds: id, label, prediction and, where there are parts, the part."""
+    import pyarrow
+
+    columns = {"id": rows.ids, "label": rows.labels, "prediction": answers}
+    if rows.parts is not None:
+        columns["part"] = rows.parts
+    return pyarrow.table(columns)
 
 
 def in_store(store: Store) -> Answers:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.budget import SEQUENCE_LENGTH, TOLERANCE, Target, meets
+from bench.budget import TOLERANCE, meets
 from bench.errors import BenchError
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
 from bench.protocol import digest
@@ -138,7 +138,7 @@ class Study:
         self.cell = dataclasses.replace(cell, seed=TRIAL_SEED)
         self.id = context.cell_id(self.cell)
         self.trials = context.protocol.trials
-        self.space = search_space(cell, context)
+        self.space = context.search_space(cell)
         self._store = Store(context.runs)
         self._storage = context.storage
         self._rate = context.protocol.learning_rate
@@ -309,17 +309,6 @@ class Claim:
             self.trial.set_user_attr("error", reason)
             self.optuna_study.tell(self.trial, state=optuna.trial.TrialState.FAIL)
             self.study._write(self.optuna_study)
-
-
-def search_space(cell: Cell, context: Context) -> dict[str, Knob]:
-    """What tuning may move for a cell: nothing that is pinned, nothing where no ratio is met."""
-    variant = Variant.parse(cell.method)
-    if context.limit(cell) < cell.ratio:
-        return {}
-    method, pinned = registry.methods.get(variant.method), dict(variant.pins)
-    target = Target(cell.axis, cell.ratio, SEQUENCE_LENGTH)  # type: ignore[arg-type]
-    space = method.search_space(context.config(cell.task), target)
-    return {name: knob for name, knob in space.items() if name not in pinned}
 
 
 def first_trials(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.options import add_suite
 from bench.cli.output import console, emit_json, table
 from bench.errors import BenchError, unknown_name
 
@@ -30,10 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--task", required=True, metavar="T", help="the task")
     parser.add_argument("--ratio", type=float, metavar="R",
                         help="the ratio; needed where the suite has several")  # fmt: skip
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
-                        help="run folder, or one of pages; default runs")  # fmt: skip
-    parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_suite(parser)
     parser.set_defaults(handler=run)
 
 

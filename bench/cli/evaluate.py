@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bench.cli.options import names
+from bench.cli.options import add_rows, names, source_of
 from bench.cli.output import console, table
 from bench.errors import BenchError
 
@@ -24,38 +23,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help="the checkpoint's labels (name or number) = the task's")  # fmt: skip
     parser.add_argument("--dense", metavar="MODEL",
                         help="the uncompressed model (default: MODEL's own shapes)")  # fmt: skip
-    parser.add_argument("--data-dir", type=Path, metavar="DIR",
-                        help="folder in the original GLUE layout; default: the hub")  # fmt: skip
-    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
-                        help="run folder; default runs")  # fmt: skip
     parser.add_argument("--name", metavar="SUITE",
                         help="the suite that shows it; not needed where there is one")  # fmt: skip
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="default auto: a GPU where there is one")  # fmt: skip
-    parser.add_argument("--offline", action="store_true", help="never ask the network")
+    add_rows(parser)
     parser.set_defaults(handler=run)  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
-    from bench import external, hub, registry
+    from bench import external
     from bench.environment import resolve_device
     from bench.leaderboard import for_terminal, write_run_page
     from bench.opened import open_suite
     from bench.records import Store, write_json
     from bench.selection import select_tasks
     from bench.standings import number
-    from bench.task import Source
 
-    if arguments.offline:
-        hub.go_offline()
     label_map = dict(_pair(text) for text in arguments.label_map)
     (name, task), *others = select_tasks([arguments.task]).items()
     if others:
         raise BenchError(f"--task {arguments.task} is a group of tasks: name one of them.")
-    source = Source(data_dir=arguments.data_dir, revision=arguments.revision,
-                    offline=arguments.offline)  # fmt: skip
+    source = source_of(arguments)
     store = Store(arguments.runs)
     suite = open_suite(arguments.runs, arguments.name).suite if store.suites() else None
     if suite is None and arguments.name is not None:
@@ -63,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         record, predictions = external.evaluate(
             arguments.model,
-            registry.task(name),
+            task,
             source,
             task_name=name,
             store=store,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.options import add_suite
 from bench.cli.output import console, emit_json, table
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Prints the masked-language-model (MLM) loss of every model of a suite on "
         "held-out text, under the head that the encoder was pre-trained with, beside its score.",
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
-                        help="run folder, or one of pages; default runs")  # fmt: skip
-    parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_suite(parser)
     parser.set_defaults(handler=run)
 
 

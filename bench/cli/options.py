@@ -8,8 +8,12 @@ import re
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from bench.task import Source
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +173,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         action="store_true",
         help="print cells, steps, and an estimate of time and disk; run nothing",
+    )
+
+
+def add_suite(parser: argparse.ArgumentParser) -> None:
+    """Adds what names a suite to be read, and how it is printed."""
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder, or one of pages; default runs")  # fmt: skip
+    parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Adds where a saved model's rows come from, its run folder, and what it runs on."""
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="folder in the original GLUE layout; default: the hub")  # fmt: skip
+    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder; default runs")  # fmt: skip
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="default auto: a GPU where there is one")  # fmt: skip
+    parser.add_argument("--offline", action="store_true", help="never ask the network")
+
+
+def source_of(arguments: argparse.Namespace) -> Source:
+    """Where `add_rows` says that rows come from; `--offline` holds for every library."""
+    from bench import hub
+    from bench.task import Source
+
+    if arguments.offline:
+        hub.go_offline()
+    return Source(
+        data_dir=arguments.data_dir, revision=arguments.revision, offline=arguments.offline
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.options import add_rows, source_of
 from bench.cli.output import console
 from bench.errors import BenchError, unknown_name
 
@@ -19,28 +20,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("cells", nargs="+", metavar="CELL", help="id of a cell, or its beginning")
     parser.add_argument("--split", choices=("test",), default="test", help="only test, as yet")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR",
-                        help="folder in the original GLUE layout; default: the hub")  # fmt: skip
-    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
-                        help="run folder; default runs")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("submission"), metavar="DIR",
                         help="folder for the files; default submission")  # fmt: skip
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="default auto: a GPU where there is one")  # fmt: skip
-    parser.add_argument("--offline", action="store_true", help="never ask the network")
+    add_rows(parser)
     parser.set_defaults(handler=run)  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the files, and says which the server still lacks."""
-    from bench import hub, submission
+    from bench import submission
     from bench.environment import resolve_device
     from bench.records import Store
-    from bench.task import Source
 
-    if arguments.offline:
-        hub.go_offline()
     store = Store(arguments.runs)
     known = {record.id: record for record in store.records()}
     chosen = []
@@ -51,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         if len(found) > 1:
             raise BenchError(f"'{wanted}' begins the ids of {len(found)} cells: say more of it.")
         chosen.append(known[found[0]])
-    source = Source(data_dir=arguments.data_dir, revision=arguments.revision,
-                    offline=arguments.offline)  # fmt: skip
+    source = source_of(arguments)
     try:
         files = submission.write_submission(
             store, chosen, source, arguments.out, resolve_device(arguments.device)
