@@ -2,21 +2,19 @@
 
 Every mean is taken over real tokens and real query–key pairs, so that padding changes nothing. The
 scores are those before the softmax, which no model hands out by itself: a model that is run by
-`look_inside` computes its attention by `_attention_with_scores`, which does.
+`look_inside` computes its attention by `bench.attention`, which does.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 
+from bench.attention import scores_returned
 from bench.training import Callback, label_loss, task_loss
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
     from bench.method import Run, TaughtParams
     from bench.training import Batch, Loss, Training
-
-_NAME = "bench_scores"
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def look_inside(model: PreTrainedModel, batch: Batch) -> Insides:
 
     A frozen teacher (`run.teacher()`) builds no graph, so that nothing more is needed for it.
     """
-    with _attention(model, _NAME):
+    with scores_returned(model):
         output = model(**batch.inputs, output_hidden_states=True, output_attentions=True)
     return Insides(
         output.logits.float(),
@@ -186,36 +182,3 @@ def score_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tenso
         ((s - t).square() * weights).sum() for s, t in zip(student, teacher, strict=True)
     ]
     return torch.stack(differences).sum() / pairs
-
-
-def _attention_with_scores(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **_: Any,
-) -> tuple[Tensor, Tensor]:
-    """Plain attention that returns its scores where the library's own returns probabilities."""
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-    masked = scores if attention_mask is None else scores + attention_mask
-    weights = nn.functional.dropout(masked.softmax(dim=-1), p=dropout, training=module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), scores
-
-
-@contextlib.contextmanager
-def _attention(model: PreTrainedModel, name: str) -> Iterator[None]:
-    """Runs the model's attention by a registered function inside the block."""
-    before = model.config._attn_implementation
-    model.config._attn_implementation = name
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = before
-
-
-AttentionInterface.register(_NAME, _attention_with_scores)
-AttentionMaskInterface.register(_NAME, eager_mask)

@@ -55,7 +55,7 @@ class Protocol:
     clip_norm: float = 1.0
     augment: int = 0
     carried: str = ""
-    version: int = 1
+    version: int = 2
 
     @property
     def hash(self) -> str:

@@ -237,9 +237,9 @@ def _attempt_trial(
 
 
 def _run_here(todo: deque[Job], context: Context, listener: Listener, clock: _Clock) -> int:
-    import torch
+    from bench.environment import settle_process
 
-    torch.set_num_threads(context.threads)
+    settle_process(context.threads)
     busy = 0
     while todo and clock.has_time():
         job = todo.popleft()
@@ -397,13 +397,13 @@ def _work(pipe: mp.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # libraries leave their semaphores else
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    import torch
+    from bench.environment import settle_process
 
     try:
         context: Context = pipe.recv()
     except EOFError:  # there was nothing to run
         return
-    torch.set_num_threads(context.threads)
+    settle_process(context.threads)
     last_sent = 0.0
 
     def progress(step: int, total: int) -> None:

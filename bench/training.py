@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from bench.attention import fast_dropout
 from bench.errors import DivergedError
 
 if TYPE_CHECKING:
@@ -216,25 +217,26 @@ def fit(
         callback.start(training)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model.train()
-    for rows in islice(_all_batches(data, protocol, generator), total):
-        training.visits[rows] += 1
-        share = rate_at(training.step, total, params)
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * share
-        batch = collate(data, rows, model, accelerator.device)
-        with autocast(accelerator.device, protocol.precision):
-            value = loss(model, batch)
-        accelerator.backward(value)
-        for callback in callbacks:
-            callback.before_step(training)
-        norm = accelerator.clip_grad_norm_(model.parameters(), protocol.clip_norm)
-        _check_finite(value, norm, training.step)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        training.step += 1
-        for callback in callbacks:
-            callback.after_step(training)
-        progress(training.step, total)
+    with fast_dropout(model):
+        for rows in islice(_all_batches(data, protocol, generator), total):
+            training.visits[rows] += 1
+            share = rate_at(training.step, total, params)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * share
+            batch = collate(data, rows, model, accelerator.device)
+            with autocast(accelerator.device, protocol.precision):
+                value = loss(model, batch)
+            accelerator.backward(value)
+            for callback in callbacks:
+                callback.before_step(training)
+            norm = accelerator.clip_grad_norm_(model.parameters(), protocol.clip_norm)
+            _check_finite(value, norm, training.step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            training.step += 1
+            for callback in callbacks:
+                callback.after_step(training)
+            progress(training.step, total)
     model.eval()
     return training
 
