@@ -124,7 +124,7 @@ class TinyBERT(_Small):
             own = student(**batch.inputs).logits.float()
             if run.task.is_regression:
                 return bench.label_loss(own, batch.labels)
-            return bench.soft_cross_entropy(own, teacher(**batch.inputs).logits.float())
+            return bench.soft_cross_entropy(own, bench.answer(teacher, batch))
 
         run.fit(student, loss=prediction_loss, params=params, share=1 - params.intermediate_share)
         return student

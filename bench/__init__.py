@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.distillation import (
         Insides,
         Projection,
+        answer,
         distilled_loss,
         hidden_loss,
         look_inside,
@@ -63,6 +64,7 @@ _LAZY = {
     "SoftMovementPruner": "movement",
     "Target": "budget",
     "Training": "training",
+    "answer": "distillation",
     "count": "footprint",
     "count_dense": "footprint",
     "cut": "structure",
@@ -119,6 +121,7 @@ __all__ = [
     "TrainParams",
     "Training",
     "UnreachableError",
+    "answer",
     "count",
     "count_dense",
     "cut",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +39,44 @@ class Insides:
     scores: tuple[Tensor, ...]
 
 
-def look_inside(model: PreTrainedModel, batch: Batch) -> Insides:
-    """Runs a model on a batch and keeps hidden states and attention scores.
+class Answers(Protocol):
+    """What is known already of a teacher's answers; `None` for a batch that it does not know."""
 
-    A frozen teacher (`run.teacher()`) builds no graph, so that nothing more is needed for it.
+    def logits(self, batch: Batch) -> Tensor | None:
+        """Logits, `[rows, labels]`."""
+
+    def insides(self, batch: Batch) -> Insides | None:
+        """All that a pass computes; zeros for padding."""
+
+
+_KNOWN = "_bench_answers"
+
+
+def remember(teacher: PreTrainedModel, answers: Answers) -> None:
+    """Lets `look_inside` and `answer` ask for what is known of a teacher before they run it."""
+    setattr(teacher, _KNOWN, answers)
+
+
+def look_inside(model: PreTrainedModel, batch: Batch) -> Insides:
+    """Hidden states and attention scores of a model on a batch, padding of no meaning.
+
+    A frozen teacher (`run.teacher()`) builds no graph, so that nothing more is needed for it; what
+    it has answered before may come from the disk.
     """
+    answers: Answers | None = getattr(model, _KNOWN, None)
+    known = answers.insides(batch) if answers else None
+    return compute_insides(model, batch) if known is None else known
+
+
+def answer(teacher: PreTrainedModel, batch: Batch) -> Tensor:
+    """A teacher's logits for a batch, `[rows, labels]`; they too may come from the disk."""
+    answers: Answers | None = getattr(teacher, _KNOWN, None)
+    known = answers.logits(batch) if answers else None
+    return teacher(**batch.inputs).logits.float() if known is None else known
+
+
+def compute_insides(model: PreTrainedModel, batch: Batch) -> Insides:
+    """What `look_inside` gives, from a pass of the model."""
     with scores_returned(model):
         output = model(**batch.inputs, output_hidden_states=True, output_attentions=True)
     return Insides(
@@ -102,7 +135,7 @@ def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: fl
 
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
         own = model(**batch.inputs).logits.float()
-        wanted = teacher(**batch.inputs).logits.float()
+        wanted = answer(teacher, batch)
         return distilled_loss(own, wanted, batch.labels, share=share, temperature=temperature)
 
     return loss

@@ -40,6 +40,7 @@ class Estimate:
         seconds: Wall time, all workers together.
         megabytes: Disk for models that are kept.
         unreachable: Cells that counting says no training can meet.
+        taught: Whether any of it learns from a teacher.
     """
 
     trainings: int
@@ -48,6 +49,7 @@ class Estimate:
     seconds: float
     megabytes: float
     unreachable: int
+    taught: bool
 
 
 def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
@@ -63,6 +65,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
     timed = {task: _seconds(context, task) for task in {job.cell.task for job in todo}}
     general: dict[tuple[str, str, float], int] = {}
     trainings = steps = unreachable = 0
+    taught = False
     seconds = megabytes = 0.0
     for job in todo:
         cell = job.cell
@@ -74,10 +77,12 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         method = registry.methods.get(variant.method)
         trains = issubclass(method.Params, TrainParams)
         made = trains * _steps(context, cell, job.trial)
-        if passes := int({**method.Params.defaults(), **dict(variant.pins)}.get(GENERAL, 0)):
+        pinned = {**method.Params.defaults(), **dict(variant.pins)}
+        if passes := int(pinned.get(GENERAL, 0)):
             text = "" if context.corpus else cell.task
             general[cell.method, text, cell.ratio] = passes * _general_steps(context, cell.task)
         trainings += trains
+        taught |= pinned.get("teacher", method.info.teacher) != "none"
         steps += made
         # Tune rows are fewer than report rows or about as many.
         seconds += made * per_step + evaluation
@@ -88,7 +93,9 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
     for (_, text, _), made in general.items():
         per_step = timed[text][0] if text else max(figure for figure, _ in timed.values())
         seconds += made * per_step
-    return Estimate(trainings, len(general), steps, seconds / workers, megabytes, unreachable)
+    return Estimate(
+        trainings, len(general), steps, seconds / workers, megabytes, unreachable, taught
+    )
 
 
 def _steps(context: Context, cell: Cell, trial: bool) -> int:

@@ -94,6 +94,7 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     described = {
         **environment.describe(context.device),
         "threads": context.threads,
+        "teacher_cache_gb": context.teacher_cache_gb,
         "precision": context.protocol.precision,
     }
     record = dataclasses.replace(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from torch import nn
 from bench import environment, registry
 from bench.budget import Target, best_ratio
 from bench.corpus import load_corpus
+from bench.distillation import remember
 from bench.errors import BenchError
 from bench.families import read_config
 from bench.footprint import count_dense
@@ -25,6 +27,7 @@ from bench.plan import Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, atomic_path, read_json, write_json
 from bench.reference import Reference, load_model, obtain
+from bench.teacher_cache import KeptAnswers
 from bench.training import collate, fit, steps_per_epoch
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from bench.carrying import Carried
     from bench.corpus import Corpus
     from bench.data import Encoded, Prepared, TaskData
+    from bench.footprint import Counts
     from bench.knowledge import Probe
     from bench.method import Kind, Knob, Method, Run
     from bench.protocol import Protocol
@@ -58,6 +62,7 @@ class Context:
         tasks: The prepared tasks, by name.
         device: `cpu` or `cuda`.
         threads: Threads of a cell on the processor.
+        teacher_cache_gb: Disk for what references answer to the training rows, in GB.
         keep_models: Which compressed models stay on disk: `first` (those of seed 0), `all`, `none`.
         corpus: Unlabelled text for general distillation; without it a task's own text serves.
         probe: Masked text that every delivered model is asked for, if any.
@@ -72,6 +77,7 @@ class Context:
     tasks: dict[str, Prepared]
     device: str
     threads: int
+    teacher_cache_gb: float = 0.0
     keep_models: str = "first"
     corpus: Corpus | None = None
     probe: Probe | None = None
@@ -118,6 +124,38 @@ def _search_space(
     method: type[Method], encoder: Path, labels: int, target: Target
 ) -> dict[str, Knob]:
     return method.search_space(_classifier_config(encoder, labels), target)
+
+
+@dataclass
+class _Meter:
+    """Charges what a teacher answers, whether it computes the answer or has it on disk.
+
+    Attributes:
+        counts: Those of the teacher.
+        add: Takes FLOPs.
+    """
+
+    counts: Counts
+    add: Callable[[int], None]
+    _running: bool = True
+
+    def charge(self, lengths: NDArray[np.int64]) -> None:
+        """Charges a pass over rows of these lengths."""
+        if self._running:
+            self.add(self.counts.forward_flops(lengths))
+
+    def before_pass(self, _: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
+        """Charges a pass of the teacher itself."""
+        self.charge(inputs["attention_mask"].sum(dim=1).cpu().numpy())
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Charges nothing inside the block."""
+        self._running = False
+        try:
+            yield
+        finally:
+            self._running = True
 
 
 @dataclass
@@ -168,12 +206,27 @@ class CellRun:
             return self.load(self._reference(params).folder)
 
     def teacher(self) -> PreTrainedModel:
-        """The reference, frozen, in eval mode, each of its passes charged to this cell."""
-        return self._frozen(self.finetuned())
+        """The reference, frozen, in eval mode, each of its answers charged to this cell.
+
+        What it answers to the training rows is read from the disk where the run folder keeps it.
+        """
+        model, meter = self._frozen(self.finetuned())
+        if self.context.teacher_cache_gb:
+            folder = self.obtain_reference(None).folder
+            known = KeptAnswers(
+                model,
+                self.data.train,
+                reference=folder,
+                store=Store(self.context.runs),
+                limit=1e9 * self.context.teacher_cache_gb,
+                meter=meter,
+            )
+            remember(model, known)
+        return model
 
     def pretrained_teacher(self) -> PreTrainedModel:
         """The pre-trained encoder, frozen, in eval mode, each of its passes charged."""
-        return self._frozen(self.pretrained())
+        return self._frozen(self.pretrained())[0]
 
     def sample(
         self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
@@ -290,18 +343,13 @@ class CellRun:
         self.steps += training.step
         self._charge(part, count_dense(model).training_flops(data.lengths, training.visits))
 
-    def _frozen(self, model: PreTrainedModel) -> PreTrainedModel:
-        """The model as a teacher, each of whose passes is charged."""
+    def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Meter]:
+        """The model as a teacher, each of whose passes is charged, and what charges it."""
         model.requires_grad_(False)
         nn.Module.to(model, self.context.device)
-        counts = count_dense(model)
-
-        def charge(_: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
-            lengths = inputs["attention_mask"].sum(dim=1).cpu().numpy()
-            self._charge("teacher", counts.forward_flops(lengths))
-
-        model.register_forward_pre_hook(charge, with_kwargs=True)
-        return model
+        meter = _Meter(count_dense(model), functools.partial(self._charge, "teacher"))
+        model.register_forward_pre_hook(meter.before_pass, with_kwargs=True)
+        return model, meter
 
     def load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
         """A saved model as a classifier for the task, with the protocol's dropout."""

@@ -1,7 +1,8 @@
 """What a run was asked for, with every default resolved; a suite is one model, axis and protocol.
 
-A run folder holds `settings.json` (precision and threads, the same for all its cells on whatever
-machine), `suites/<name>.json` (what each suite was asked for) and the cells' own folders.
+A run folder holds `settings.json` (precision, threads and the teacher cache, the same for all its
+cells on whatever machine), `suites/<name>.json` (what each suite was asked for) and the cells' own
+folders.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 SETTINGS = "settings.json"
+TEACHER_CACHE_GB = 4.0
+"""Disk for teachers' answers where the command line is silent."""
 DEMO = "demo"
 """The suite of built-in tasks, and what `--model` calls their encoder."""
 
@@ -94,6 +97,7 @@ class Request:
     workers: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    teacher_cache_gb: float | None = None
     keep_models: str = "first"
     probe_text: Path | None = None
     offline: bool = False
@@ -117,6 +121,7 @@ class Suite:
         source: Where data may come from.
         workers: Worker processes; 1 means this process.
         threads: Threads of a cell.
+        teacher_cache_gb: Disk for the answers of teachers, in GB; 0 to compute them anew.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
         carry_from: The suite, task and ratio whose parameters are taken over, if any.
@@ -139,6 +144,7 @@ class Suite:
     source: Source
     workers: int
     threads: int
+    teacher_cache_gb: float
     device: str
     keep_models: str
     carry_from: str | None = None
@@ -204,6 +210,7 @@ class Suite:
             tasks=tasks,
             device=self.device,
             threads=self.threads,
+            teacher_cache_gb=self.teacher_cache_gb,
             keep_models=self.keep_models,
             corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
             probe=probe,
@@ -240,13 +247,17 @@ class Suite:
             BenchError: Another run has given the folder other settings meanwhile.
             OSError: The folder cannot be written.
         """
-        settings = {"precision": self.protocol.precision, "threads": self.threads}
+        settings = {
+            "precision": self.protocol.precision,
+            "threads": self.threads,
+            "teacher_cache_gb": self.teacher_cache_gb,
+        }
         store, path = Store(self.runs), self.runs / "suites" / f"{self.name}.json"
         with store.lock("settings"):
             if (held := _read_settings(self.runs) or settings) != settings:
                 raise BenchError(
-                    f"another run has set {self.runs} to {held['precision']} and "
-                    f"{held['threads']} threads a cell meanwhile: run the same command again."
+                    f"another run has set {self.runs} to {_said(held)} meanwhile: run the same "
+                    "command again."
                 )
             write_json(self.runs / SETTINGS, settings)
         suite = self._description(command, context)
@@ -362,6 +373,7 @@ def resolve(request: Request) -> Suite:
         source=source,
         workers=workers,
         threads=folder["threads"],
+        teacher_cache_gb=folder["teacher_cache_gb"],
         device=device,
         keep_models=request.keep_models,
         carry_from=request.carry_from,
@@ -456,7 +468,14 @@ def _read_settings(runs: Path) -> dict[str, Any] | None:
     precise = settings.get("precision") in ("fp32", "bf16")
     if not precise or not isinstance(settings.get("threads"), int):
         raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
-    return settings
+    return {"teacher_cache_gb": 0.0, **settings}  # before there was one, no folder had any
+
+
+def _said(settings: dict[str, Any]) -> str:
+    """A run folder's settings, in words."""
+    cache = settings["teacher_cache_gb"]
+    answers = f"up to {cache:g} GB of teachers' answers kept" if cache else "no teacher cache"
+    return f"{settings['precision']}, {settings['threads']} threads a cell, {answers}"
 
 
 def _folder_settings(
@@ -466,9 +485,13 @@ def _folder_settings(
     from bench.environment import resolve_precision, threads_of_a_cell
 
     wanted = request.precision if request.precision != "auto" else defaults.precision
+    cache = request.teacher_cache_gb
+    if cache is None:  # a GPU computes answers faster than a disk reads them
+        cache = 0.0 if device == "cuda" else TEACHER_CACHE_GB
     own = {
         "precision": resolve_precision(wanted, device),
         "threads": threads_of_a_cell(workers),
+        "teacher_cache_gb": float(cache),
     }
     settings = _read_settings(request.runs) or own
     if request.precision not in ("auto", settings["precision"]):
@@ -476,10 +499,15 @@ def _folder_settings(
             f"the cells of {request.runs} are in {settings['precision']}: "
             f"run in {request.precision} in another folder (--runs)."
         )
+    if request.teacher_cache_gb not in (None, settings["teacher_cache_gb"]):
+        raise BenchError(
+            f"the cells of {request.runs} have --teacher-cache-gb "
+            f"{settings['teacher_cache_gb']:g}: take another folder (--runs) for "
+            f"{request.teacher_cache_gb:g}."
+        )
     if settings == own:
         return settings, []
     return settings, [
-        f"all cells of {request.runs} are in {settings['precision']} with {settings['threads']} "
-        f"threads each, and so are these; a folder of its own would have {own['precision']} and "
-        f"{own['threads']}."
+        f"all cells of {request.runs} have {_said(settings)}, and so have these; a folder of its "
+        f"own would have {_said(own)}."
     ]

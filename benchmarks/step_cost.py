@@ -10,6 +10,7 @@ rate of fp32 matrix products beside them.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -31,9 +32,10 @@ from bench.task import Source
 from bench.training import Callback, Training
 
 ROUNDS = 5
-LIMITS = {"magnitude": 1.15, "movement": 1.5, "soft-movement": 1.5, "knowledge-aware": 2.2,
-          "tinybert": 2.2}  # fmt: skip
-"""What a step may cost at most, in steps of dense fine-tuning; for tinybert its last phase."""
+LIMITS = {"magnitude": 1.15, "movement": 1.5, "soft-movement": 1.5, "knowledge-aware": 1.6,
+          "knowledge-aware, answers kept": 1.3, "tinybert": 2.2}  # fmt: skip
+"""What a step may cost at most, in steps of dense fine-tuning; for tinybert its last phase. The
+teacher runs along but where its answers are kept (`--teacher-cache-gb`)."""
 
 
 class Stopwatch(Callback):
@@ -96,11 +98,16 @@ def main() -> None:
         context = Context(runs=Path(folder), protocol=protocol, encoder=given.model,
                           weights=weight_hash(given.model), tasks={task.name: prepared},
                           device="cpu", threads=1)  # fmt: skip
+        data, quiet = load(prepared), lambda *_: None
+        dense_params = resolve_params(registry.methods.get("dense"), {}, protocol)
         times: dict[str, list[float]] = {}
         for _ in range(ROUNDS):
-            for name in ("dense", *LIMITS):
-                run = TimedRun(context, name, task, Target("weights", 20), 0, load(prepared),
-                               lambda line: None, lambda step, total: None)  # fmt: skip
+            for row in ("dense", *LIMITS):
+                name, _, kept = row.partition(",")
+                lent = dataclasses.replace(context, teacher_cache_gb=4.0 if kept else 0.0)
+                run = TimedRun(
+                    lent, name, task, Target("weights", 20), 0, data, dense_params, quiet, quiet
+                )
                 run.watch = Stopwatch()
                 method = registry.methods.get(name)
                 params = resolve_params(method, {}, protocol)
@@ -110,18 +117,18 @@ def main() -> None:
                     if name == "tinybert":
                         params = method.Params(general_epochs=0)
                     method().compress(run, params)
-                times.setdefault(name, []).append(run.watch.seconds())
+                times.setdefault(row, []).append(run.watch.seconds())
         dense = statistics.median(times["dense"])
         rate = matrix_rate(384)
         print(f"{given.model.name}, {given.task}, batch 32, fp32, one thread; "
               f"products of width 384: {rate:.0f} GFLOP/s")  # fmt: skip
-        print(f"{'dense':<18} {1000 * dense:7.1f} ms a step")
-        for name, limit in LIMITS.items():
-            median = statistics.median(times[name])
+        print(f"{'dense':<30} {1000 * dense:7.1f} ms a step")
+        for row, limit in LIMITS.items():
+            median = statistics.median(times[row])
             ratio = statistics.median(
-                a / b for a, b in zip(times[name], times["dense"], strict=True)
+                a / b for a, b in zip(times[row], times["dense"], strict=True)
             )
-            print(f"{name:<18} {1000 * median:7.1f} ms a step, "
+            print(f"{row:<30} {1000 * median:7.1f} ms a step, "
                   f"{ratio:5.2f}× dense (wanted: at most {limit}×)")  # fmt: skip
 
 

@@ -144,6 +144,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of the training; auto: bf16 where the hardware multiplies in it (the demo: fp32)",
     )
     how.add_argument(
+        "--teacher-cache-gb",
+        type=_gigabytes,
+        metavar="G",
+        help="disk for what teachers answer to the training rows, computed once for all epochs, "
+        "trials and methods; one setting a run folder; default 4, on a GPU 0 (no cache)",
+    )
+    how.add_argument(
         "--keep-models",
         choices=("first", "all", "none"),
         default="first",
@@ -312,6 +319,16 @@ def _hours(text: str) -> float:
     if not 0 < hours < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of hours")
     return hours
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = -1.0
+    if not 0 <= gigabytes < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of gigabytes (0 for none)")
+    return gigabytes
 
 
 def _shard(text: str) -> tuple[int, int]:

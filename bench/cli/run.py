@@ -139,12 +139,14 @@ def _announce(
         return
     cost = estimate(todo, context, suite.workers)
     general = f", {cost.general} of them on unlabelled text" if cost.general else ""
+    cache = suite.teacher_cache_gb if cost.taught else 0
+    answers = f", and up to {cache:g} GB for teachers' answers" if cache else ""
     for line in (
         f"{cost.trainings} trainings{general}, {cost.steps:,} optimizer steps; "
         f"{cost.unreachable} cells cannot be reached",
         f"about {duration(cost.seconds)} on this machine, from {TIMED_STEPS} timed steps of dense "
         "fine-tuning a task (methods with a teacher take up to twice as long)",
-        f"about {cost.megabytes:,.0f} MB of disk",
+        f"about {cost.megabytes:,.0f} MB of disk{answers}",
     ):
         out.print(line, markup=False, soft_wrap=True)
 

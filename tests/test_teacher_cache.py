@@ -1,0 +1,114 @@
+"""Kept answers against those of the living teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from bench import registry
+from bench.budget import Target
+from bench.data import load, prepare
+from bench.distillation import answer, compute_insides, look_inside
+from bench.execution import execute
+from bench.lending import CellRun, Context
+from bench.method import TrainParams
+from bench.plan import Cell
+from bench.protocol import Protocol
+from bench.task import Source
+from bench.tasks.demo import demo_encoder_path
+from bench.training import batches, collate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", max_train_samples=160)
+TASK = "demo-paraphrase"
+
+
+def context(runs: Path, gigabytes: float) -> Context:
+    prepared = prepare(registry.task(TASK), Source(), name=TASK, encoder=demo_encoder_path(),
+                       cap_at=160, cache=runs / "data")  # fmt: skip
+    return Context(runs=runs, protocol=PROTOCOL, encoder=demo_encoder_path(), weights="demo",
+                   tasks={TASK: prepared}, device="cpu", threads=1,
+                   teacher_cache_gb=gigabytes)  # fmt: skip
+
+
+def lent(context: Context, seed: int = 0) -> CellRun:
+    return CellRun(context, "probe", registry.task(TASK), Target("weights", 4), seed,
+                   load(context.tasks[TASK]), TrainParams(learning_rate=1e-3),
+                   lambda line: None, lambda step, total: None)  # fmt: skip
+
+
+def files(runs: Path) -> list[str]:
+    return sorted(path.name for path in runs.glob("references/*/answers/*"))
+
+
+def test_kept_answers_are_those_of_the_teacher(tmp_path: Path) -> None:
+    run = lent(context(tmp_path, 1.0))
+    teacher, data = run.teacher(), run.data.train
+    for rows in batches(data.lengths, 32, np.random.default_rng(0)):
+        batch = collate(data, rows, teacher, torch.device("cpu"))
+        kept, live = look_inside(teacher, batch), compute_insides(teacher, batch)
+        plain = teacher(**batch.inputs).logits
+        real = batch.inputs["attention_mask"].bool()
+        pairs = (real[:, None, :, None] & real[:, None, None, :]).expand_as(live.scores[0])
+        for one, other, where in (
+            *((k, a, real) for k, a in zip(kept.hidden, live.hidden, strict=True)),
+            *((k, a, pairs) for k, a in zip(kept.scores, live.scores, strict=True)),
+            (kept.logits, live.logits, slice(None)),
+            (answer(teacher, batch), plain, slice(None)),
+        ):
+            torch.testing.assert_close(one[where], other[where], rtol=0, atol=1e-5)
+        assert not kept.hidden[0][~real].any()
+    assert files(tmp_path) == ["insides.safetensors", "logits.safetensors"]
+    path = next(tmp_path.glob("references/*/answers/insides.safetensors"))
+    tokens = int(data.lengths.sum())
+    states = teacher.config.num_hidden_layers + 1
+    assert load_file(path)["hidden"].size == tokens * states * teacher.config.hidden_size
+
+
+def test_a_batch_of_other_rows_is_answered_by_the_teacher_itself(tmp_path: Path) -> None:
+    run = lent(context(tmp_path, 1.0))
+    teacher, data = run.teacher(), run.data.train
+    batch = collate(data, np.arange(4), teacher, torch.device("cpu"))
+    other = dataclasses.replace(batch, rows=np.array([5, 6, 7, 8]))
+    torch.testing.assert_close(answer(teacher, other), answer(teacher, batch))
+    beyond = dataclasses.replace(batch, rows=np.arange(4) + len(data))
+    torch.testing.assert_close(look_inside(teacher, beyond).logits, answer(teacher, batch))
+
+
+def test_a_cell_is_charged_the_same_and_comes_out_the_same(tmp_path: Path) -> None:
+    cell = Cell("knowledge-aware", TASK, "weights", 4.0, 0, "demo-encoder", PROTOCOL.hash)
+    live = execute(cell, context(tmp_path / "live", 0.0))
+    first = execute(cell, context(tmp_path / "kept", 1.0))
+    again = execute(cell, context(tmp_path / "kept", 1.0))
+    small = execute(cell, context(tmp_path / "small", 1e-6))
+    assert live.status == "ok", live.error
+    assert first.cost["parts"] == live.cost["parts"]
+    assert first.score == pytest.approx(live.score, abs=5)
+    assert (again.score, again.cost["parts"]) == (first.score, first.cost["parts"])
+    assert (small.score, files(tmp_path / "small")) == (live.score, [])
+
+
+def test_the_answers_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
+    def ask(seed: int, gigabytes: float) -> Path:
+        run = lent(context(tmp_path, gigabytes), seed)
+        teacher = run.teacher()
+        look_inside(teacher, collate(run.data.train, np.arange(3), teacher, torch.device("cpu")))
+        assert run.reference is not None
+        return run.reference.folder / "answers" / "insides.safetensors"
+
+    first = ask(0, 1.0)
+    (first.parent / ".insides.safetensors.killed").write_text("half of it")
+    room = 2.5 * first.stat().st_size / 1e9
+    second = ask(1, room)
+    assert first.exists()
+    assert files(tmp_path) == ["insides.safetensors"] * 2  # what a kill had left is gone
+    ask(0, room)
+    third = ask(2, room)
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
