@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         soft_cross_entropy,
         taught_loss,
     )
+    from bench.export import load_compact
     from bench.families import FAMILIES, Shape, head_modules, layers, prunable, shape_of
     from bench.footprint import Counts, count, count_dense
     from bench.movement import MovementPruner, SoftMovementPruner
@@ -76,6 +77,7 @@ _LAZY = {
     "label_loss": "training",
     "layer_map": "structure",
     "layers": "families",
+    "load_compact": "export",
     "look_inside": "distillation",
     "loss_for": "distillation",
     "magnitude": "sparsity",
@@ -134,6 +136,7 @@ __all__ = [
     "label_loss",
     "layer_map",
     "layers",
+    "load_compact",
     "look_inside",
     "loss_for",
     "magnitude",

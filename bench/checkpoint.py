@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, list[str]]:
-    """A saved model as a sequence classifier, and what had to be made up to get one.
+    """A saved model as a sequence classifier in fp32, and what had to be made up to get one.
 
     Args:
         name: Folder or hub name.
@@ -21,6 +21,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
     Raises:
         BenchError: It cannot be read, or is of no supported family.
     """
+    import torch
     from safetensors import SafetensorError
     from torch.nn.init import ones_
     from transformers import AutoModelForSequenceClassification
@@ -48,6 +49,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
         model, loading = automatic.from_pretrained(
             folder,
             config=config,
+            dtype=torch.float32,
             use_safetensors=True,
             ignore_mismatched_sizes=bool(notes),
             output_loading_info=True,

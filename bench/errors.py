@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -44,3 +45,16 @@ def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> 
     if hint:
         parts.append(hint)
     return BenchError(" ".join(parts))
+
+
+def require(*packages: str) -> None:
+    """Checks that packages of the optional extra are installed.
+
+    Raises:
+        BenchError: One is missing; it names the line that installs it.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BenchError(
+            f"{' and '.join(missing)} is not installed: pip install 'prunebench[engines]'."
+        )

@@ -58,6 +58,36 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
     return OpenSuite(suite, suite_records(store, suite), in_store(store))
 
 
+def find_record(store: Store, wanted: str) -> Record:
+    """The record of a cell by the beginning of its id.
+
+    Raises:
+        BenchError: No id begins so, or several do.
+    """
+    known = {record.id: record for record in store.records()}
+    found = [key for key in known if key.startswith(wanted)]
+    if not found:
+        raise unknown_name(f"cell of {store.root}", wanted, known)
+    if len(found) > 1:
+        raise BenchError(f"'{wanted}' begins the ids of {len(found)} cells: say more of it.")
+    return known[found[0]]
+
+
+def kept_model(store: Store, record: Record) -> Path:
+    """The folder of a cell's model.
+
+    Raises:
+        BenchError: It was not kept.
+    """
+    folder = store.folder(record.id) / "model"
+    if not (folder / "config.json").is_file():
+        raise BenchError(
+            f"the model of cell {record.id} was not kept: run it with --keep-models all and "
+            "--rerun all."
+        )
+    return folder
+
+
 def suite_records(store: Store, suite: dict[str, Any]) -> list[Record]:
     """The records that a suite's cells have so far."""
     found = (store.get(cell_id) for cell_id in suite["cells"])

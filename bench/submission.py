@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.data import encode, max_pieces
 from bench.errors import BenchError
+from bench.opened import kept_model
 from bench.records import atomic_path, write_text
 from bench.reference import load_model
 from bench.tasks.glue import GlueTask
@@ -52,12 +53,7 @@ def write_submission(
         task = registry.task(name) if name in registry.tasks.names() else None
         if not isinstance(task, GlueTask):
             raise BenchError(f"'{name}' is none of GLUE's tasks: its server knows nothing of it.")
-        folder = store.folder(record.id) / "model"
-        if not (folder / "config.json").is_file():
-            raise BenchError(
-                f"the model of cell {record.id} was not kept: run it with --keep-models all and "
-                "--rerun all."
-            )
+        folder = kept_model(store, record)
         model = load_model(folder, task, dropout=0.0)
         for part, rows in task.load_test(source).items():
             path = out / f"{task.submission(part)}.tsv"

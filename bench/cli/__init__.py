@@ -23,6 +23,7 @@ COMMANDS = (
     "compare",
     "evaluate",
     "predict",
+    "export",
     "knowledge",
     "footprint",
     "doctor",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.cli.options import add_rows, source_of
 from bench.cli.output import console
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,18 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the files, and says which the server still lacks."""
     from bench import submission
     from bench.environment import resolve_device
+    from bench.opened import find_record
     from bench.records import Store
 
     store = Store(arguments.runs)
-    known = {record.id: record for record in store.records()}
-    chosen = []
-    for wanted in arguments.cells:
-        found = [key for key in known if key.startswith(wanted)]
-        if not found:
-            raise unknown_name(f"cell of {arguments.runs}", wanted, known)
-        if len(found) > 1:
-            raise BenchError(f"'{wanted}' begins the ids of {len(found)} cells: say more of it.")
-        chosen.append(known[found[0]])
+    chosen = [find_record(store, wanted) for wanted in arguments.cells]
     source = source_of(arguments)
     try:
         files = submission.write_submission(

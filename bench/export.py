@@ -1,0 +1,188 @@
+"""Compressed models handed on: as plain Hugging Face folders, compact files, and ONNX graphs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+import bench.structure  # noqa: F401 - makes cut models known
+from bench.checkpoint import load_classifier
+from bench.errors import BenchError, require
+from bench.families import CUT_PREFIX, family_of, max_text_positions
+from bench.footprint import compact_state, read_compact
+from bench.reference import save_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel
+
+FORMATS = ("hf", "sparse", "onnx")
+COMPACT = "model.compact.safetensors"
+GRAPH = "model.onnx"
+
+
+def export(source: Path, target: Path, form: str) -> Path:
+    """Writes a saved classifier in another form, with its tokenizer, whole or not at all.
+
+    Args:
+        source: A Hugging Face folder.
+        target: The folder to be written; it must not exist yet.
+        form: One of `FORMATS`: `hf`, a folder that any transformers loads; `sparse`, a compact file
+            that `load_compact` reads; `onnx`, a graph for any number of rows and pieces.
+
+    Returns:
+        The file that holds the weights.
+
+    Raises:
+        BenchError: The source is no classifier, `target` exists, or a package is missing.
+        OSError: The folder cannot be written.
+    """
+    if target.exists():
+        raise BenchError(f"{target} exists already: name another folder with --out.")
+    model, _ = load_classifier(str(source))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+        folder = Path(temporary) / "model"
+        save_model(as_stock(model) if form == "hf" else model, folder, source)
+        name = {"hf": "model.safetensors", "sparse": COMPACT, "onnx": GRAPH}[form]
+        if form != "hf":
+            (folder / "model.safetensors").unlink()
+        if form == "sparse":
+            tensors, metadata = compact_state(model)
+            save_file(tensors, folder / name, metadata)
+        if form == "onnx":
+            write_onnx(model, folder / name)
+        folder.replace(target)
+    return target / name
+
+
+def load_compact(folder: Path | str) -> PreTrainedModel:
+    """The classifier in a folder that `bench export --format sparse` wrote, in fp16 and eval mode.
+
+    Raises:
+        BenchError: A file is missing, damaged, or does not fit the configuration.
+    """
+    folder = Path(folder)
+    tensors = read_compact(folder / COMPACT)
+    try:
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+            AutoConfig.from_pretrained(folder), dtype=torch.float16
+        )
+        model.load_state_dict(tensors)
+        model.eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BenchError(f"{folder} cannot be read as a compact model: {reason}") from None
+    return model
+
+
+def as_stock(model: PreTrainedModel) -> PreTrainedModel:
+    """A cut classifier as a stock one that predicts the same, padded with zeros.
+
+    All layers get as many neurons as the largest has, and as many heads as before the cut: the size
+    of a head follows from their number. A model that is stock already is returned as it is.
+    """
+    return _padded(model, _stock_config(model)) if _is_cut(model) else model
+
+
+def _is_cut(model: PreTrainedModel) -> bool:
+    return str(model.config.model_type).startswith(CUT_PREFIX)
+
+
+@torch.no_grad()
+def _padded(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
+    """A model in a shape that has more heads and neurons, which are zero."""
+    larger: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    state = model.state_dict()
+    for name, tensor in larger.state_dict().items():
+        tensor.zero_()
+        tensor[tuple(map(slice, state[name].shape))] = state[name]
+    larger.eval()
+    return larger
+
+
+def _stock_config(model: PreTrainedModel) -> PretrainedConfig:
+    known = model.config.to_dict()
+    family = family_of(model)
+    neurons = known.pop("layer_neurons")
+    for name in ("model_type", "architectures", "layer_heads"):
+        known.pop(name)
+    config: PretrainedConfig = AutoConfig.for_model(
+        family.model_type, **{**known, family.neurons: max(1, *neurons)}
+    )
+    return config
+
+
+def _without_empty_layers(model: PreTrainedModel) -> PreTrainedModel:
+    """A cut model in which a layer without heads or neurons has one of zeros.
+
+    The reshapes of attention cannot be written as a graph for no heads at all.
+    """
+    config = copy.deepcopy(model.config)
+    config.layer_heads = [max(1, heads) for heads in config.layer_heads]
+    config.layer_neurons = [max(1, neurons) for neurons in config.layer_neurons]
+    return _padded(model, config)
+
+
+def inputs_of(model: PreTrainedModel, rows: int, pieces: int, seed: int = 0) -> dict[str, Tensor]:
+    """Inputs of random word pieces without padding, each `[rows, pieces]`."""
+    generator = torch.Generator().manual_seed(seed)
+    low = 1 + (model.config.pad_token_id or 0)
+    ids = torch.randint(low, model.config.vocab_size, (rows, pieces), generator=generator)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = torch.zeros_like(ids)
+    return inputs
+
+
+def write_onnx(model: PreTrainedModel, path: Path) -> None:
+    """Writes a classifier as an ONNX graph from inputs `[rows, pieces]` to `logits`.
+
+    Raises:
+        BenchError: What writes graphs is not installed, or cannot write this model.
+    """
+    require("onnx", "onnxscript")
+    if _is_cut(model):
+        model = _without_empty_layers(model)
+    example = inputs_of(model, 2, min(16, max_text_positions(model.config)))
+    rows, pieces = torch.export.Dim("rows"), torch.export.Dim("pieces", min=2)
+    with _silence():
+        try:
+            torch.onnx.export(
+                model,
+                kwargs=example,
+                f=path,
+                input_names=list(example),
+                output_names=["logits"],
+                dynamic_shapes={name: {0: rows, 1: pieces} for name in example},
+                dynamo=True,
+                external_data=False,
+            )
+        except Exception as error:  # the exporter has many
+            reason = str(error).strip().splitlines()[0]
+            raise BenchError(f"no ONNX graph can be made of this model: {reason}") from error
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps the exporter's reports to itself."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
