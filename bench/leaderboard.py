@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from bench.predictions import Answers
 
 
+TIMED = (1, 128)
+"""Batch and length that a page shows the measured speed of."""
+
+MEASURED = "measured speed over the best dense engine × (S = 128, batch 1)"
+
+
 @dataclass(frozen=True)
 class Page:
     """What is written of a suite.
@@ -145,7 +151,8 @@ def for_terminal(page: Page) -> str:
 
     parts = []
     for title, (heads, rows) in page.tables.items():
-        shown = [i for i, head in enumerate(heads) if head not in ("starts from", "teacher")][:-4]
+        last = heads.index("weights ×")
+        shown = [i for i in range(last + 1) if heads[i] not in ("starts from", "teacher")]
         short = [re.sub(r" \(.*", "", heads[i]) for i in shown]
         cells = [[re.sub(r"<sup>.*?</sup>", "", row[i]) for i in shown] for row in rows]
         grid = tabulate(cells, headers=short, tablefmt="simple", disable_numparse=True)
@@ -164,11 +171,13 @@ def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[
     """Heads and cells of one ratio's table."""
     tasks, dense = result.tasks, result.row(DENSE)
     dense_average = dense.average(result.averaged) if dense else None
+    timed = any(record.latency for row in result.rows for record in row.records)
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
              f"average{', ± 95 %' if result.averages else ''}", "of dense, %", "weights ×",
-             "parameters × (with embeddings)", "FLOPs × (S = 128)", "final run, TFLOP a seed",
+             "parameters × (with embeddings)", "FLOPs × (S = 128)",
+             *([MEASURED] if timed else []), "final run, TFLOP a seed",
              "with its tuning, TFLOP"]  # fmt: skip
     cells = []
     for row in result.rows:
@@ -185,9 +194,24 @@ def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[
              number(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
              number(share, 1),
              *(number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
+             *([_speed(row)] if timed else []),
              *(f"{row.train_flops(tuning=all_of_it) / 1e12:.3g}" for all_of_it in (False, True))]
         )  # fmt: skip
     return heads, cells
+
+
+def _speed(row: Row) -> str:
+    """How much faster than the fastest dense engine the row's models ran, each on its best."""
+    best = []
+    for record in row.records:
+        rows = (record.latency or {}).get("rows", [])
+        own = [r for r in rows if r["model"] == "given" and (r["batch"], r["seq_len"]) == TIMED]
+        if own := [r for r in own if r["agrees"]]:
+            best.append(max(own, key=lambda r: r["gain"]))
+    if not best:
+        return "–"
+    engines = dict.fromkeys(r["engine"] for r in best)
+    return f"{statistics.median(r['gain'] for r in best):.2f} {'/'.join(engines)}"
 
 
 def _score(result: Standings, row: Row, task: str) -> str:
@@ -314,5 +338,7 @@ def slim(record: Record) -> dict[str, Any]:
     """What a page needs of a record: all but its date and the list of skipped rows."""
     data = record.to_json()
     del data["created"]
+    if data["latency"] is None:  # so that a record of before there was any stays as it is
+        del data["latency"]
     data["data"].pop("skipped", None)
     return data

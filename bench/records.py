@@ -68,6 +68,7 @@ class Record:
     footprint: dict[str, dict[str, float]] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     knowledge: dict[str, Any] | None = None
+    latency: dict[str, Any] | None = None
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())

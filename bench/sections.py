@@ -204,6 +204,12 @@ def machines(records: Sequence[Record]) -> str:
                 f"{escape(env['device'])}, {env['precision']}, threads a cell {env['threads']}; "
                 f"Python {env['python']}, {packages}"
             ] = None
+        if timed := record.latency:
+            lines[
+                f"- speed: {escape(timed['processor'])} "
+                f"({escape(' '.join(timed['vector_extensions']))}), {timed['threads']} threads; "
+                + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
+            ] = None
     return "\n".join(lines)
 
 

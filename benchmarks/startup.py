@@ -3,27 +3,48 @@
     python benchmarks/startup.py
 
 Prints the median of seven runs of each command beside that of importing torch and transformers in
-the same rounds, which is what a command would pay that imported them; then plans 100,000 cells and
-reads a folder of 10,000 records.
+the same rounds, which is what a command would pay that imported them; then plans 100,000 cells,
+without torch, and looks at the status of 10,000 records.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from bench.plan import Selection, Variant, plan
+from bench.cli.status import suite_state
+from bench.plan import Cell, Selection, Variant, plan
+from bench.protocol import Protocol
 from bench.records import Record, Store
+from bench.runner import select
 
 ROUNDS = 7
 COMMANDS = (["--help"], ["methods"], ["tasks"], ["status", "--runs", "no-such-folder"])
 HEAVY = [sys.executable, "-c", "import torch, transformers.models.bert.modeling_bert"]
 BENCH = [sys.executable, "-c", "import sys; from bench.cli import main; sys.exit(main())"]
+
+
+CELL = ("method", "task", "axis", "ratio", "seed")
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """What choosing the cells to run needs of a context: a folder, no trials, and ids."""
+
+    runs: Path
+    protocol: Protocol = Protocol(epochs=1, trials=0, precision="fp32")
+
+    def cell_id(self, cell: Cell) -> str:
+        """The id of a cell of no registered method."""
+        return cell.id(version=1, data="data", weights="weights")
 
 
 def seconds(command: list[str]) -> float:
@@ -51,20 +72,31 @@ def main() -> None:
         ratios=range(2, 12),
         seeds=range(5),
     )
-    begin = time.perf_counter()
-    cells = plan(selection, "hash")
-    print(f"{'plan of ' + format(len(cells), ','):<28} {time.perf_counter() - begin:6.3f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        cells = plan(selection, "hash")
+        todo, _ = select(cells, cast("Any", _Ids(Path(folder))), "never")
+        took = time.perf_counter() - begin
+        assert "torch" not in sys.modules
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{f'plan of {len(todo):,} cells':<28} {took:6.3f} s, {peak:.0f} MB at most "
+              "(wanted: 5 s, 500 MB)")  # fmt: skip
 
     with tempfile.TemporaryDirectory() as folder:
-        text = json.dumps(Record(id="x", status="ok", cell={}).to_json())
-        for number in range(10_000):
-            cell = Path(folder) / f"{number:016x}"
+        record = Record(id="x", status="ok", cell=dict.fromkeys(CELL, 0), cost={"wall_s": 1.0})
+        text = json.dumps(record.to_json())
+        ids = [f"{number:016x}" for number in range(10_000)]
+        for cell_id in ids:
+            cell = Path(folder) / cell_id
             cell.mkdir()
             (cell / "record.json").write_text(text, encoding="utf-8")
+        suite = {"name": "many", "settings": {"trials": 0}, "workers": 1,
+                 "cells": {cell_id: ["m", "t", 4.0, 0] for cell_id in ids}}  # fmt: skip
         begin = time.perf_counter()
-        count = sum(1 for _ in Store(Path(folder)).records())
-        print(f"{'reading ' + format(count, ',') + ' records':<28} "
-              f"{time.perf_counter() - begin:6.3f} s")  # fmt: skip
+        state = suite_state(Store(Path(folder)), suite)
+        assert state["ok"] == len(ids)
+        print(f"{f'status of {len(ids):,} records':<28} {time.perf_counter() - begin:6.3f} s "
+              "(wanted: 2 s)")  # fmt: skip
 
 
 if __name__ == "__main__":

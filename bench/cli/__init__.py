@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "knowledge",
     "footprint",
+    "latency",
     "doctor",
 )
 

@@ -71,8 +71,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="trials, seeds and epochs together: quick 4, 3, 3; standard, the default, 20, 5, 6; "
         "paper 40, 5, 12; the demo has its own default of 0, 1, 4",
     )
-    effort.add_argument("--seeds", type=_positive, metavar="N", help="report seeds 0 … N−1")
-    effort.add_argument("--epochs", type=_positive, metavar="E", help="epochs of a training")
+    effort.add_argument("--seeds", type=positive, metavar="N", help="report seeds 0 … N−1")
+    effort.add_argument("--epochs", type=positive, metavar="E", help="epochs of a training")
     effort.add_argument(
         "--trials",
         type=_count,
@@ -87,7 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     effort.add_argument(
         "--max-train-samples",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="cap on a task's training rows, the first N by a hash of their text",
     )
@@ -114,7 +114,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--name", metavar="SUITE", help="name of the suite and its page")
     how.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="processes; default one a core, at most 4 (demo 2), or 1 on a GPU",
     )
@@ -297,7 +297,8 @@ def _ratios(text: str) -> list[float]:
     return [parse_ratio(part) for part in text.split(",")]
 
 
-def _positive(text: str, least: int = 1) -> int:
+def positive(text: str, least: int = 1) -> int:
+    """A whole number of at least `least`."""
     try:
         number = int(text)
     except ValueError:
@@ -308,7 +309,7 @@ def _positive(text: str, least: int = 1) -> int:
 
 
 def _count(text: str) -> int:
-    return _positive(text, least=0)
+    return positive(text, least=0)
 
 
 def _hours(text: str) -> float:

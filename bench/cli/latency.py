@@ -1,0 +1,152 @@
+"""`bench latency`: measured speed, beside that of the dense model on every engine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.options import names, positive
+from bench.cli.output import console, emit_json, table
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.latency import Timing
+    from bench.records import Record, Store
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "latency",
+        help="measured speed of a saved model or of a cell's",
+        description="Times a classifier and the dense model that it was made from on every engine "
+        "of this machine's processor, in interleaved rounds, and checks their answers. Of a cell, "
+        "the record keeps what was measured, and the suite's page shows it.",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="folder or hub name of a saved model, or the id of a cell"
+    )
+    parser.add_argument("--dense", metavar="MODEL",
+                        help="the uncompressed model (default: the cell's reference, or MODEL's "
+                        "own shapes without zeros)")  # fmt: skip
+    parser.add_argument("--engine", type=names, default=[], metavar="NAME,…",
+                        help="default: all that can run here")  # fmt: skip
+    parser.add_argument("--batch", type=_numbers, default=[1, 8], metavar="N,…",
+                        help="rows of a call; default 1,8")  # fmt: skip
+    parser.add_argument("--sequence-length", type=_numbers, default=[32, 128], metavar="S,…",
+                        help="word pieces of a row; default 32,128")  # fmt: skip
+    parser.add_argument("--threads", type=positive, metavar="N",
+                        help="default: one a usable core")  # fmt: skip
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                        help="run folder of the cell; default runs")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures, prints, and adds a cell's timings to its record."""
+    from bench.checkpoint import load_classifier
+    from bench.engines import Load, find_engines
+    from bench.environment import usable_cores
+    from bench.latency import machine, measure
+    from bench.records import Store
+
+    engines, notes = find_engines(arguments.engine)
+    threads = arguments.threads or usable_cores()
+    store = Store(arguments.runs)
+    record, folder, dense_folder = _sources(arguments, store)
+    given, more = load_classifier(folder)
+    notes += more
+    dense = None
+    if dense_folder is not None:
+        dense, more = load_classifier(dense_folder, num_labels=given.config.num_labels or 2)
+        notes += more
+    loads = [Load(b, s, threads) for b in arguments.batch for s in arguments.sequence_length]
+    out = console()
+    progress = (lambda line: None) if arguments.json else out.print
+    timings = measure(given, dense, engines, loads, progress)
+    report = {
+        "model": arguments.model,
+        "dense": arguments.dense or ("reference" if dense_folder else "own shapes without zeros"),
+        **machine(threads),
+        "engines": {engine.name: engine.version for engine in engines},
+        "rows": [dataclasses.asdict(timing) for timing in timings],
+        "notes": notes,
+    }
+    if record is not None:
+        _keep(store, record, report)
+    if arguments.json:
+        emit_json(report)
+    else:
+        heads = ("model", "engine", "batch", "S", "median, ms", "quartiles", "over best dense",
+                 "largest difference")  # fmt: skip
+        out.print(table(heads, [_row(timing) for timing in timings]))
+        out.print(f"{report['processor']} ({', '.join(report['vector_extensions'])}), {threads} "
+                  f"threads; {', '.join(report['engines'].values())}",
+                  markup=False, soft_wrap=True)  # fmt: skip
+        for note in notes:
+            out.print(f"· {note}", markup=False, soft_wrap=True)
+    wrong = [timing for timing in timings if not timing.agrees]
+    for timing in wrong:
+        sys.stderr.write(f"bench: {timing.engine} answers other than plain torch, by "
+                         f"{timing.difference:.2g} ({timing.model} model, batch {timing.batch}, "
+                         f"S = {timing.seq_len}).\n")  # fmt: skip
+    return int(bool(wrong))
+
+
+def _sources(arguments: argparse.Namespace, store: Store) -> tuple[Record | None, str, str | None]:
+    """The cell, if it is one; the folder or name of the model, and that of the dense one."""
+    from bench.opened import find_record, kept_model
+
+    if Path(arguments.model).expanduser().exists() or "/" in arguments.model:
+        return None, arguments.model, arguments.dense
+    try:
+        record = find_record(store, arguments.model)
+    except BenchError as error:
+        raise BenchError(f"{arguments.model} is no folder, and an {error}") from None
+    dense = arguments.dense or _dense_of(store, record)
+    return record, str(kept_model(store, record)), dense
+
+
+def _dense_of(store: Store, record: Record) -> str | None:
+    """The kept dense model of the cell's task, if there is one."""
+    same = ("task", "model", "protocol")
+    for other in store.records():
+        if other.cell["method"] == "dense" and all(other.cell[k] == record.cell[k] for k in same):
+            folder = store.folder(other.id) / "model"
+            if (folder / "config.json").is_file():
+                return str(folder)
+    return None
+
+
+def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
+    """Adds what was measured to a record, of which another run may have a newer one."""
+    kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
+    try:
+        with store.lock(record.id):
+            newest = store.get(record.id) or record
+            store.put(dataclasses.replace(newest, latency=kept))
+    except OSError as error:
+        raise BenchError(f"{store.root} cannot be written: {error}") from error
+
+
+def _row(timing: Timing) -> list[str]:
+    low, high = timing.quartiles_ms
+    wrong = "" if timing.agrees else " (!)"
+    return [
+        timing.model,
+        timing.engine,
+        str(timing.batch),
+        str(timing.seq_len),
+        f"{timing.median_ms:.2f}",
+        f"{low:.2f}–{high:.2f}",
+        f"{timing.gain:.2f}×",
+        f"{timing.difference:.1e}{wrong}",
+    ]
+
+
+def _numbers(text: str) -> list[int]:
+    return [positive(part) for part in names(text)]

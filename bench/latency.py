@@ -1,0 +1,194 @@
+"""Measured speed of a classifier, and of the dense model that it was made from, on every engine.
+
+A gain over a slow dense engine is no gain: both models run on all engines, and the gain that is
+told is that over the fastest of all for the dense one.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bench.engines import Answer, Engine, Load, Subject
+from bench.environment import describe
+from bench.errors import BenchError
+from bench.export import inputs_of
+from bench.families import max_text_positions, prunable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+GIVEN, DENSE = "given", "dense"
+ROUNDS = 9
+SECONDS_A_ROUND = 0.1
+"""How long an engine is run in a round, at least once."""
+PAUSE_S = 0.005
+"""Between two engines, for the threads of the one to fall asleep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What one model took on one engine.
+
+    Attributes:
+        model: `given`, or `dense` for the denominators.
+        engine: Name of the engine.
+        batch: Rows of a call.
+        seq_len: Pieces of a row; there is no padding.
+        median_ms: Median over all calls.
+        quartiles_ms: First and third quartile.
+        calls: How many were timed.
+        gain: Fastest dense median of this batch and length ÷ this median.
+        difference: Largest difference of a logit from that of plain torch in fp32.
+        agrees: Whether that is within what the engine's arithmetic allows.
+    """
+
+    model: str
+    engine: str
+    batch: int
+    seq_len: int
+    median_ms: float
+    quartiles_ms: tuple[float, float]
+    calls: int
+    gain: float
+    difference: float
+    agrees: bool
+
+
+def measure(
+    given: PreTrainedModel,
+    dense: PreTrainedModel | None,
+    engines: Sequence[Engine],
+    loads: Sequence[Load],
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Timing]:
+    """Runs both models on all engines, in rounds in which each comes once.
+
+    Args:
+        given: The classifier, in fp32 and eval mode.
+        dense: What it was made from; without it, its own shapes without zeros.
+        engines: What to run them on.
+        loads: Rows, pieces and threads.
+        progress: Told what is at hand.
+
+    Raises:
+        BenchError: A model takes fewer pieces than a load has.
+    """
+    models = {GIVEN: given, DENSE: without_zeros(given) if dense is None else dense}
+    for load in loads:
+        longest = min(max_text_positions(model.config) for model in models.values())
+        if load.pieces > longest:
+            raise BenchError(f"--sequence-length {load.pieces}: the model takes {longest} at most.")
+    threads, timings = torch.get_num_threads(), []
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        subjects = {name: _subject(Path(folder) / name, model) for name, model in models.items()}
+        try:
+            for load in loads:
+                torch.set_num_threads(load.threads)
+                progress(f"{load.rows} × {load.pieces} pieces, {load.threads} threads")
+                timings += _measure(subjects, engines, load)
+        finally:
+            torch.set_num_threads(threads)
+    return timings
+
+
+def _subject(folder: Path, model: PreTrainedModel) -> Subject:
+    folder.mkdir()
+    return Subject(model, folder)
+
+
+def _measure(subjects: dict[str, Subject], engines: Sequence[Engine], load: Load) -> list[Timing]:
+    """One load: checks the answers, then times them in interleaved rounds."""
+    inputs = {name: inputs_of(s.model, load.rows, load.pieces) for name, s in subjects.items()}
+    wanted = {name: s.model(**inputs[name]).logits for name, s in subjects.items()}
+    runs = {
+        (name, engine.name): _Run(engine.make(subject, load), inputs[name])
+        for name, subject in subjects.items()
+        for engine in engines
+    }
+    differences = {
+        key: float((run.answer(run.inputs) - wanted[key[0]]).abs().max())
+        for key, run in runs.items()
+    }
+    for _ in range(ROUNDS):
+        for run in runs.values():
+            run.time()
+    medians = {key: statistics.median(run.milliseconds) for key, run in runs.items()}
+    best = min(median for (name, _), median in medians.items() if name == DENSE)
+    allowed = {
+        (name, engine.name): engine.tolerance * max(1.0, float(wanted[name].abs().max()))
+        for name in subjects
+        for engine in engines
+    }
+    return [
+        Timing(
+            model=key[0],
+            engine=key[1],
+            batch=load.rows,
+            seq_len=load.pieces,
+            median_ms=medians[key],
+            quartiles_ms=run.quartiles(),
+            calls=len(run.milliseconds),
+            gain=best / medians[key],
+            difference=differences[key],
+            agrees=differences[key] <= allowed[key],
+        )
+        for key, run in runs.items()
+    ]
+
+
+class _Run:
+    """One model on one engine, with the times of its calls."""
+
+    def __init__(self, answer: Answer, inputs: dict[str, Tensor]) -> None:
+        self.answer, self.inputs = answer, inputs
+        self.milliseconds: list[float] = []
+
+    def time(self) -> None:
+        """Times calls for a while; the first, which finds its threads asleep, does not count."""
+        time.sleep(PAUSE_S)
+        self.answer(self.inputs)
+        end = time.perf_counter() + SECONDS_A_ROUND
+        while True:
+            begin = time.perf_counter()
+            self.answer(self.inputs)
+            now = time.perf_counter()
+            self.milliseconds.append(1000 * (now - begin))
+            if now >= end:
+                return
+
+    def quartiles(self) -> tuple[float, float]:
+        """First and third quartile, in ms."""
+        first, _, third = statistics.quantiles(self.milliseconds, n=4)
+        return first, third
+
+
+def without_zeros(model: PreTrainedModel) -> PreTrainedModel:
+    """A model of the same shapes whose six matrices a layer have no zeros."""
+    dense = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for matrix in prunable(dense).values():
+            drawn = 0.02 * torch.randn(matrix.weight.shape, generator=generator)
+            matrix.weight.copy_(torch.where(matrix.weight == 0, drawn, matrix.weight))
+    return dense
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What a timing depends on beside the engines."""
+    found = describe("cpu")
+    return {
+        "processor": found["processor"],
+        "vector_extensions": found["vector_extensions"],
+        "cores": found["cores"],
+        "threads": threads,
+    }
