@@ -33,6 +33,7 @@ BENCH = [sys.executable, "-c", "import sys; from bench.cli import main; sys.exit
 
 
 CELL = ("method", "task", "axis", "ratio", "seed")
+NO_TRIALS = Protocol(epochs=1, trials=0, precision="fp32")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class _Ids:
     """What choosing the cells to run needs of a context: a folder, no trials, and ids."""
 
     runs: Path
-    protocol: Protocol = Protocol(epochs=1, trials=0, precision="fp32")
+    protocol: Protocol = NO_TRIALS
 
     def cell_id(self, cell: Cell) -> str:
         """The id of a cell of no registered method."""

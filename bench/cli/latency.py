@@ -36,8 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help="default: all that can run here")  # fmt: skip
     parser.add_argument("--batch", type=_numbers, default=[1, 8], metavar="N,…",
                         help="rows of a call; default 1,8")  # fmt: skip
-    parser.add_argument("--sequence-length", type=_numbers, default=[32, 128], metavar="S,…",
-                        help="word pieces of a row; default 32,128")  # fmt: skip
+    parser.add_argument("--sequence-length", type=_numbers, metavar="S,…",
+                        help="word pieces of a row; default 32,128, as far as the model takes "
+                        "them")  # fmt: skip
     parser.add_argument("--threads", type=positive, metavar="N",
                         help="default: one a usable core")  # fmt: skip
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.checkpoint import load_classifier
     from bench.engines import Load, find_engines
     from bench.environment import usable_cores
+    from bench.families import max_text_positions
     from bench.latency import machine, measure
     from bench.records import Store
 
@@ -64,7 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     if dense_folder is not None:
         dense, more = load_classifier(dense_folder, num_labels=given.config.num_labels or 2)
         notes += more
-    loads = [Load(b, s, threads) for b in arguments.batch for s in arguments.sequence_length]
+    lengths = arguments.sequence_length
+    if lengths is None:
+        lengths = [s for s in (32, 128) if s <= max_text_positions(given.config)]
+    loads = [Load(b, s, threads) for b in arguments.batch for s in lengths]
     out = console()
     progress = (lambda line: None) if arguments.json else out.print
     timings = measure(given, dense, engines, loads, progress)
@@ -123,12 +128,17 @@ def _dense_of(store: Store, record: Record) -> str | None:
 
 
 def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
-    """Adds what was measured to a record, of which another run may have a newer one."""
+    """Adds what was measured to a record, which may be a newer one by now, and to its pages."""
+    from bench.leaderboard import write_run_page
+
     kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
     try:
         with store.lock(record.id):
             newest = store.get(record.id) or record
             store.put(dataclasses.replace(newest, latency=kept))
+        for name, suite in store.suites().items():
+            if record.id in suite["cells"]:
+                write_run_page(store, name)
     except OSError as error:
         raise BenchError(f"{store.root} cannot be written: {error}") from error
 
