@@ -25,8 +25,8 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, the slow ones included, with the example plugin installed."""
-    _install(session, ".[dev]")
+    """All tests, the slow ones included, with the engines and the example plugin installed."""
+    _install(session, ".[dev,engines]")
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")
     session.run("pytest", *session.posargs)
     session.run("bench", "leaderboard", "--check")

@@ -125,7 +125,7 @@ def _torch_bf16(subject: Subject, load: Load) -> Answer:
 
 
 def _torch_csr(subject: Subject, load: Load) -> Answer:
-    from bench.sparse_engine import csr_model
+    from bench.csr import csr_model
 
     return _answer_of(csr_model(subject.model))
 
