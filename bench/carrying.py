@@ -65,11 +65,7 @@ def carry(
         wanted_ratio = cell.ratio if ratio is None or cell.ratio == 1 else ratio
         record = _nearest(records, cell.method, task or cell.task, wanted_ratio)
         if record is None or (ratio is not None and record.cell["ratio"] != wanted_ratio):
-            where = task or cell.task
-            raise BenchError(
-                f"--carry-from {wanted}: the suite '{name}' has not tuned {cell.method} on {where}"
-                f"{'' if ratio is None else f' at {ratio:g}×'}; 'SUITE:TASK' names another task."
-            )
+            raise _untuned(wanted, records, cell.method, task or cell.task, ratio)
         params = {
             knob: value
             for knob, value in record.tuning["found"].items()
@@ -78,6 +74,22 @@ def carry(
         source = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
         found[key] = Carried(params, source, record.tuning["trials"])
     return found
+
+
+def _untuned(
+    wanted: str, records: Sequence[Record], method: str, task: str, ratio: float | None
+) -> BenchError:
+    """The error for parameters that a suite does not have, and which it has."""
+    known: dict[str, dict[str, None]] = {}
+    for record in records:
+        if record.cell["method"] == method and "found" in record.tuning:
+            known.setdefault(record.cell["task"], {})[f"{record.cell['ratio']:g}×"] = None
+    has = "; ".join(f"{name} at {', '.join(ratios)}" for name, ratios in known.items())
+    at = "" if ratio is None else f" at {ratio:g}×"
+    return BenchError(
+        f"--carry-from {wanted}: {method} is not tuned there on {task}{at}; it is on "
+        f"{has or 'nothing'}. SUITE:TASK:RATIO names another."
+    )
 
 
 def check_source(wanted: str, runs: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.protocol import cap, cut_tune
-from bench.records import Store, atomic_path, read_json, write_json
+from bench.records import Store, atomic_path, read_json, read_parquet, write_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -126,9 +126,7 @@ class Encoded:
     @classmethod
     def load(cls, path: Path) -> Encoded:
         """Reads what `save` wrote."""
-        from pyarrow import parquet
-
-        table = parquet.read_table(path).combine_chunks()
+        table = read_parquet(path, f"remove {path.parent}, and it is made anew").combine_chunks()
         pieces = table["pieces"].chunk(0)
         return cls(
             ids=table["id"].to_pylist(),

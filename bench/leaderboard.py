@@ -86,13 +86,14 @@ def make_page(
         by_ratio.setdefault(record.cell["ratio"], []).append(record)
     references = by_ratio.pop(1.0, [])
     kept = functools.cache(answers)
+    undone = len(set(suite["cells"]) - {record.id for record in every})
     results = {
         ratio: standings(by_ratio.get(ratio, []), references, tasks, kept)
         for ratio in sorted(by_ratio) or [1.0]
     }
     metrics = {r.cell["task"]: "/".join(r.scores) for r in ordered if r.scores}
     tables = {}
-    parts = [sections.title(suite), sections.protocol(suite, ordered, tasks)]
+    parts = [sections.title(suite), sections.protocol(suite, ordered, tasks, undone)]
     for ratio, result in results.items():
         title = f"{ratio:g}× fewer {axis}" if ratio != 1 else "no compression"
         tables[title] = heads, rows = _table(result, metrics)
@@ -102,6 +103,9 @@ def make_page(
             sections.above_dense(result),
             *sections.below(result.rows),
         ]
+    parts.append(
+        sections.unanswered([r for r in ordered if r.score is not None and not kept(r.id)])
+    )
     parts.append(sections.external([record for record in every if record.status == "external"]))
     files: dict[Path, str] = {}
     figures = {

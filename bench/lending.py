@@ -25,7 +25,7 @@ from bench.footprint import count_dense
 from bench.method import TrainParams
 from bench.plan import Cell, Variant
 from bench.protocol import digest
-from bench.records import Store, atomic_path, read_json, write_json
+from bench.records import Store, atomic_path, is_whole, read_json, write_json
 from bench.reference import Reference, load_model, obtain
 from bench.teacher_cache import KeptAnswers
 from bench.training import collate, fit, steps_per_epoch
@@ -305,7 +305,7 @@ class CellRun:
         folder = store.root / "shared" / digest(identity)[:16]
         with store.lock(f"shared-{folder.name}"):
             cost = read_json(folder / "cost.json")
-            if cost is None:
+            if cost is None or not is_whole(folder / "tensors.safetensors"):
                 run = dataclasses.replace(self, seed=0, flops={}, kept={}, steps=0, _fits=0)
                 with environment.isolated_rng(0):
                     tensors = {name: value.cpu().contiguous() for name, value in make(run).items()}

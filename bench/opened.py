@@ -80,6 +80,8 @@ def kept_model(store: Store, record: Record) -> Path:
         BenchError: It was not kept.
     """
     folder = store.folder(record.id) / "model"
+    if record.status == "external":
+        raise BenchError(f"{record.id} was made elsewhere: the run folder has no model of it.")
     if not (folder / "config.json").is_file():
         raise BenchError(
             f"the model of cell {record.id} was not kept: run it with --keep-models all and "

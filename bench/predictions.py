@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.records import Store, atomic_path
+from bench.records import Store, atomic_path, read_parquet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,10 +52,8 @@ def in_store(store: Store) -> Answers:
     """Those that lie beside the records of a run folder."""
 
     def find(cell_id: str) -> Predictions | None:
-        from pyarrow import parquet
-
         path = store.folder(cell_id) / FILE
-        return _from_table(parquet.read_table(path)) if path.exists() else None
+        return _from_table(_of_a_cell(path)) if path.exists() else None
 
     return find
 
@@ -73,11 +71,10 @@ def published(path: Path) -> Answers:
 def read_published(path: Path) -> dict[str, Table]:
     """A suite's predictions by cell; none where there is no file."""
     import numpy as np
-    from pyarrow import parquet
 
     if not path.exists():
         return {}
-    table = parquet.read_table(path)
+    table = read_parquet(path, "take the suite's run folder in again, or restore the file")
     cells = table["cell"].to_numpy(zero_copy_only=False)
     begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
     return {
@@ -102,9 +99,8 @@ def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str
 def to_publish(path: Path) -> Table:
     """A cell's file without the rows' ids, which may say what a licence keeps private."""
     import pyarrow
-    from pyarrow import parquet
 
-    table = parquet.read_table(path)
+    table = _of_a_cell(path)
     rows = len(table)
     columns = {
         "cell": pyarrow.array([path.parent.name] * rows),
@@ -115,6 +111,10 @@ def to_publish(path: Path) -> Table:
     if "part" in table.column_names:
         columns["part"] = table["part"]
     return pyarrow.table(columns)
+
+
+def _of_a_cell(path: Path) -> Table:
+    return read_parquet(path, f"remove {path.parent} and run the same command again")
 
 
 def _from_table(table: Table) -> Predictions:

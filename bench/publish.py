@@ -110,13 +110,19 @@ def _pages(out: Path) -> list[Page]:
         if suite is None or not NAME.fullmatch(suite.get("name", "")):
             raise BenchError(f"{path} does not describe a suite.")
         predictions = path.with_suffix(".parquet")
-        if predictions.exists():  # stands in the page's JSON, so that a check covers it
-            suite["predictions"] = hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]
+        # Both stand in the page's JSON, so that a check covers them whole.
+        suite["suite"] = _file_hash(path)
+        if predictions.exists():
+            suite["predictions"] = _file_hash(predictions)
         reading = out / "suites" / f"{suite['name']}.md"
         text = reading.read_text(encoding="utf-8") if reading.exists() else ""
         records = read_records(out, suite["name"])
         pages.append(make_page(suite, records, out, published(predictions), text))
     return pages
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _write_records(

@@ -137,6 +137,32 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def read_parquet(path: Path, remedy: str) -> Table:
+    """Reads a Parquet file of ours.
+
+    Raises:
+        BenchError: It is damaged; the message says what mends it.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        return parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BenchError(f"{path} cannot be read ({reason.rstrip('.')}): {remedy}.") from None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a safetensors file is there and as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
 class Store:
     """A run folder.
 

@@ -25,7 +25,7 @@ from bench.environment import isolated_rng
 from bench.families import family_of, read_config
 from bench.footprint import count_dense
 from bench.protocol import digest
-from bench.records import Store, read_json, write_json
+from bench.records import Store, is_whole, read_json, write_json
 from bench.training import fit, task_loss
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def obtain(
     folder = store.root / "references" / key
     with store.lock(f"reference-{key}"):
         done = read_json(folder / "reference.json")
-        if done is None:
+        if done is None or not is_whole(folder / "model.safetensors"):
             begin = time.perf_counter()
             with isolated_rng(seed):
                 model = load_model(encoder, task, protocol.dropout, fresh_head=True)

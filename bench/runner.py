@@ -331,8 +331,8 @@ class Pool:
         elif kind == "ended":
             clock.ended(rest[0])
             _tell_end(cell, rest[0], listener)
-        elif kind == "storage":
-            raise StorageError(rest[0])
+        elif kind == "stop":
+            raise rest[0]
 
     def _send(self, worker: _Worker, what: Context | Job) -> None:
         with contextlib.suppress(BrokenPipeError):  # `_events` tells of one that has died
@@ -419,8 +419,8 @@ def _work(pipe: mp.Connection) -> None:
             return
         try:
             record = attempt(job, context, lambda: pipe.send(("started",)), progress)
-        except StorageError as error:
-            pipe.send(("storage", str(error)))
+        except BenchError as error:
+            pipe.send(("stop", error))
             continue
         pipe.send(("busy",) if record is None else ("ended", record))
 

@@ -26,7 +26,9 @@ def title(suite: dict[str, Any]) -> str:
     )
 
 
-def protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[str]) -> str:
+def protocol(
+    suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[str], undone: int
+) -> str:
     """What was held equal, how parameters were found, and what is missing."""
     settings = suite["settings"]
     cap = settings["max_train_samples"]
@@ -50,9 +52,8 @@ def protocol(suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[s
     lacking = [name for name in CONTROLS if name not in methods]
     if lacking:
         lines.append(f"Controls that are missing: {', '.join(lacking)}.")
-    missing = len(suite["cells"]) - len(records)
-    if missing:
-        lines.append(f"**{missing} of {len(suite['cells'])} cells are not done yet.**")
+    if undone:
+        lines.append(f"**{undone} of {len(suite['cells'])} cells are not done yet.**")
     return " ".join(lines)
 
 
@@ -132,6 +133,18 @@ def _short_run(row: Row) -> str:
     return (
         f"{escape(row.method)} ran {made} optimizer steps; a main GLUE run of its paper has some "
         f"{published:,}"
+    )
+
+
+def unanswered(records: Sequence[Record]) -> str:
+    """That predictions are missing, without which there is no interval; nothing without any."""
+    if not records:
+        return ""
+    cell = records[0].cell
+    first = f"{escape(cell['method'])} on {escape(cell['task'])}, seed {cell['seed']}"
+    return (
+        f"**The predictions of {len(records)} scored cells are missing** (the first: {first}): "
+        "they have no part in intervals and ranks."
     )
 
 

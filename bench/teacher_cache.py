@@ -19,7 +19,7 @@ import torch
 
 from bench.distillation import Insides, compute_insides
 from bench.families import shape_of
-from bench.records import Store, atomic_path
+from bench.records import Store, atomic_path, is_whole
 from bench.training import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class KeptAnswers:
         if file not in self._open:
             path = self._folder / f"{file}.safetensors"
             with self._store.lock(FOLDER):
-                if not path.exists():
+                if not is_whole(path):
                     self._make_room(need)
                     with self._meter.paused(), atomic_path(path) as temporary:
                         self._write(file, temporary)

@@ -174,6 +174,8 @@ class Study:
                 claimed.lock.acquire(timeout=0)
                 trial.set_user_attr("index", index)
                 trial.set_user_attr("folder", str(self._store.root.resolve()))
+            elif not self.summary()["complete"]:  # who told the storage was killed before this
+                self._write(study)
         if claimed is None:
             yield None
             return
@@ -241,7 +243,7 @@ class Study:
         except Exception as error:  # of whatever library the storage needs
             if self._storage is None:
                 raise
-            raise BenchError(f"--storage {self._storage} cannot be used: {error}") from error
+            raise _unusable(self._storage, error) from error
         if "begun" not in study.user_attrs:
             for params in first_trials(self._method, self.space, self._rate, self.trials):
                 study.enqueue_trial(params, skip_if_exists=True)  # after a kill in between
@@ -271,6 +273,25 @@ class Study:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             given = trial.system_attrs.get("fixed_params", {})  # were there too few to be drawn?
             study.enqueue_trial(given | trial.params)
+
+
+def check_storage(storage: str) -> None:
+    """Tries Optuna's storage of studies before anything runs.
+
+    Raises:
+        BenchError: It cannot be used.
+    """
+    import optuna
+
+    try:
+        optuna.storages.get_storage(storage)
+    except Exception as error:  # of whatever library the storage needs
+        raise _unusable(storage, error) from error
+
+
+def _unusable(storage: str, error: Exception) -> BenchError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return BenchError(f"--storage {storage} cannot be used: {reason}")
 
 
 @dataclass

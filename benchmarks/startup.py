@@ -27,7 +27,7 @@ from bench.records import Record, Store
 from bench.runner import select
 
 ROUNDS = 7
-COMMANDS = (["--help"], ["methods"], ["tasks"], ["status", "--runs", "no-such-folder"])
+COMMANDS = (["--help"], ["methods"], ["tasks"], ["status", "--runs", "."])
 HEAVY = [sys.executable, "-c", "import torch, transformers.models.bert.modeling_bert"]
 BENCH = [sys.executable, "-c", "import sys; from bench.cli import main; sys.exit(main())"]
 

@@ -58,6 +58,7 @@ def test_a_checkpoint_scores_and_counts_as_its_own_cell_did(copied: Path, tmp_pa
     page = (copied / "demo.md").read_text()
     assert "## Checkpoints from elsewhere" in page
     assert "| theirs" in page
+    assert "not done yet" not in page
     # It stands in no table of ours, and everything else goes on as before.
     assert "theirs" not in page.partition("## Checkpoints")[0]
     assert quick(copied, "--seeds", "2", methods="magnitude,random-mask,majority").status == 0

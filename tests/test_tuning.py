@@ -435,15 +435,15 @@ def test_parameters_are_carried_only_on_request_and_the_page_says_so(tmp_path: P
     for words, said in (
         (("--carry-from", "sourc"), "Did you mean 'source'?"),
         (("--carry-from", "source", "--trials", "2"), "--carry-from"),
-        (("--carry-from", "source:cola"), "has not tuned dense on cola"),
-        (("--carry-from", "source:demo-sentiment:7"), "at 7×"),
+        (("--carry-from", "source:cola"), "dense is not tuned there on cola"),
+        (("--carry-from", "source:demo-sentiment:7"), "at 7×; it is on demo-sentiment at 4×"),
     ):
         refused = quick(runs, *words)
         assert refused.status == 2
         assert said in refused.err
     other = quick(runs, "--carry-from", "source", methods="random-mask")
     assert other.status == 2
-    assert "has not tuned random-mask" in other.err
+    assert "random-mask is not tuned there" in other.err
 
 
 def test_a_cell_waits_for_its_study(context: Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import add_suite
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         "methods": list(names),
         "scores": [one.mean(task), other.mean(task)],
         "seeds": [len(one.scores[task]), len(other.scores[task])],
-        "difference": None if found is None else found.value,
+        "difference": _lead(one, other, task) if found is None else found.value,
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
         "p_holm": None if found is None else result.adjusted(result.pairs[task], *names),
@@ -77,14 +78,17 @@ def _print(report: dict[str, Any]) -> None:
     for method, score, seeds in zip(report["methods"], report["scores"], report["seeds"],
                                     strict=True):  # fmt: skip
         say(f"{method}: {score:.2f}, mean of {seeds} seed{'s' * (seeds > 1)}")
-    if report["difference"] is None:
-        lead = report["scores"][0] - report["scores"][1]
-        say(f"difference: {lead:+.2f}; no interval and no test: it takes two seeds of both")
+    if report["half_width_95"] is None:
+        say(f"difference: {report['difference']:+.2f}; no interval and no test: it takes two seeds "
+            "of both, and their predictions")  # fmt: skip
     else:
         say(f"difference: {report['difference']:+.2f} ± {report['half_width_95']:.2f} (95 %), "
             f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm, as the page ranks; "
             f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
     examples = report["examples"]
+    if examples is None:
+        say("predictions are missing: which examples are answered differently is not known")
+        return
     each = ", an answer a seed:" if max(report["seeds"]) > 1 else ":"
     say(f"{len(examples)} report examples are answered differently{each if examples else '.'}")
     if examples:
@@ -126,8 +130,12 @@ def _row(result: Standings, method: str, task: str) -> Row:
     return row
 
 
-def _examples(opened: OpenSuite, one: Row, other: Row, task: str) -> list[dict[str, Any]]:
-    """Examples by how differently the two do on them: those that the first does better first.
+def _lead(one: Row, other: Row, task: str) -> float:
+    return fmean(one.scores[task]) - fmean(other.scores[task])
+
+
+def _examples(opened: OpenSuite, one: Row, other: Row, task: str) -> list[dict[str, Any]] | None:
+    """Examples by how differently the two do on them; `None` where a cell has no predictions.
 
     How good an answer is: 1 where it is right, for a regression the distance to the label, negated.
     """
@@ -135,10 +143,11 @@ def _examples(opened: OpenSuite, one: Row, other: Row, task: str) -> list[dict[s
 
     answers = []
     for row in (one, other):
-        found = (opened.answers(r.id) for r in row.records
-                 if r.cell["task"] == task and r.status == "ok")  # fmt: skip
-        if not (known := [predictions for predictions in found if predictions is not None]):
-            return []
+        found = [opened.answers(r.id) for r in row.records
+                 if r.cell["task"] == task and r.status == "ok"]  # fmt: skip
+        known = [predictions for predictions in found if predictions is not None]
+        if len(known) < len(found):
+            return None
         answers.append(known)
     labels = answers[0][0].labels
     regression = any(r.scores.get("pearson") is not None for r in one.records)

@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         facts["distribution"] = registry.methods.distribution(name)
         parameters = _parameters(method)
     elif name in registry.tasks.names() or name.endswith(".toml"):
-        facts = {"task": name, **dataclasses.asdict(registry.task(name).info)}
+        info = registry.task(name).info
+        facts = {"task": info.name, **dataclasses.asdict(info)}
     else:
         known = registry.methods.names() + registry.tasks.names()
         raise unknown_name("method or task", name, known)

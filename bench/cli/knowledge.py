@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     for task in dict.fromkeys(line.task for line in lines):
         out.print(f"\n{task}", markup=False, soft_wrap=True)
         out.print(table(HEADS, [_cells(line) for line in lines if line.task == task]))
+    if any(line.loss is None for line in lines):
+        out.print("– : the model has no place for the pre-trained head, or was not probed.")
     return 0
 
 

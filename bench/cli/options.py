@@ -273,7 +273,8 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
     for key, value in read_toml(path).items():
         option = f"--{key.replace('_', '-')}"
         if option not in options or option in ("--config", "--help"):
-            raise unknown_name(f"option in {path}", key, [name.lstrip("-") for name in options])
+            known = {name.lstrip("-") for name in options if name.startswith("--")}
+            raise unknown_name(f"option in {path}", key, known - {"help", "config"})
         if value is True:
             words.append(option)
         elif isinstance(value, list):

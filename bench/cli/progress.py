@@ -37,6 +37,7 @@ class RunDisplay:
         )
 
         self.ended_as: dict[str, int] = {}
+        self.has_ended = False  # any cell or trial
         self._console = console
         self._total = len(todo)
         self._done = 0
@@ -77,11 +78,13 @@ class RunDisplay:
 
     def ended(self, cell: Cell, record: Record) -> None:
         """Closes the cell's bar and prints its result."""
+        self.has_ended = True
         self.ended_as[record.status] = self.ended_as.get(record.status, 0) + 1
         self._close(cell, result(record))
 
     def tried(self, cell: Cell) -> None:
         """Closes the trial's bar."""
+        self.has_ended = True
         self._close(cell, "tried")
 
     def _close(self, cell: Cell, how: str) -> None:

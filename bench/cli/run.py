@@ -48,6 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.offline:
         hub.go_offline()
     suite = resolve(_request(arguments))
+    if suite.storage is not None and suite.protocol.trials:
+        from bench.tuning import check_storage
+
+        check_storage(suite.storage)
     out = console()
     for notice in suite.notices:
         out.print(f"note: {notice}", markup=False, soft_wrap=True)
@@ -90,9 +94,9 @@ def _run(
         except (runner.StorageError, OSError) as error:
             storage = isinstance(error, runner.StorageError)
             reason = str(error) if storage else f"{suite.runs} cannot be written: {error}"
-            if not display.ended_as:
+            if not display.has_ended:
                 raise BenchError(reason) from error
-            sys.stderr.write(f"bench: {reason}; finished cells are kept.\n")
+            sys.stderr.write(f"bench: {reason}; finished cells and trials are kept.\n")
             return 1
     out.print()
     out.print(leaderboard.for_terminal(page), markup=False, soft_wrap=True, highlight=False)

@@ -9,15 +9,17 @@ from typing import Any
 
 from bench.cli.output import console, emit_json, table
 from bench.cli.progress import duration
+from bench.errors import BenchError
 from bench.records import Record, Store, read_json
 
+RUNS = Path("runs")
 STATES = ("ok", "missed", "unreachable", "failed", "external", "running", "left")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser("status", help="what is done, running, failed, left; time to go")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR",
                         help="run folder; default runs")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=run)
@@ -25,6 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a row a suite of the run folder."""
+    if arguments.runs != RUNS and not arguments.runs.is_dir():  # by default there may be none yet
+        raise BenchError(f"{arguments.runs} is no folder: --runs names a run folder.")
     store = Store(arguments.runs)
     suites = [suite_state(store, suite) for suite in store.suites().values()]
     if arguments.json:

@@ -1,0 +1,141 @@
+"""Files that were damaged, lost or left by a killed process: one line that mends it, or mended."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import tuning
+from bench.records import Store
+from tests.harness import bench, quick, records, start
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("damage") / "runs"
+    assert quick(runs, methods="magnitude,movement").status == 0
+    return runs
+
+
+@pytest.fixture
+def runs(done: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(done, tmp_path / "runs"))
+
+
+def cut_short(path: Path, size: int = 300) -> Path:
+    path.write_bytes(path.read_bytes()[:size])
+    return path
+
+
+def test_a_study_whose_summary_a_kill_has_lost_is_summed_up_again(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert quick(runs, "--trials", "2").status == 0
+    before = {path: path.read_text() for path in runs.glob("tuning/*/study.json")}
+    assert before
+    for path in before:
+        path.unlink()
+    for record in records(runs).values():
+        shutil.rmtree(Store(runs).folder(record.id))
+    process = start("run", "--tasks", "demo-sentiment", "--epochs", "1", "--max-train-samples",
+                    "600", "--ratios", "4", "--workers", "1", "--methods", "magnitude",
+                    "--trials", "2", "--runs", runs)  # fmt: skip
+    try:
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert {path: path.read_text() for path in before} == before
+
+
+def test_damaged_predictions_are_named_with_what_mends_them(runs: Path, tmp_path: Path) -> None:
+    record = records(runs)["magnitude", 4.0, 0]
+    path = cut_short(Store(runs).folder(record.id) / "predictions.parquet")
+    for words in (
+        ("leaderboard", "--runs", runs, "--out", tmp_path / "out"),
+        ("compare", "magnitude", "movement", "--task", "demo-sentiment", "--runs", runs),
+    ):
+        result = bench(*words)
+        assert (result.status, result.err.count("\n")) == (2, 1), result.err
+        assert f"{path} cannot be read" in result.err
+        assert f"remove {path.parent}" in result.err
+    shutil.rmtree(path.parent)
+    assert quick(runs, methods="magnitude,movement").status == 0
+
+
+def test_damaged_published_predictions_are_named(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
+    path = cut_short(out / "records" / "demo.parquet")
+    result = bench("leaderboard", "--check", "--out", out)
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert str(path) in result.err
+
+
+def test_damaged_rows_are_named_with_what_mends_them(runs: Path) -> None:
+    path = cut_short(next(runs.glob("data/*/train.parquet")))
+    result = quick(runs, "--seeds", "2")
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert f"remove {path.parent}" in result.err
+    shutil.rmtree(path.parent)
+    assert quick(runs, "--seeds", "2").status == 0
+
+
+def test_a_damaged_reference_is_trained_again(runs: Path) -> None:
+    wanted = records(runs)["movement", 4.0, 0]
+    for path in runs.glob("references/*/model.safetensors"):
+        cut_short(path)
+    shutil.rmtree(Store(runs).folder(wanted.id))
+    result = quick(runs, methods="magnitude,movement")
+    assert result.status == 0, result.err
+    assert records(runs)["movement", 4.0, 0].score == wanted.score
+
+
+def test_missing_predictions_are_said(runs: Path) -> None:
+    record = records(runs)["magnitude", 4.0, 0]
+    (Store(runs).folder(record.id) / "predictions.parquet").unlink()
+    words = ("compare", "magnitude", "movement", "--task", "demo-sentiment", "--runs", runs)
+    assert "predictions are missing" in bench(*words).out
+    assert '"examples": null' in bench(*words, "--json").out
+    assert quick(runs, methods="magnitude,movement").status == 0
+    page = (runs / "demo.md").read_text(encoding="utf-8")
+    assert "predictions of 1 scored cells are missing" in page
+
+
+def test_a_changed_digit_in_what_a_suite_was_asked_for_fails_the_check(
+    runs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
+    path = out / "records" / "demo.json"
+    cell = records(runs)["magnitude", 4.0, 0].id
+    changed = cell[:-1] + ("0" if cell[-1] != "0" else "1")
+    path.write_text(path.read_text().replace(cell, changed))
+    assert bench("leaderboard", "--check", "--out", out).status == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_storage_that_cannot_be_used_stops_before_anything_runs(tmp_path, workers) -> None:
+    result = quick(tmp_path / "runs", "--trials", "1", "--workers", workers, "--storage",
+                   f"sqlite:///{tmp_path}/nowhere/x.db")  # fmt: skip
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert "--storage" in result.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_storage_that_is_lost_on_the_way_is_one_line(tmp_path: Path, monkeypatch) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionError("the server has gone away\nand more")
+
+    monkeypatch.setattr(tuning, "check_storage", lambda url: None)
+    monkeypatch.setattr("optuna.create_study", lost)
+    result = quick(tmp_path / "runs", "--trials", "1", "--storage", "sqlite:///x.db")
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert "cannot be used: the server has gone away" in result.err
+
+
+def test_status_of_no_folder_is_a_mistake(tmp_path: Path) -> None:
+    result = bench("status", "--runs", tmp_path / "nowhere")
+    assert (result.status, "is no folder" in result.err) == (2, True)
+    assert bench("status", "--runs", tmp_path).status == 0
