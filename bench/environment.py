@@ -113,11 +113,19 @@ def usable_cores() -> int:
 
 
 def default_workers(device: str) -> int:
-    """One worker a core, at most four, each with its share of the cores; one on a GPU.
+    """One worker a core, at most four, each with its share of the cores; or one a GPU.
 
     Small models gain more from a core each than from several threads; large ones need the memory.
     """
-    return 1 if device == "cuda" else min(4, usable_cores())
+    return max(1, len(visible_gpus())) if device == "cuda" else min(4, usable_cores())
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    count = torch.cuda.device_count()
+    said = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    named = [name.strip() for name in said.split(",") if name.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
 
 
 def threads_of_a_cell(workers: int) -> int:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Rerun = Literal["never", "failed", "missed", "all"]
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 POLL_S = 1.0
 """How often cells that another process has claimed are looked at again."""
 
@@ -269,6 +271,7 @@ def _tell_end(cell: Cell, result: Record | float, listener: Listener) -> None:
 class _Worker:
     process: SpawnProcess
     pipe: mp.Connection
+    number: int
     job: Job | None = None
 
 
@@ -277,11 +280,13 @@ class Pool:
 
     Args:
         size: Number of processes.
+        gpus: GPUs by the names that `CUDA_VISIBLE_DEVICES` takes; each process sees only its own.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, gpus: Sequence[str] = ()) -> None:
         self._spawn = multiprocessing.get_context("spawn")
-        self._workers = [self._start() for _ in range(size)]
+        self._gpus = gpus
+        self._workers = [self._start(number) for number in range(size)]
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing: what is stored is whole at any time."""
@@ -377,15 +382,31 @@ class Pool:
                 record = ended_early("failed", cell, cell_id, error)
                 store.put(record)
             listener.ended(cell, record)
-        self._workers.append(self._start())
+        self._workers.append(self._start(worker.number))
         self._send(self._workers[-1], context)
 
-    def _start(self) -> _Worker:
+    def _start(self, number: int) -> _Worker:
         here, there = self._spawn.Pipe()
         process = self._spawn.Process(target=_work, args=(there,), daemon=True)
-        process.start()
+        with self._only_gpu(number):
+            process.start()
         there.close()
-        return _Worker(process, here)
+        return _Worker(process, here, number)
+
+    @contextlib.contextmanager
+    def _only_gpu(self, number: int) -> Iterator[None]:
+        """Processes that are started inside the block see one GPU, before they import torch."""
+        if not self._gpus:
+            yield
+            return
+        before = os.environ.get(VISIBLE)
+        os.environ[VISIBLE] = self._gpus[number % len(self._gpus)]
+        try:
+            yield
+        finally:
+            del os.environ[VISIBLE]
+            if before is not None:
+                os.environ[VISIBLE] = before
 
 
 class WorkerDiedError(BenchError):

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from tiny_models import CONFIGS, tiny_classifier
 from torch import nn
 
 from bench.attention import Dropout, drop, fast_dropout
-from tests.tiny_models import CONFIGS, tiny_classifier
 
 
 @pytest.mark.parametrize("family", CONFIGS)

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from harness import bench, quick, records, start
 
 from bench import tuning
 from bench.records import Store
-from tests.harness import bench, quick, records, start
 
 
 @pytest.fixture(scope="module")

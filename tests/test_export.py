@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness import bench, quick, records
+from tiny_models import CONFIGS, tiny_classifier
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from bench.errors import BenchError
 from bench.export import COMPACT, export, inputs_of, load_compact
 from bench.structure import cut
-from tests.harness import bench, quick, records
-from tests.tiny_models import CONFIGS, tiny_classifier
 
 
 def logits(model: PreTrainedModel, rows: int = 3, pieces: int = 9) -> torch.Tensor:

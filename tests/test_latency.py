@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness import bench, quick, records
+from tiny_models import tiny_classifier
 
 from bench import engines
 from bench.engines import ENGINES, Engine, Load, find_engines
 from bench.errors import BenchError
 from bench.families import prunable
 from bench.latency import measure, without_zeros
-from tests.harness import bench, quick, records
-from tests.tiny_models import tiny_classifier
 
 
 @pytest.fixture(autouse=True)

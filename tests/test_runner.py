@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
+import os
 import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import QUICK, bench, outcomes, quick, records, start, statuses
 from unruly import calls, wait_until
 
+from bench.environment import default_workers, visible_gpus
 from bench.records import Store
+from bench.runner import Pool
 
 METHODS = "counted,magnitude,waits,random-mask"
 """A plan in whose middle a cell waits until the test opens the way; `dense` comes first."""
@@ -254,3 +259,34 @@ def test_a_disk_that_is_full_from_the_start_runs_nothing(small_disk: Path) -> No
     assert result.status == 2
     assert result.err.startswith(f"bench: {small_disk / 'runs'} cannot be written: ")
     assert result.err.count("\n") == 1
+
+
+def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+
+    class Process:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def start(self) -> None:
+            seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    class Spawn:
+        Process = Process
+
+        def Pipe(self) -> tuple[Any, Any]:
+            return multiprocessing.Pipe()
+
+    monkeypatch.setattr("multiprocessing.get_context", lambda name: Spawn())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert visible_gpus() == ["4", "GPU-abc"]
+    assert default_workers("cuda") == 2
+    Pool(3, visible_gpus())
+    assert seen == ["4", "GPU-abc", "4"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,GPU-abc"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert visible_gpus() == ["0", "1"]
+    Pool(2, visible_gpus())
+    assert seen[3:] == ["0", "1"]
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ

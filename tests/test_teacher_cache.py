@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
+from harness import quick, records
 from safetensors.numpy import load_file
 
 from bench import registry
@@ -112,3 +114,30 @@ def test_the_answers_that_were_not_used_for_longest_make_room(tmp_path: Path) ->
     ask(0, room)
     third = ask(2, room)
     assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+@pytest.mark.slow
+def test_over_five_seeds_the_scores_are_not_other_ones(tmp_path: Path) -> None:
+    for gigabytes in ("0", "1"):
+        result = quick(tmp_path / gigabytes, "--seeds", "5", "--teacher-cache-gb", gigabytes,
+                       methods="knowledge-aware,movement")  # fmt: skip
+        assert result.status == 0, result.err
+    live, kept = (records(tmp_path / gigabytes) for gigabytes in ("0", "1"))
+    assert (files(tmp_path / "0"), len(files(tmp_path / "1"))) == ([], 10)
+    for method in ("dense", "knowledge-aware", "movement"):
+        pairs = [(live[key].score, kept[key].score) for key in live if key[0] == method]
+        apart = np.array([one - other for one, other in pairs])
+        assert len(apart) == 5
+        assert not apart.any() or scipy.stats.ttest_1samp(apart, 0).pvalue > 0.01
+    assert all(live[key].score == kept[key].score for key in live if key[0] == "dense")
+
+
+def test_a_run_folder_keeps_its_setting(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert quick(runs, "--teacher-cache-gb", "0", methods="majority").status == 0
+    other = quick(runs, "--teacher-cache-gb", "2", methods="majority")
+    assert (other.status, "have --teacher-cache-gb 0" in other.err) == (2, True)
+    ruled = quick(runs, methods="majority")
+    assert (ruled.status, "no teacher cache, and so have these" in ruled.out) == (0, True)
+    assert {r.environment["teacher_cache_gb"] for r in records(runs).values()} == {0.0}
+    assert quick(tmp_path / "bad", "--teacher-cache-gb", "-1").status == 2

@@ -168,9 +168,12 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
 
 
 def _pool(suite: Suite) -> Pool | None:
+    from bench.environment import visible_gpus
     from bench.runner import Pool
 
-    return Pool(suite.workers) if suite.workers > 1 else None
+    if suite.workers == 1:
+        return None
+    return Pool(suite.workers, visible_gpus() if suite.device == "cuda" else ())
 
 
 def _interrupt(*_: Any) -> None:
