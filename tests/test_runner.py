@@ -11,7 +11,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from harness import QUICK, bench, outcomes, quick, records, start, statuses
@@ -271,13 +271,8 @@ def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         def start(self) -> None:
             seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
 
-    class Spawn:
-        Process = Process
-
-        def Pipe(self) -> tuple[Any, Any]:
-            return multiprocessing.Pipe()
-
-    monkeypatch.setattr("multiprocessing.get_context", lambda name: Spawn())
+    spawn = SimpleNamespace(Process=Process, Pipe=multiprocessing.Pipe)
+    monkeypatch.setattr("multiprocessing.get_context", lambda name: spawn)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert visible_gpus() == ["4", "GPU-abc"]
