@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import platform
@@ -37,22 +36,7 @@ PACKAGES = (
     "scipy",
     "optuna",
 )
-_KEEP_MEMORY = {-3: 2**30, -1: 2**31 - 1, -2: 2**28}
-"""glibc's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
 VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-
-
-def settle_process(threads: int) -> None:
-    """Makes a process fit for cells: torch's threads, and memory that is kept once it was freed.
-
-    glibc gives large buffers back to the system at every free, and the system clears them before it
-    hands them out again: some 5 % of a step of a small model.
-    """
-    torch.set_num_threads(threads)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        for option, value in _KEEP_MEMORY.items():
-            mallopt(option, value)
 
 
 def seed_everything(seed: int) -> None:

@@ -239,9 +239,9 @@ def _attempt_trial(
 
 
 def _run_here(todo: deque[Job], context: Context, listener: Listener, clock: _Clock) -> int:
-    from bench.environment import settle_process
+    import torch
 
-    settle_process(context.threads)
+    torch.set_num_threads(context.threads)
     busy = 0
     while todo and clock.has_time():
         job = todo.popleft()
@@ -418,13 +418,13 @@ def _work(pipe: mp.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # libraries leave their semaphores else
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from bench.environment import settle_process
+    import torch
 
     try:
         context: Context = pipe.recv()
     except EOFError:  # there was nothing to run
         return
-    settle_process(context.threads)
+    torch.set_num_threads(context.threads)
     last_sent = 0.0
 
     def progress(step: int, total: int) -> None:

@@ -34,7 +34,7 @@ from transformers import (
 
 from bench import metrics, registry
 from bench.data import Encoded, TaskData, load, prepare
-from bench.environment import describe, multiplies_in_bf16, settle_process, usable_cores
+from bench.environment import describe, multiplies_in_bf16, usable_cores
 from bench.footprint import count_dense
 from bench.method import TrainParams
 from bench.protocol import Precision, Protocol
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=usable_cores())
     given = parser.parse_args()
-    settle_process(given.threads)
+    torch.set_num_threads(given.threads)
     real = multiplies_in_bf16("cpu")
     machine = describe("cpu")
     extensions = ", ".join(machine["vector_extensions"])
