@@ -1,6 +1,6 @@
 """Dense fine-tuning by the harness's loop against transformers' `Trainer`.
 
-    python benchmarks/training.py --model MODEL_DIR --data-dir GLUE_DIR [--threads N]
+    python benchmarks/training.py --model MODEL_DIR --data-dir GLUE_DIR [--threads N] [--tasks mrpc]
 
 Three trainings of the same model on the same rows, batch 32, one after the other in every round:
 ours; `Trainer` as its text-classification example sets it up (every row padded to 128 pieces,
@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--tasks", default=",".join(ROWS))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     real = multiplies_in_bf16("cpu")
@@ -199,10 +200,10 @@ def main() -> None:
     print(f"{machine['processor']} ({extensions}), bf16 {'real' if real else 'emulated'}")
     print(f"2048 × 384 × 384: fp32 {rates['fp32']:.0f}, bf16 {rates['bf16']:.0f} GFLOP/s")
     with tempfile.TemporaryDirectory() as folder:
-        for name, rows in ROWS.items():
+        for name in given.tasks.split(","):
             task = registry.task(name)
             prepared = prepare(task, Source(data_dir=given.data_dir), name=name,
-                               encoder=given.model, cap_at=rows, cache=Path(folder))  # fmt: skip
+                               encoder=given.model, cap_at=ROWS[name], cache=Path(folder))  # fmt: skip
             for precision in ("fp32", "bf16") if real else ("fp32",):
                 compare(task, load(prepared), given.model, precision, Path(folder) / "trainer")
 

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.environment import resolve_device
     from bench.leaderboard import for_terminal, write_run_page
     from bench.opened import open_suite
-    from bench.records import Store, write_json
+    from bench.records import Store, read_json, write_json
     from bench.selection import select_tasks
     from bench.standings import number
 
@@ -60,11 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
             dense=arguments.dense,
         )
         if suite is not None:
-            suite = external.add_to_suite(suite, record)
+            external.add_to_suite(suite, record)  # refuses before anything is written
         store.put(record, predictions)
         if suite is not None:
-            with store.lock(f"suite-{suite['name']}"):
-                write_json(arguments.runs / "suites" / f"{suite['name']}.json", suite)
+            path = arguments.runs / "suites" / f"{suite['name']}.json"
+            with store.lock(f"suite-{suite['name']}"):  # another may have changed it meanwhile
+                suite = external.add_to_suite(read_json(path) or suite, record)
+                write_json(path, suite)
     except OSError as error:
         raise BenchError(f"{arguments.runs} cannot be written: {error}") from error
     out = console()
