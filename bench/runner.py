@@ -420,6 +420,8 @@ def _work(pipe: mp.Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     import torch
 
+    import bench.execution  # noqa: F401 - with all that it needs, while the plan is made
+
     try:
         context: Context = pipe.recv()
     except EOFError:  # there was nothing to run

@@ -202,8 +202,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in given.tasks.split(","):
             task = registry.task(name)
-            prepared = prepare(task, Source(data_dir=given.data_dir), name=name,
-                               encoder=given.model, cap_at=ROWS[name], cache=Path(folder))  # fmt: skip
+            source, cache = Source(data_dir=given.data_dir), Path(folder)
+            prepared = prepare(
+                task, source, name=name, encoder=given.model, cap_at=ROWS[name], cache=cache
+            )
             for precision in ("fp32", "bf16") if real else ("fp32",):
                 compare(task, load(prepared), given.model, precision, Path(folder) / "trainer")
 
