@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import bench, quick, records
+from harness import bench, quick, records, start
 from tiny_models import tiny_classifier
 
 from bench import engines
@@ -91,7 +91,7 @@ def test_an_engine_that_is_not_installed_is_named_with_its_install_line(monkeypa
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_every_engine_answers_as_torch_does(name: str) -> None:
+def test_every_engine_answers_as_torch_does(name: str, tmp_path: Path) -> None:
     engine = ENGINES[name]
     if obstacle := engine.obstacle():
         pytest.skip(obstacle)
@@ -99,9 +99,23 @@ def test_every_engine_answers_as_torch_does(name: str) -> None:
     with torch.no_grad():
         for matrix in prunable(model).values():
             matrix.weight.mul_(torch.rand_like(matrix.weight) < 0.1)
-    timings = measure(model, None, [engine], [Load(1, 8, 1), Load(3, 16, 2)])
-    assert [t.agrees for t in timings] == [True] * 4
-    assert [(t.batch, t.seq_len) for t in timings] == [(1, 8), (1, 8), (3, 16), (3, 16)]
+    if engine.package == "openvino":
+        # Not in this process: it leaves behind what a later signal of other tests crashes in.
+        model.save_pretrained(tmp_path)
+        process = start("latency", tmp_path, "--engine", name, "--batch", "1,3",
+                        "--sequence-length", "8,16", "--threads", "2", "--json")  # fmt: skip
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        rows = json.loads(out)["rows"]
+        agree = [row["agrees"] for row in rows]
+        sizes = {(row["batch"], row["seq_len"]) for row in rows}
+    else:
+        timings = measure(model, None, [engine], [Load(1, 8, 1), Load(3, 16, 2)])
+        agree = [t.agrees for t in timings]
+        sizes = {(t.batch, t.seq_len) for t in timings}
+    assert all(agree)
+    assert len(agree) == 2 * len(sizes)
+    assert {(1, 8), (3, 16)} <= sizes
 
 
 def test_a_cells_speed_is_kept_in_its_record_and_stands_on_the_page(tmp_path: Path) -> None:
