@@ -22,7 +22,7 @@ from typing import Any
 
 CELLS = (
     "--methods", "random-mask,magnitude,magnitude:scope=global", "--tasks", "demo",
-    "--ratios", "4", "--seeds", "2", "--epochs", "8",
+    "--ratios", "4", "--seeds", "2", "--epochs", "12",
 )  # fmt: skip
 """With the dense model 24 cells: four methods, three tasks, two seeds."""
 
