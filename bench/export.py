@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-FORMATS = ("hf", "sparse", "onnx")
 COMPACT = "model.compact.safetensors"
 GRAPH = "model.onnx"
 
@@ -38,7 +37,7 @@ def export(source: Path, target: Path, form: str) -> Path:
     Args:
         source: A Hugging Face folder.
         target: The folder to be written; it must not exist yet.
-        form: One of `FORMATS`: `hf`, a folder that any transformers loads; `sparse`, a compact file
+        form: `hf`, a folder that any transformers loads; `sparse`, a compact file
             that `load_compact` reads; `onnx`, a graph for any number of rows and pieces.
 
     Returns:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from training import product_rate
 
 import bench
 from bench import registry
@@ -70,16 +71,6 @@ class TimedRun(CellRun):
     watch: Stopwatch
 
 
-def matrix_rate(width: int) -> float:
-    """Measured fp32 products of this width, in GFLOP/s."""
-    a, b = torch.randn(2048, width), torch.randn(width, width)
-    a @ b
-    begin = time.perf_counter()
-    for _ in range(50):
-        a @ b
-    return 50 * 2 * 2048 * width**2 / (time.perf_counter() - begin) / 1e9
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Cost of a step of each method.")
@@ -119,7 +110,7 @@ def main() -> None:
                     method().compress(run, params)
                 times.setdefault(row, []).append(run.watch.seconds())
         dense = statistics.median(times["dense"])
-        rate = matrix_rate(384)
+        rate = product_rate(384, "fp32")
         print(f"{given.model.name}, {given.task}, batch 32, fp32, one thread; "
               f"products of width 384: {rate:.0f} GFLOP/s")  # fmt: skip
         print(f"{'dense':<30} {1000 * dense:7.1f} ms a step")

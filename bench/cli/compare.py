@@ -47,14 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     names = (one.method, other.method)
     found = statistics.difference(result.pairs[task], *names)
     examples = _examples(opened, one, other, task)
+    scores = [fmean(one.scores[task]), fmean(other.scores[task])]
     report = {
         "suite": opened.suite["name"],
         "task": task,
         "ratio": max(r.cell["ratio"] for row in (one, other) for r in row.records),
         "methods": list(names),
-        "scores": [one.mean(task), other.mean(task)],
+        "scores": scores,
         "seeds": [len(one.scores[task]), len(other.scores[task])],
-        "difference": _lead(one, other, task) if found is None else found.value,
+        "difference": scores[0] - scores[1] if found is None else found.value,
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
         "p_holm": None if found is None else result.adjusted(result.pairs[task], *names),
@@ -128,10 +129,6 @@ def _row(result: Standings, method: str, task: str) -> Row:
         known = [row.method for row in result.rows if row.scores[task]]
         raise unknown_name(f"method with a score on {task}", method, known)
     return row
-
-
-def _lead(one: Row, other: Row, task: str) -> float:
-    return fmean(one.scores[task]) - fmean(other.scores[task])
 
 
 def _examples(opened: OpenSuite, one: Row, other: Row, task: str) -> list[dict[str, Any]] | None:
