@@ -246,7 +246,7 @@ def test_a_run_that_finds_other_settings_in_its_folder_stops(tmp_path: Path) -> 
     suite = resolve(request)
     context = suite.prepare(tmp_path / "data")
     (tmp_path / "settings.json").write_text('{"precision": "bf16", "threads": 7}')
-    with pytest.raises(BenchError, match=r"bf16 and 7 threads.*again"):
+    with pytest.raises(BenchError, match=r"bf16, 7 threads a cell, no teacher cache .*again"):
         suite.write("bench run", context)
     assert "all cells of" in resolve(request).notices[0]
 
