@@ -1,8 +1,7 @@
 """What a run was asked for, with every default resolved; a suite is one model, axis and protocol.
 
-A run folder holds `settings.json` (precision, threads and the teacher cache, the same for all its
-cells on whatever machine), `suites/<name>.json` (what each suite was asked for) and the cells' own
-folders.
+A run folder holds `settings.json` (`bench.folder`), `suites/<name>.json` (what each suite was asked
+for) and the cells' own folders.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench import hub, registry
 from bench.errors import BenchError
 from bench.families import read_config
+from bench.folder import FolderSettings, hold, settle
 from bench.method import NAME
 from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from bench.task import Task
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
-SETTINGS = "settings.json"
 TEACHER_CACHE_GB = 4.0
 """Disk for teachers' answers where the command line is silent."""
 DEMO = "demo"
@@ -120,8 +119,7 @@ class Suite:
         runs: The run folder.
         source: Where data may come from.
         workers: Worker processes; 1 means this process.
-        threads: Threads of a cell.
-        teacher_cache_gb: Disk for the answers of teachers, in GB; 0 to compute them anew.
+        folder: What the run folder holds for all of its cells.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
         carry_from: The suite, task and ratio whose parameters are taken over, if any.
@@ -143,8 +141,7 @@ class Suite:
     runs: Path
     source: Source
     workers: int
-    threads: int
-    teacher_cache_gb: float
+    folder: FolderSettings
     device: str
     keep_models: str
     carry_from: str | None = None
@@ -209,8 +206,8 @@ class Suite:
             weights=weights,
             tasks=tasks,
             device=self.device,
-            threads=self.threads,
-            teacher_cache_gb=self.teacher_cache_gb,
+            threads=self.folder.threads,
+            teacher_cache_gb=self.folder.teacher_cache_gb,
             keep_models=self.keep_models,
             corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
             probe=probe,
@@ -247,21 +244,12 @@ class Suite:
             BenchError: Another run has given the folder other settings meanwhile.
             OSError: The folder cannot be written.
         """
-        settings = {
-            "precision": self.protocol.precision,
-            "threads": self.threads,
-            "teacher_cache_gb": self.teacher_cache_gb,
-        }
-        store, path = Store(self.runs), self.runs / "suites" / f"{self.name}.json"
-        with store.lock("settings"):
-            if (held := _read_settings(self.runs) or settings) != settings:
-                raise BenchError(
-                    f"another run has set {self.runs} to {_said(held)} meanwhile: run the same "
-                    "command again."
-                )
-            write_json(self.runs / SETTINGS, settings)
-        suite = self._description(command, context)
-        with store.lock(f"suite-{self.name}"):
+        hold(self.runs, self.folder)
+        suite, path = (
+            self._description(command, context),
+            self.runs / "suites" / f"{self.name}.json",
+        )
+        with Store(self.runs).lock(f"suite-{self.name}"):
             known = read_json(path)
             if known is None or same_suite(known, suite):
                 write_json(path, merge_suites(known, suite) if known else suite)
@@ -347,7 +335,7 @@ def resolve(request: Request) -> Suite:
         corpus=text.hash if text else "",
         epochs=setting("epochs"),
         trials=0 if request.carry_from else setting("trials"),
-        precision=folder["precision"],
+        precision=folder.precision,
         max_train_samples=request.max_train_samples,
         learning_rate=default_learning_rate(encoder),
         augment=request.augment or 0,
@@ -372,8 +360,7 @@ def resolve(request: Request) -> Suite:
         runs=request.runs,
         source=source,
         workers=workers,
-        threads=folder["threads"],
-        teacher_cache_gb=folder["teacher_cache_gb"],
+        folder=folder,
         device=device,
         keep_models=request.keep_models,
         carry_from=request.carry_from,
@@ -460,27 +447,9 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     return name
 
 
-def _read_settings(runs: Path) -> dict[str, Any] | None:
-    """What a run folder holds for all of its cells; `None` where it is new."""
-    settings = read_json(runs / SETTINGS)
-    if not isinstance(settings, dict):
-        return None
-    precise = settings.get("precision") in ("fp32", "bf16")
-    if not precise or not isinstance(settings.get("threads"), int):
-        raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
-    return {"teacher_cache_gb": 0.0, **settings}  # before there was one, no folder had any
-
-
-def _said(settings: dict[str, Any]) -> str:
-    """A run folder's settings, in words."""
-    cache = settings["teacher_cache_gb"]
-    answers = f"up to {cache:g} GB of teachers' answers kept" if cache else "no teacher cache"
-    return f"{settings['precision']}, {settings['threads']} threads a cell, {answers}"
-
-
 def _folder_settings(
     request: Request, defaults: Defaults, device: str, workers: int
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[FolderSettings, list[str]]:
     """What the run folder holds for all of its cells, or will hold, and a notice where it rules."""
     from bench.environment import resolve_precision, threads_of_a_cell
 
@@ -488,26 +457,10 @@ def _folder_settings(
     cache = request.teacher_cache_gb
     if cache is None:  # a GPU computes answers faster than a disk reads them
         cache = 0.0 if device == "cuda" else TEACHER_CACHE_GB
-    own = {
-        "precision": resolve_precision(wanted, device),
-        "threads": threads_of_a_cell(workers),
-        "teacher_cache_gb": float(cache),
-    }
-    settings = _read_settings(request.runs) or own
-    if request.precision not in ("auto", settings["precision"]):
-        raise BenchError(
-            f"the cells of {request.runs} are in {settings['precision']}: "
-            f"run in {request.precision} in another folder (--runs)."
-        )
-    if request.teacher_cache_gb not in (None, settings["teacher_cache_gb"]):
-        raise BenchError(
-            f"the cells of {request.runs} have --teacher-cache-gb "
-            f"{settings['teacher_cache_gb']:g}: take another folder (--runs) for "
-            f"{request.teacher_cache_gb:g}."
-        )
-    if settings == own:
-        return settings, []
-    return settings, [
-        f"all cells of {request.runs} have {_said(settings)}, and so have these; a folder of its "
-        f"own would have {_said(own)}."
-    ]
+    own = FolderSettings(
+        precision=resolve_precision(wanted, device),
+        threads=threads_of_a_cell(workers),
+        teacher_cache_gb=float(cache),
+    )
+    asked = None if request.precision == "auto" else request.precision
+    return settle(request.runs, own, precision=asked, teacher_cache_gb=request.teacher_cache_gb)

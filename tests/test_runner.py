@@ -18,8 +18,8 @@ from harness import QUICK, bench, outcomes, quick, records, start, statuses
 from unruly import calls, wait_until
 
 from bench.environment import default_workers, visible_gpus
+from bench.pool import Pool
 from bench.records import Store
-from bench.runner import Pool
 
 METHODS = "counted,magnitude,waits,random-mask"
 """A plan in whose middle a cell waits until the test opens the way; `dense` comes first."""

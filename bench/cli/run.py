@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from bench.lending import Context
     from bench.plan import Cell
-    from bench.runner import Job, Pool
+    from bench.pool import Pool
+    from bench.runner import Job
     from bench.suite import Request, Suite
 
 
@@ -143,7 +144,7 @@ def _announce(
         return
     cost = estimate(todo, context, suite.workers)
     general = f", {cost.general} of them on unlabelled text" if cost.general else ""
-    cache = suite.teacher_cache_gb if cost.taught else 0
+    cache = suite.folder.teacher_cache_gb if cost.taught else 0
     answers = f", and up to {cache:g} GB for teachers' answers" if cache else ""
     for line in (
         f"{cost.trainings} trainings{general}, {cost.steps:,} optimizer steps; "
@@ -169,7 +170,7 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
 
 def _pool(suite: Suite) -> Pool | None:
     from bench.environment import visible_gpus
-    from bench.runner import Pool
+    from bench.pool import Pool
 
     if suite.workers == 1:
         return None

@@ -1,0 +1,103 @@
+"""What a run folder holds for all of its cells, on whatever machine: `settings.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.records import Store, read_json, write_json
+
+if TYPE_CHECKING:
+    from bench.protocol import Precision
+
+SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSettings:
+    """What may change a score without belonging to the protocol, and so is one a run folder.
+
+    Attributes:
+        precision: `fp32` or `bf16`.
+        threads: Threads of a cell.
+        teacher_cache_gb: Disk for the answers of teachers, in GB; 0 to compute them anew.
+    """
+
+    precision: Precision
+    threads: int
+    teacher_cache_gb: float
+
+    def __str__(self) -> str:
+        """In words."""
+        cache = self.teacher_cache_gb
+        answers = f"up to {cache:g} GB of teachers' answers kept" if cache else "no teacher cache"
+        return f"{self.precision}, {self.threads} threads a cell, {answers}"
+
+
+def read_settings(runs: Path) -> FolderSettings | None:
+    """The settings of a run folder; `None` where it is new.
+
+    Raises:
+        BenchError: The file does not say what it should.
+    """
+    held = read_json(runs / SETTINGS)
+    if not isinstance(held, dict):
+        return None
+    precision, threads = held.get("precision"), held.get("threads")
+    if precision not in ("fp32", "bf16") or not isinstance(threads, int):
+        raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
+    cache = held.get("teacher_cache_gb", 0.0)  # before there was one, no folder had any
+    return FolderSettings(precision=precision, threads=threads, teacher_cache_gb=cache)
+
+
+def settle(
+    runs: Path, own: FolderSettings, *, precision: str | None, teacher_cache_gb: float | None
+) -> tuple[FolderSettings, list[str]]:
+    """The settings that rule a run: the folder's, or the run's own where the folder is new.
+
+    Args:
+        runs: The run folder.
+        own: What the run would have in a folder of its own.
+        precision: What the user insists on, if anything.
+        teacher_cache_gb: What the user insists on, if anything.
+
+    Returns:
+        The settings, and a notice where the folder rules otherwise than the run would.
+
+    Raises:
+        BenchError: The folder has another setting than the user insists on.
+    """
+    settings = read_settings(runs) or own
+    if precision not in (None, settings.precision):
+        raise BenchError(
+            f"the cells of {runs} are in {settings.precision}: "
+            f"run in {precision} in another folder (--runs)."
+        )
+    if teacher_cache_gb not in (None, settings.teacher_cache_gb):
+        raise BenchError(
+            f"the cells of {runs} have --teacher-cache-gb {settings.teacher_cache_gb:g}: "
+            f"take another folder (--runs) for {teacher_cache_gb:g}."
+        )
+    if settings == own:
+        return settings, []
+    return settings, [
+        f"all cells of {runs} have {settings}, and so have these; a folder of its own would have "
+        f"{own}."
+    ]
+
+
+def hold(runs: Path, settings: FolderSettings) -> None:
+    """Writes the settings of a run folder, which holds them from now on.
+
+    Raises:
+        BenchError: Another run has given the folder other settings meanwhile.
+        OSError: The folder cannot be written.
+    """
+    with Store(runs).lock("settings"):
+        if (held := read_settings(runs) or settings) != settings:
+            raise BenchError(
+                f"another run has set {runs} to {held} meanwhile: run the same command again."
+            )
+        write_json(runs / SETTINGS, asdict(settings))

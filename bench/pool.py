@@ -1,0 +1,218 @@
+"""Worker processes that import torch once, stay, and run cells and trials as they are sent them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection as mp
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.records import Store
+from bench.runner import POLL_S, Clock, Job, Listener, attempt, tell_end
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from bench.lending import Context
+    from bench.plan import Cell
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: mp.Connection
+    number: int
+    job: Job | None = None
+
+
+class Pool:
+    """Worker processes; starting them early lets them import torch while the plan is made.
+
+    Args:
+        size: Number of processes.
+        gpus: GPUs by the names that `CUDA_VISIBLE_DEVICES` takes; each process sees only its own.
+    """
+
+    def __init__(self, size: int, gpus: Sequence[str] = ()) -> None:
+        self._spawn = multiprocessing.get_context("spawn")
+        self._gpus = gpus
+        self._workers = [self._start(number) for number in range(size)]
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are doing: what is stored is whole at any time."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(timeout=5)
+            worker.process.kill()
+            worker.pipe.close()
+
+    def run(self, todo: deque[Job], context: Context, listener: Listener, clock: Clock) -> int:
+        """Runs cells, once; see `bench.runner.run`."""
+        for worker in self._workers:
+            self._send(worker, context)
+        retry_at = 0.0
+        busy: deque[Job] = deque()
+        while True:
+            if busy and time.monotonic() >= retry_at:
+                todo.extendleft(reversed(busy))
+                busy.clear()
+            for worker in self._workers:
+                if worker.job is None and todo and clock.has_time():
+                    worker.job = todo.popleft()
+                    self._send(worker, worker.job)
+            if all(worker.job is None for worker in self._workers) and not (
+                busy and clock.has_time()
+            ):
+                for worker in self._workers:
+                    worker.pipe.close()  # it leaves while the page is written
+                return len(todo) + len(busy)
+            for worker, event in self._events():
+                job = worker.job
+                if event is None:
+                    self._replace(worker, context, listener)
+                elif job is not None:
+                    if event[0] == "busy":
+                        busy.append(job)
+                        retry_at = time.monotonic() + POLL_S
+                    self._tell(event, job.cell, listener, clock)
+                    if event[0] in ("busy", "ended"):
+                        worker.job = None
+
+    def _tell(self, event: tuple[Any, ...], cell: Cell, listener: Listener, clock: Clock) -> None:
+        kind, *rest = event
+        if kind == "started":
+            listener.started(cell)
+        elif kind == "progress":
+            listener.progressed(cell, *rest)
+        elif kind == "ended":
+            clock.ended(rest[0])
+            tell_end(cell, rest[0], listener)
+        elif kind == "stop":
+            raise rest[0]
+
+    def _send(self, worker: _Worker, what: Context | Job) -> None:
+        with contextlib.suppress(BrokenPipeError):  # `_events` tells of one that has died
+            worker.pipe.send(what)
+
+    def _events(self) -> Iterator[tuple[_Worker, tuple[Any, ...] | None]]:
+        """What the workers say, within a poll's time; `None` for one that has died."""
+        handles = [h for w in self._workers for h in (w.pipe, w.process.sentinel)]
+        ready = mp.wait(handles, timeout=POLL_S)
+        for worker in list(self._workers):
+            event = None
+            if worker.pipe in ready:  # what it said before it died comes first
+                with contextlib.suppress(EOFError, OSError):
+                    event = worker.pipe.recv()
+            elif worker.process.sentinel not in ready:
+                continue
+            yield worker, event
+
+    def _replace(self, worker: _Worker, context: Context, listener: Listener) -> None:
+        """Records the cell of a worker that has died as failed, and starts another worker."""
+        from bench.execution import ended_early
+
+        worker.process.join()
+        code = worker.process.exitcode or 0
+        how = f"killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        self._workers.remove(worker)
+        if worker.job is None:
+            raise BenchError(f"a worker process was {how} before it had a cell to run.")
+        cell = worker.job.cell
+        cell_id = context.cell_id(cell)
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        error = WorkerDiedError(f"the worker process was {how}{hint}")
+        if worker.job.trial:
+            from bench.tuning import Study
+
+            Study(cell, context).give_up_killed(str(error))
+            listener.tried(cell)
+        else:
+            store = Store(context.runs)
+            record = store.get(cell_id)
+            if record is None or record.created == worker.job.replaces:
+                record = ended_early("failed", cell, cell_id, error)
+                store.put(record)
+            listener.ended(cell, record)
+        self._workers.append(self._start(worker.number))
+        self._send(self._workers[-1], context)
+
+    def _start(self, number: int) -> _Worker:
+        here, there = self._spawn.Pipe()
+        process = self._spawn.Process(target=_work, args=(there,), daemon=True)
+        with self._only_gpu(number):
+            process.start()
+        there.close()
+        return _Worker(process, here, number)
+
+    @contextlib.contextmanager
+    def _only_gpu(self, number: int) -> Iterator[None]:
+        """Processes that are started inside the block see one GPU, before they import torch."""
+        if not self._gpus:
+            yield
+            return
+        before = os.environ.get(VISIBLE)
+        os.environ[VISIBLE] = self._gpus[number % len(self._gpus)]
+        try:
+            yield
+        finally:
+            del os.environ[VISIBLE]
+            if before is not None:
+                os.environ[VISIBLE] = before
+
+
+class WorkerDiedError(BenchError):
+    """A worker process ended in the middle of a cell."""
+
+
+def _work(pipe: mp.Connection) -> None:
+    """The life of a worker process: one context, then cells until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # libraries leave their semaphores else
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    import torch
+
+    import bench.execution  # noqa: F401 - with all that it needs, while the plan is made
+
+    try:
+        context: Context = pipe.recv()
+    except EOFError:  # there was nothing to run
+        return
+    torch.set_num_threads(context.threads)
+    last_sent = 0.0
+
+    def progress(step: int, total: int) -> None:
+        nonlocal last_sent
+        if time.monotonic() - last_sent > 0.2 or step == total:
+            last_sent = time.monotonic()
+            pipe.send(("progress", step, total))
+
+    while True:
+        try:
+            job: Job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            record = attempt(job, context, lambda: pipe.send(("started",)), progress)
+        except BenchError as error:
+            pipe.send(("stop", error))
+            continue
+        pipe.send(("busy",) if record is None else ("ended", record))
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
