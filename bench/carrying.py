@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,14 +98,6 @@ def check_source(wanted: str, runs: Path) -> None:
         BenchError: There is none of the name, or a ratio is none.
     """
     _folder_of(_parse(wanted)[0], runs)
-
-
-def identity(wanted: str, carried: dict[tuple[str, str, float], Carried]) -> str:
-    """What the protocol says of carried parameters: where from, and a hash of them."""
-    from bench.protocol import digest
-
-    content = sorted([*map(str, key), dataclasses.asdict(value)] for key, value in carried.items())
-    return f"{wanted} {digest(content)[:8]}"
 
 
 def _parse(wanted: str) -> tuple[str, str, float | None]:

@@ -23,7 +23,7 @@ from bench.errors import BenchError
 from bench.families import read_config
 from bench.footprint import count_dense
 from bench.method import TrainParams
-from bench.plan import Cell, Variant
+from bench.plan import ALWAYS, Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, atomic_path, is_whole, read_json, write_json
 from bench.reference import Reference, load_model, obtain
@@ -88,7 +88,13 @@ class Context:
         """The id that a cell's record is stored under."""
         method = registry.methods.get(Variant.parse(cell.method).method)
         prepared = self.tasks[cell.task]
-        return cell.id(version=method.info.version, data=prepared.fingerprint, weights=self.weights)
+        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), (ALWAYS, cell.task, 1.0)])
+        return cell.id(
+            version=method.info.version,
+            data=prepared.fingerprint,
+            weights=self.weights,
+            carried=[self.carried[key].params for key in keys if key in self.carried],
+        )
 
     def limit(self, cell: Cell) -> float:
         """The largest ratio that a cell's method can reach on the cell's axis."""

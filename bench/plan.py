@@ -73,15 +73,20 @@ class Cell:
     model: str
     protocol: str
 
-    def id(self, *, version: int, data: str, weights: str) -> str:
+    def id(
+        self, *, version: int, data: str, weights: str, carried: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
         """The cell's id: sixteen hexadecimal digits.
 
         Args:
             version: The method's version.
             data: Fingerprint of the task's rows.
             weights: Hash of the encoder.
+            carried: Parameters that were carried from another suite, the reference's included.
         """
         key: dict[str, Any] = asdict(self)
+        if carried:
+            key["carried"] = carried
         key["model"] = weights  # a moved or renamed folder is the same model
         return digest({**key, "version": version, "data": data})[:16]
 

@@ -39,7 +39,7 @@ class Protocol:
         batch_size: Rows of one optimizer step.
         dropout: Probability in embeddings, attention, hidden layers and head while training.
         clip_norm: Largest 2-norm of the gradient of one step.
-        carried: Where parameters were carried from, with a hash of them; empty for nowhere.
+        carried: The suite that parameters were carried from; empty for none.
         augment: Variants by word replacement that are drawn of each training row; 0 means none.
         version: Raised when the same settings would now give other numbers.
     """

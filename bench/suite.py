@@ -214,22 +214,18 @@ class Suite:
             storage=self.storage,
         )
 
-    def carrying(self, context: Context) -> tuple[Suite, Context]:
-        """This suite and its context with the parameters that are to be carried from another.
+    def carrying(self, context: Context) -> Context:
+        """The context with the parameters that are to be carried from another suite.
 
         Raises:
             BenchError: The other suite does not have them.
         """
         if self.carry_from is None:
-            return self, context
-        from bench.carrying import carry, identity
+            return context
+        from bench.carrying import carry
 
         carried = carry(self.carry_from, self.cells(), context)
-        protocol = dataclasses.replace(self.protocol, carried=identity(self.carry_from, carried))
-        return (
-            dataclasses.replace(self, protocol=protocol),
-            dataclasses.replace(context, protocol=protocol, carried=carried),
-        )
+        return dataclasses.replace(context, carried=carried)
 
     def write(self, command: str, context: Context) -> str:
         """Writes the folder's settings and what this suite was asked for.
@@ -339,6 +335,7 @@ def resolve(request: Request) -> Suite:
         max_train_samples=request.max_train_samples,
         learning_rate=default_learning_rate(encoder),
         augment=request.augment or 0,
+        carried=request.carry_from or "",
     )
     if protocol.augment:
         notices.append(

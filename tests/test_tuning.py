@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import optuna
 import pytest
 from harness import QUICK, bench, outcomes, quick, records, start
 
-from bench import registry
+from bench import carrying, registry
 from bench.data import Prepared, load, prepare
 from bench.execution import _deliver, execute, execute_trial
 from bench.lending import Context
@@ -26,6 +27,7 @@ from bench.plan import TRIAL_SEED, Cell
 from bench.protocol import Protocol, cut_tune
 from bench.records import Store
 from bench.selection import resolve_params
+from bench.suite import Request, resolve
 from bench.task import Source
 from bench.tasks.demo import demo_encoder_path
 from bench.tasks.table import table_task
@@ -415,6 +417,39 @@ def test_a_run_that_is_killed_three_times_loses_nothing(tmp_path: Path) -> None:
         for name in ("killed", "whole")
     ]
     assert best[0] == best[1]
+
+
+def test_cells_with_carried_parameters_are_others_where_these_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite that carries can be extended by a task; parameters that changed are a new cell."""
+
+    def cells(rate: float, *tasks: str) -> tuple[str, dict[tuple[str, str], str]]:
+        tuned_cells = [
+            SimpleNamespace(
+                cell={"method": method, "task": task, "ratio": ratio},
+                tuning={"found": {"learning_rate": rate}, "trials": 3},
+            )
+            for task in tasks
+            for method, ratio in (("dense", 1.0), ("magnitude", 4.0))
+        ]
+        monkeypatch.setattr(carrying, "_folder_of", lambda *_: tmp_path)
+        monkeypatch.setattr(carrying, "_find", lambda *_: ({"weights": "other"}, tuned_cells))
+        request = Request(
+            methods=("magnitude", "majority"), tasks=tasks, ratios=(4.0,), carry_from="source",
+            runs=tmp_path,
+        )  # fmt: skip
+        suite = resolve(request)
+        context = suite.carrying(suite.prepare(tmp_path / "data"))
+        found = {(cell.method, cell.task): context.cell_id(cell) for cell in suite.cells()}
+        return suite.protocol.hash, found
+
+    one = cells(1e-3, "demo-sentiment")
+    two = cells(1e-3, "demo-sentiment", "demo-paraphrase")
+    other = cells(2e-3, "demo-sentiment")
+    assert one[0] == two[0]
+    assert one[1].items() <= two[1].items()
+    assert not set(one[1].values()) & set(other[1].values())
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def _run(
     from bench.cli.progress import RunDisplay
     from bench.records import Store
 
-    suite, context, cells = _plan(suite, suite.runs / "data", arguments.shard)
+    context, cells = _plan(suite, suite.runs / "data", arguments.shard)
     for name, prepared in context.tasks.items():
         if skipped := prepared.facts["skipped"]:
             count = prepared.facts["skipped_rows"]
@@ -119,14 +119,14 @@ def _run(
 
 def _plan(
     suite: Suite, cache: Path, part: tuple[int, int], *, augment: bool = True
-) -> tuple[Suite, Context, list[Cell]]:
+) -> tuple[Context, list[Cell]]:
     from bench.plan import shard
 
     try:
-        suite, context = suite.carrying(suite.prepare(cache, augment))
+        context = suite.carrying(suite.prepare(cache, augment))
     except OSError as error:
         raise BenchError(f"{suite.runs} cannot be written: {error.strerror or error}") from error
-    return suite, context, shard(suite.cells(), *part)
+    return context, shard(suite.cells(), *part)
 
 
 def _announce(
@@ -160,7 +160,7 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
     from bench.runner import select
 
     with tempfile.TemporaryDirectory() as folder:
-        suite, context, cells = _plan(suite, Path(folder), arguments.shard, augment=False)
+        context, cells = _plan(suite, Path(folder), arguments.shard, augment=False)
         todo, done = select(cells, context, arguments.rerun)
         _announce(suite, context, todo, (len(cells), done), out)
         if suite.protocol.augment:
