@@ -62,12 +62,11 @@ Training = Callable[[PreTrainedModel, int], None]
 def trainer(
     rows: list[dict[str, Any]], folder: Path, rate: float, collator: Any, **options: Any
 ) -> Training:
-    """A training by transformers' `Trainer`, one epoch over rows."""
+    """A training by transformers' `Trainer`, one epoch over rows unless the options say more."""
 
     def train(model: PreTrainedModel, seed: int) -> None:
         arguments = TrainingArguments(
             output_dir=str(folder),
-            num_train_epochs=1,
             per_device_train_batch_size=32,
             learning_rate=rate,
             warmup_steps=0.1,
@@ -78,7 +77,7 @@ def trainer(
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            **options,
+            **{"num_train_epochs": 1, **options},
         )
         running = Trainer(model, arguments, data_collator=collator, train_dataset=rows)
         running.remove_callback(PrinterCallback)
