@@ -1,0 +1,182 @@
+"""What the published suites cost, by method, and what the largest effort would on BERT-base.
+
+    python benchmarks/cost.py --data-dir GLUE_DIR --model MODEL_DIR > docs/cost.md
+
+The first part adds up the records under `leaderboards/`, each piece of work once: a reference, a
+study's trials and a general distillation are charged to every row that needs them, but are done
+once. The second counts FLOPs the same way on the rows of `--data-dir`, tokenised as `--model` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+from transformers import BertConfig
+
+from bench import registry
+from bench.data import load, prepare
+from bench.errors import BenchError
+from bench.footprint import TRAINED_PASS, count_dense
+from bench.opened import read_records
+from bench.plan import ALWAYS
+from bench.protocol import EFFORTS
+from bench.task import Source
+
+if TYPE_CHECKING:
+    from bench.records import Record
+
+LEADERBOARDS = Path("leaderboards")
+SHARED = ("reference", "reference's tuning", "tuning", "general distillation")
+"""Parts that are charged to several cells, but are done once."""
+
+RATIO = 20
+PASSES = {
+    "dense": TRAINED_PASS,
+    "magnitude": TRAINED_PASS,
+    "random-mask": TRAINED_PASS,
+    "movement": TRAINED_PASS + 1,
+    "knowledge-aware": TRAINED_PASS + 1,
+    "tinybert": TRAINED_PASS / RATIO + 1,
+    "small-dense": TRAINED_PASS / RATIO,
+}
+"""Forward passes of the dense model that one visit of a row costs; a teacher adds one."""
+
+GPU, PEAK, REACHED = "NVIDIA A100", 312e12, 0.35
+"""Its FLOP/s in bf16 by its data sheet, and the share of them that is assumed."""
+
+
+@dataclass
+class Spent:
+    """What the cells of a method took."""
+
+    trainings: int = 0
+    steps: int = 0
+    hours: float = 0.0
+    flops: float = 0.0
+
+
+def spent(records: Iterable[Record]) -> dict[str, Spent]:
+    """Adds up the records of a suite by method."""
+    total: dict[str, Spent] = {}
+    seen: set[tuple[str, ...]] = set()
+    for record in records:
+        parts, steps = record.cost.get("parts", {}), record.cost.get("steps", 0)
+        if not steps:
+            continue
+        method, task, ratio = (str(record.cell[key]) for key in ("method", "task", "ratio"))
+        row = total.setdefault(method, Spent())
+        own = {part: flops for part, flops in parts.items() if part not in SHARED}
+        if method == ALWAYS:
+            own["reference"] = parts["reference"]
+        row.trainings += 1
+        row.steps += steps
+        row.hours += record.cost["wall_s"] / 3600
+        row.flops += sum(own.values())
+        trials = [made for made in record.tuning.get("steps", []) if made]
+        if (method, task, ratio) not in seen:
+            row.trainings += len(trials)
+            row.steps += sum(trials)
+            row.hours += sum(trials) / steps * record.cost["wall_s"] / 3600
+            row.flops += parts.get("tuning", 0)
+        text = str(record.data.get("general_text", task))
+        if "general distillation" in parts and (method, ratio, text) not in seen:
+            row.trainings += 1
+            row.flops += parts["general distillation"]
+        seen |= {(method, task, ratio), (method, ratio, text)}
+    return total
+
+
+def table(total: dict[str, Spent]) -> str:
+    """Markdown, the dearest first."""
+    rows = [
+        [method, row.trainings, f"{row.steps:,}", f"{row.hours:.1f}", f"{row.flops / 1e15:.2f}"]
+        for method, row in sorted(total.items(), key=lambda item: -item[1].flops)
+    ]
+    whole = list(total.values())
+    rows.append(["**all**", sum(r.trainings for r in whole), f"{sum(r.steps for r in whole):,}",
+                 f"{sum(r.hours for r in whole):.1f}",
+                 f"{sum(r.flops for r in whole) / 1e15:.2f}"])  # fmt: skip
+    heads = ["method", "trainings", "optimizer steps", "hours of a worker", "PFLOP"]
+    return tabulate(rows, heads, tablefmt="github", disable_numparse=True)
+
+
+def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str], list[str]]:
+    """BERT-base at the largest effort, by task; the tasks that the folder has, and the others."""
+    effort = EFFORTS["paper"]
+    trainings = (effort["trials"] + effort["seeds"]) * len(PASSES)
+    rows, found, lacking, whole = [], [], [], 0.0
+    with tempfile.TemporaryDirectory() as cache:
+        for name in registry.tasks.names():
+            task = registry.task(name)
+            if task.info.suite != "glue":
+                continue
+            try:
+                prepared = prepare(
+                    task, Source(data_dir=data_dir), name=name, encoder=encoder, cap_at=None,
+                    cache=Path(cache),
+                )  # fmt: skip
+            except BenchError:
+                lacking.append(name)
+                continue
+            train = load(prepared).train
+            forward = count_dense(BertConfig(num_labels=task.num_labels)).forward_flops(
+                train.lengths
+            )
+            flops = (
+                sum(PASSES.values())
+                * forward
+                * effort["epochs"]
+                * (effort["trials"] + effort["seeds"])
+            )
+            whole += flops
+            found.append(name)
+            rows.append([name, f"{len(train):,}", f"{train.lengths.mean():.0f}", trainings,
+                         f"{flops / 1e18:.2f}", f"{hours(flops):.1f}"])  # fmt: skip
+    rows.append(["**all**", "", "", f"{trainings * len(found):,}", f"{whole / 1e18:.2f}",
+                 f"{hours(whole):.1f}"])  # fmt: skip
+    heads = ["task", "training rows", "pieces a row", "trainings", "EFLOP", f"hours on one {GPU}"]
+    return tabulate(rows, heads, tablefmt="github", disable_numparse=True), found, lacking
+
+
+def hours(flops: float) -> float:
+    """Hours on the GPU."""
+    return flops / (PEAK * REACHED) / 3600
+
+
+def main() -> None:
+    """Prints the page."""
+    parser = argparse.ArgumentParser(description="Costs of the suites, and of the largest effort.")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    given = parser.parse_args()
+    print("# Cost\n\n```\n" + __doc__.split("\n\n")[1].strip() + "\n```\n")
+    print(
+        "Training FLOPs are counted (three forward passes a trained one, at real token counts); "
+        "each piece of work once.\nHours are those of one worker with one thread while others "
+        "worked beside it; trials at the pace of their final\nruns. General distillation is in "
+        "the FLOPs and the trainings, not in steps and hours.\n"
+    )
+    for path in sorted((LEADERBOARDS / "records").glob("*.jsonl")):
+        total = spent(read_records(LEADERBOARDS, path.stem))
+        if any(row.flops for row in total.values()):
+            print(f"## {path.stem}\n\n{table(total)}\n")
+    effort = EFFORTS["paper"]
+    text, found, lacking = projection(given.data_dir, given.model)
+    print(f"## BERT-base, `--effort paper`\n\n{text}\n")
+    print(
+        f"{effort['trials']} trials and {effort['seeds']} seeds of {effort['epochs']} epochs each "
+        f"at one ratio, {RATIO}×, for {len(PASSES)} methods:\n{', '.join(PASSES)}. Not counted: "
+        f"general\ndistillation, and {', '.join(lacking)}, whose rows were not at hand. Assumed: "
+        f"{REACHED:.0%} of the {PEAK / 1e12:.0f} TFLOP/s\nthat the data sheet of an {GPU} gives "
+        "for bf16, which batches of such short rows need not reach;\nnothing was measured on one."
+    )
+
+
+if __name__ == "__main__":
+    main()
