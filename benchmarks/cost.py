@@ -106,11 +106,11 @@ def table(total: dict[str, Spent]) -> str:
     return tabulate(rows, heads, tablefmt="github", disable_numparse=True)
 
 
-def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str], list[str]]:
-    """BERT-base at the largest effort, by task; the tasks that the folder has, and the others."""
+def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str]]:
+    """BERT-base at the largest effort, by task, and the tasks that the folder lacks."""
     effort = EFFORTS["paper"]
     trainings = (effort["trials"] + effort["seeds"]) * len(PASSES)
-    rows, found, lacking, whole = [], [], [], 0.0
+    rows, lacking, whole = [], [], 0.0
     with tempfile.TemporaryDirectory() as cache:
         for name in registry.tasks.names():
             task = registry.task(name)
@@ -135,13 +135,12 @@ def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str], list[str]
                 * (effort["trials"] + effort["seeds"])
             )
             whole += flops
-            found.append(name)
             rows.append([name, f"{len(train):,}", f"{train.lengths.mean():.0f}", trainings,
                          f"{flops / 1e18:.2f}", f"{hours(flops):.1f}"])  # fmt: skip
-    rows.append(["**all**", "", "", f"{trainings * len(found):,}", f"{whole / 1e18:.2f}",
+    rows.append(["**all**", "", "", f"{trainings * len(rows):,}", f"{whole / 1e18:.2f}",
                  f"{hours(whole):.1f}"])  # fmt: skip
     heads = ["task", "training rows", "pieces a row", "trainings", "EFLOP", f"hours on one {GPU}"]
-    return tabulate(rows, heads, tablefmt="github", disable_numparse=True), found, lacking
+    return tabulate(rows, heads, tablefmt="github", disable_numparse=True), lacking
 
 
 def hours(flops: float) -> float:
@@ -167,7 +166,7 @@ def main() -> None:
         if any(row.flops for row in total.values()):
             print(f"## {path.stem}\n\n{table(total)}\n")
     effort = EFFORTS["paper"]
-    text, found, lacking = projection(given.data_dir, given.model)
+    text, lacking = projection(given.data_dir, given.model)
     print(f"## BERT-base, `--effort paper`\n\n{text}\n")
     print(
         f"{effort['trials']} trials and {effort['seeds']} seeds of {effort['epochs']} epochs each "
