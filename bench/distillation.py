@@ -15,9 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.attention import scores_returned
+from bench.families import shape_of
 from bench.training import Callback, label_loss, task_loss
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from bench.method import Run, TaughtParams
@@ -174,10 +177,15 @@ class Projection(Callback):
     def start(self, training: Training) -> None:
         """Hands the map to the optimizer."""
         self.linear.to(training.model.device)
+        self._states = shape_of(training.model.config).layers + 1
         rate = training.optimizer.param_groups[0]["lr"]
         training.optimizer.add_param_group(
             {"params": list(self.linear.parameters()), "lr": rate, "weight_decay": 0.0}
         )
+
+    def forward_flops(self, lengths: NDArray[np.int64]) -> int:
+        """Every hidden state of every token goes through the map."""
+        return 2 * int(lengths.sum()) * self._states * self.linear.weight.numel()
 
     def state(self) -> dict[str, Tensor]:
         """Its tensors, `weight` and `bias`."""

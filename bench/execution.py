@@ -28,7 +28,7 @@ from bench.records import Record, Status, Store, read_json, write_json
 from bench.reference import save_model
 from bench.selection import resolve_params
 from bench.training import predict
-from bench.tuning import Outcome, Study, tuned
+from bench.tuning import Outcome, Study, Tuned, tuned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,16 +182,16 @@ def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t
         method = registry.methods.get(Variant.parse(cell.method).method)
         params = resolve_params(method, pins, context.protocol, claim.params)
         log(str(params))
+        run = _lend(study.cell, context, log, progress, trial=True)
         try:
-            delivered = _deliver(study.cell, context, params, log, progress, trial=True)
-            run = delivered.run
-            score, _ = _score(run, predict(delivered.model, run.data.report, context.device))
-            counted = delivered.counted()
+            model = _compress(study.cell, run, params)
+            score, _ = _score(run, predict(model, run.data.report, context.device))
+            counted = _counted(model, run)
         except Exception as error:
             if is_storage_error(error):
                 raise
             log(traceback.format_exc())
-            claim.failed(_message(error))
+            claim.failed(_message(error), {"flops": run.flops, "kept": run.kept})
             return True
         claim.ended(
             Outcome(
@@ -207,23 +207,14 @@ def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t
     return True
 
 
-@dataclass(frozen=True)
-class _Delivered:
-    """What a method returned, and the run that it was lent."""
-
-    model: PreTrainedModel
-    run: CellRun
-
-    def counted(self) -> Footprint:
-        """The footprint of the model, which is on the processor afterwards."""
-        self.model.cpu()
-        return footprint(self.model, self.run.pretrained(), SEQUENCE_LENGTH)
+def _counted(model: PreTrainedModel, run: CellRun) -> Footprint:
+    """The footprint of a model, which is on the processor afterwards."""
+    model.cpu()
+    return footprint(model, run.pretrained(), SEQUENCE_LENGTH)
 
 
-def _deliver(
-    cell: Cell, context: Context, params: Params, log: Log, progress: Progress, *, trial: bool
-) -> _Delivered:
-    """Lets the method compress."""
+def _lend(cell: Cell, context: Context, log: Log, progress: Progress, *, trial: bool) -> CellRun:
+    """What a method is lent for a cell; everything random is seeded now."""
     method = registry.methods.get(Variant.parse(cell.method).method)
     task, data = _load_task(context.tasks[cell.task])
     reference = tuned(
@@ -231,7 +222,7 @@ def _deliver(
     )  # not yet there in the dense model's own trials
     defaults = resolve_params(registry.methods.get(ALWAYS), {}, context.protocol)
     environment.seed_everything(cell.seed)
-    run = CellRun(
+    return CellRun(
         context=context,
         method=f"{cell.method} {method.info.version}",
         task=task,
@@ -243,12 +234,16 @@ def _deliver(
         progress=progress,
         trial=trial,
     )
-    model = method().compress(run, params)
+
+
+def _compress(cell: Cell, run: CellRun, params: Params) -> PreTrainedModel:
+    """Lets the method compress."""
+    model = registry.methods.get(Variant.parse(cell.method).method)().compress(run, params)
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
-    if run.all_flops() and (made := data.facts.get("augmentation")):
+    if (run.flops or run.kept) and (made := run.data.facts.get("augmentation")):
         run.kept["augmentation"] = ("augmentation", made["flops"])
-    return _Delivered(model, run)
+    return model
 
 
 def _run(
@@ -263,20 +258,16 @@ def _run(
     found = tuned(cell, context)
     if found is None:
         raise BenchError(f"the study of {cell.method} on {cell.task} has trials to make yet.")
-    delivered = _deliver(cell, context, found.params, log, progress, trial=False)
-    model, run = delivered.model, delivered.run
+    run = _lend(cell, context, log, progress, trial=False)
+    model = _compress(cell, run, found.params)
     logits = predict(model, run.data.report, context.device)
     score, table = _score(run, logits)
     knowledge = _knowledge(model, run)
-    counted = delivered.counted()
+    counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
     if context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0):
         save_model(model, context.runs / cell_id / "model", context.encoder)
-    parts = {**run.all_flops(), **found.parts}
-    if run.reference is not None and cell.method != ALWAYS:
-        reference = tuned(reference_cell(cell), context)
-        if reference is not None and reference.parts:
-            parts["reference's tuning"] = sum(reference.parts.values())
+    parts = _parts(cell, run, found)
     record = Record(
         id=cell_id,
         status="ok" if reached else "missed",
@@ -293,6 +284,24 @@ def _run(
         | ({"general_text": run.text} if run.text else {}),
     )
     return record, table
+
+
+def _parts(cell: Cell, run: CellRun, found: Tuned) -> dict[str, int]:
+    """Training FLOPs of a cell by part, where what was made for several parts counts once."""
+    parts, counted = dict(run.flops), set(run.kept)
+    for part, flops in run.kept.values():
+        parts[part] = parts.get(part, 0) + flops
+    studies = {"tuning": found}
+    if run.reference is not None and cell.method != ALWAYS:
+        reference = tuned(reference_cell(cell), run.context)
+        if reference is not None:
+            studies = {"reference's tuning": reference, **studies}
+    for part, study in studies.items():
+        made_once = sum(flops for key, flops in study.kept.items() if key not in counted)
+        counted |= set(study.kept)
+        if flops := study.flops + made_once:
+            parts[part] = flops
+    return parts
 
 
 def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[metrics.Score, Table]:

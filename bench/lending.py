@@ -21,7 +21,7 @@ from bench.corpus import load_corpus
 from bench.distillation import remember
 from bench.errors import BenchError
 from bench.families import read_config
-from bench.footprint import count_dense
+from bench.footprint import TRAINED_PASS, count_dense
 from bench.method import TrainParams
 from bench.plan import ALWAYS, Cell, Variant
 from bench.protocol import digest
@@ -347,7 +347,10 @@ class CellRun:
             steps=steps,
         )
         self.steps += training.step
-        self._charge(part, count_dense(model).training_flops(data.lengths, training.visits))
+        visited = np.repeat(data.lengths, training.visits)
+        forward = count_dense(model).forward_flops(visited)
+        forward += sum(callback.forward_flops(visited) for callback in callbacks)
+        self._charge(part, TRAINED_PASS * forward)
 
     def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Meter]:
         """The model as a teacher, each of whose passes is charged, and what charges it."""
@@ -391,13 +394,6 @@ class CellRun:
             seed=self.seed,
             progress=self.progress,
         )
-
-    def all_flops(self) -> dict[str, int]:
-        """Training FLOPs by part, what was made once included."""
-        parts = dict(self.flops)
-        for part, flops in self.kept.values():
-            parts[part] = parts.get(part, 0) + flops
-        return parts
 
     def _charge(self, part: str, flops: int) -> None:
         self.flops[part] = self.flops.get(part, 0) + flops

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -212,6 +213,15 @@ class Store:
         """What the folder says of the suites that were run in it, by name."""
         paths = sorted((self.root / "suites").glob("*.json"))
         return {path.stem: suite for path in paths if (suite := read_json(path))}
+
+    def identity(self) -> str:
+        """A name of the folder that stays when it is moved, made when it is first asked for."""
+        path = self.root / "identity.json"
+        with self.lock("identity"):
+            if (known := read_json(path)) is None:
+                known = {"identity": uuid.uuid4().hex}
+                write_json(path, known)
+        return str(known["identity"])
 
     def lock(self, name: str) -> BaseFileLock:
         """A lock on a cell or a reference; it dies with the process that holds it."""

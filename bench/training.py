@@ -85,6 +85,10 @@ class Callback:
     def after_step(self, training: Training) -> None:
         """When the weights have moved; `training.step` counts this step already."""
 
+    def forward_flops(self, lengths: NDArray[np.int64]) -> int:
+        """FLOPs beside the model's own of a forward pass over rows of so many pieces."""
+        return 0
+
 
 def task_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     """The task's own loss, without a teacher; see `label_loss`."""

@@ -80,7 +80,8 @@ class Tuned:
 
     params: Params
     facts: dict[str, Any]
-    parts: dict[str, int] = field(default_factory=dict)
+    flops: int = 0
+    kept: dict[str, int] = field(default_factory=dict)
 
 
 def tuned(cell: Cell, context: Context) -> Tuned | None:
@@ -117,7 +118,8 @@ def tuned(cell: Cell, context: Context) -> Tuned | None:
     if best is not None:
         facts |= {"best": best, "tune_score": summary["trials"][best]["score"]}
     params = resolve_params(method, pins, context.protocol, found)
-    return Tuned(params=params, facts=facts, parts={"tuning": summary["train_flops"]})
+    flops, kept = _cost(summary["trials"])
+    return Tuned(params=params, facts=facts, flops=flops, kept=kept)
 
 
 class Study:
@@ -163,17 +165,17 @@ class Study:
         claimed = None
         with self._lock():
             study = self._open()
-            self._requeue_killed(study)
+            self._close_killed(study)
             begun = [trial for trial in study.trials if _is_spent(trial) or _is_running(trial)]
             if len(begun) < self.trials:
                 taken = {trial.user_attrs.get("index") for trial in begun}
                 index = next(i for i in range(self.trials) if i not in taken)
                 study.sampler = _sampler(self.trials, index)
+                marks = {"index": index, "folder": self._store.identity()}
+                study.enqueue_trial(self._fixed(study, index), user_attrs=marks)
                 trial = study.ask()
                 claimed = Claim(self, study, trial, index, self._suggest(trial))
                 claimed.lock.acquire(timeout=0)
-                trial.set_user_attr("index", index)
-                trial.set_user_attr("folder", str(self._store.root.resolve()))
             elif not self.summary()["complete"]:  # who told the storage was killed before this
                 self._write(study)
         if claimed is None:
@@ -207,13 +209,14 @@ class Study:
         }
         best = max(scores, key=lambda place: (scores[place], -place)) if scores else None
         complete = len(spent) >= self.trials
+        flops, kept = _cost(outcomes)
         summary = {
             "cell": dataclasses.asdict(self.cell),
             "complete": complete,
             "sampler": _sampler_name(self.trials),
             "best": best,
             "trials": outcomes,
-            "train_flops": _total(outcomes),
+            "train_flops": flops + sum(kept.values()),
         }
         write_json(self.folder / "study.json", summary)
         if complete and self.cell.method == ALWAYS and best is not None:
@@ -229,12 +232,12 @@ class Study:
         return self._store.lock(f"study-{self.id}")
 
     def _open(self) -> optuna.Study:
-        """The study, which its first user begins with the trials that come first in any case."""
+        """The study, begun by its first user."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         try:
-            study = optuna.create_study(
+            return optuna.create_study(
                 study_name=self.id,
                 storage=self._storage or _journal(self.folder / "journal.log"),
                 direction="maximize",
@@ -244,11 +247,15 @@ class Study:
             if self._storage is None:
                 raise
             raise _unusable(self._storage, error) from error
-        if "begun" not in study.user_attrs:
-            for params in first_trials(self._method, self.space, self._rate, self.trials):
-                study.enqueue_trial(params, skip_if_exists=True)  # after a kill in between
-            study.set_user_attr("begun", True)
-        return study
+
+    def _fixed(self, study: optuna.Study, index: int) -> dict[str, Any]:
+        """Parameters of a place that are not to be drawn: all of them, after a kill."""
+        for trial in reversed(study.trials):
+            if "killed" in trial.user_attrs and trial.user_attrs.get("index") == index:
+                given: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+                return given | trial.params
+        first = first_trials(self._method, self.space, self._rate, self.trials)
+        return first[index] if index < len(first) else {}
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         space = self.space.items()
@@ -256,23 +263,21 @@ class Study:
 
     def _killed(self, study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
         """Trials that a process of this run folder began and left."""
-        here = str(self._store.root.resolve())
+        here = self._store.identity()
         return [
             trial
             for trial in study.trials
             if _is_running(trial)
-            and trial.user_attrs.get("folder", here) == here
+            and trial.user_attrs.get("folder") == here
             and not self._store.is_locked(f"trial-{self.id}-{trial.number}")
         ]
 
-    def _requeue_killed(self, study: optuna.Study) -> None:
+    def _close_killed(self, study: optuna.Study) -> None:
         import optuna
 
         for trial in self._killed(study):
             study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            given = trial.system_attrs.get("fixed_params", {})  # were there too few to be drawn?
-            study.enqueue_trial(given | trial.params)
 
 
 def check_storage(storage: str) -> None:
@@ -322,11 +327,12 @@ class Claim:
             self.optuna_study.tell(self.trial, outcome.score)
             self.study._write(self.optuna_study)
 
-    def failed(self, reason: str) -> None:
-        """Stores that it came to nothing, which counts as a trial made."""
+    def failed(self, reason: str, cost: Mapping[str, Any]) -> None:
+        """Stores that it came to nothing, which counts as a trial made, and what it cost so far."""
         import optuna
 
         with self.study._lock():
+            self.trial.set_user_attr("cost", dict(cost))
             self.trial.set_user_attr("error", reason)
             self.optuna_study.tell(self.trial, state=optuna.trial.TrialState.FAIL)
             self.study._write(self.optuna_study)
@@ -418,14 +424,14 @@ def _is_spent(trial: optuna.trial.FrozenTrial) -> bool:
 
 def _described(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     error = trial.user_attrs.get("error")
-    found = trial.user_attrs["outcome"] if error is None else {"error": error}
-    return {"params": trial.params, **found}
+    if error is None:
+        return {"params": trial.params, **trial.user_attrs["outcome"]}
+    return {"params": trial.params, "error": error, **trial.user_attrs.get("cost", {})}
 
 
-def _total(outcomes: Sequence[dict[str, Any]]) -> int:
-    """FLOPs of all trials, where what was kept for several counts once."""
+def _cost(outcomes: Sequence[dict[str, Any]]) -> tuple[int, dict[str, int]]:
+    """FLOPs that trials made for themselves, and of each thing that was made once for several."""
     kept: dict[str, int] = {}
     for outcome in outcomes:
         kept |= {key: flops for key, (_, flops) in outcome.get("kept", {}).items()}
-    own: int = sum(sum(o["flops"].values()) for o in outcomes if "flops" in o)
-    return own + sum(kept.values())
+    return sum(sum(outcome.get("flops", {}).values()) for outcome in outcomes), kept

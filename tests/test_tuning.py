@@ -20,9 +20,9 @@ from harness import QUICK, bench, outcomes, quick, records, start
 
 from bench import carrying, registry
 from bench.data import Prepared, load, prepare
-from bench.execution import _deliver, execute, execute_trial
+from bench.execution import _compress, _lend, _parts, execute, execute_trial
 from bench.lending import Context
-from bench.method import Knob
+from bench.method import Knob, TrainParams
 from bench.plan import TRIAL_SEED, Cell
 from bench.protocol import Protocol, cut_tune
 from bench.records import Store
@@ -32,7 +32,7 @@ from bench.task import Source
 from bench.tasks.demo import demo_encoder_path
 from bench.tasks.table import table_task
 from bench.training import predict
-from bench.tuning import LEAST_FOR_TPE, Outcome, Study, first_trials, tuned
+from bench.tuning import LEAST_FOR_TPE, Outcome, Study, Tuned, first_trials, tuned
 
 TRAINED = "magnitude,tinybert,small-dense,one-shot-magnitude"
 TRIALS = 3
@@ -142,8 +142,10 @@ def test_a_trial_is_made_once_and_no_more_than_there_are(context: Context) -> No
     assert study.summary()["best"] == 2
 
 
-def test_a_killed_trial_is_made_again_with_its_parameters(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+@pytest.mark.parametrize("method", ["magnitude", "tinybert"])
+def test_a_killed_trial_is_made_again_with_its_parameters(context: Context, method: str) -> None:
+    """Also where some of the parameters of the trials after it are given."""
+    study = Study(cell(context, method), context)
     with study.claim() as first:
         assert first is not None
     drawn = []
@@ -152,20 +154,56 @@ def test_a_killed_trial_is_made_again_with_its_parameters(context: Context) -> N
             assert claim is not None
             drawn.append(claim.params)
             claim.ended(outcome(number))
-    assert first.params in drawn
-    unharmed = Study(cell(context, "magnitude", ratio=10.0), context)
+    assert first.params == drawn[0]
+    elsewhere = dataclasses.replace(context, runs=context.runs / "unharmed")
+    unharmed = Study(cell(context, method), elsewhere)
     for number in range(TRIALS):
         with unharmed.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(number, ratio=10.0))
+            claim.ended(outcome(number))
     assert [t["params"] for t in unharmed.summary()["trials"]] == drawn
+
+
+def test_a_trial_that_was_killed_before_the_folder_was_moved_is_made_again(
+    context: Context, tmp_path: Path
+) -> None:
+    before = dataclasses.replace(context, runs=tmp_path / "before")
+    with Study(cell(context, "magnitude"), before).claim() as claim:
+        assert claim is not None
+    before.runs.rename(tmp_path / "after")
+    moved = dataclasses.replace(context, runs=tmp_path / "after")
+    study = Study(cell(context, "magnitude"), moved)
+    for index in range(TRIALS):
+        with study.claim() as claim:
+            assert claim is not None
+            assert claim.index == index
+            claim.ended(outcome(50.0))
+    assert study.summary()["complete"]
+
+
+def test_what_was_made_once_is_charged_once(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage 1 of both trials and final run; a tuning reference of both studies."""
+    run = SimpleNamespace(
+        flops={"training": 100}, reference=object(), context=context,
+        kept={"final": ("reference", 20), "stage 1": ("general distillation", 7)},
+    )  # fmt: skip
+    found = Tuned(params=TrainParams(), facts={}, flops=300,
+                  kept={"stage 1": 7, "other stage 1": 5, "tuning reference": 18})  # fmt: skip
+    dense = dataclasses.replace(found, flops=0, kept={"tuning reference": 18, "worse": 18})
+    monkeypatch.setattr("bench.execution.tuned", lambda *_: dense)
+    assert _parts(cell(context, "tinybert"), run, found) == {
+        "training": 100, "reference": 20, "general distillation": 7,
+        "reference's tuning": 36, "tuning": 305,
+    }  # fmt: skip
 
 
 def test_a_trial_that_fails_or_kills_its_worker_counts(context: Context) -> None:
     study = Study(cell(context, "magnitude"), context)
     with study.claim() as claim:
         assert claim is not None
-        claim.failed("no luck")
+        claim.failed("no luck", {"flops": {"training": 4}})
     with study.claim() as claim:
         assert claim is not None
     study.give_up_killed("the worker process was killed")
@@ -178,6 +216,7 @@ def test_a_trial_that_fails_or_kills_its_worker_counts(context: Context) -> None
         "no luck", "the worker process was killed", None,
     ]  # fmt: skip
     assert summary["best"] == 2
+    assert summary["train_flops"] == 4 + 10
 
 
 def test_a_trial_below_the_ratio_cannot_be_the_best(context: Context) -> None:
@@ -309,9 +348,10 @@ def test_no_trial_gains_by_labels_that_only_a_final_reference_knows(tmp_path: Pa
     assert scores["one-shot-magnitude"] < 25
     # The final reference does know it, so that a trial which learnt from it would show.
     params = resolve_params(registry.methods.get("dense"), {}, protocol)
-    final = _deliver(dense, context, params, lambda line: None, lambda s, t: None, trial=False)
+    run = _lend(dense, context, lambda line: None, lambda s, t: None, trial=False)
+    final = _compress(dense, run, params)
     tune = load(prepared).tune
-    answers = predict(final.model, tune, "cpu").argmax(axis=1)
+    answers = predict(final, tune, "cpu").argmax(axis=1)
     assert np.mean(answers == tune.labels) > 0.8
     kinds = [
         json.loads(p.read_text())["kind"] for p in tmp_path.glob("references/*/reference.json")
