@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.errors import BenchError, UnreachableError, unknown_name
-from bench.families import Shape, reshaped, shape_of
+from bench.families import Shape, family_of, reshaped, shape_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -127,7 +127,9 @@ class Target:
         def proportional(width: int) -> Fraction:
             return Fraction(cost(width, max(1, round(width * encoder.neurons / encoder.width))))
 
-        widths = range(encoder.heads, encoder.width + 1, encoder.heads)
+        widths = list(range(encoder.heads, encoder.width + 1, encoder.heads))
+        if family_of(config).embedding_projection and config.embedding_size in widths[:-1]:
+            widths.remove(config.embedding_size)  # at which there would be no projection to fill
         if cost(widths[0], 1) > wanted:
             best = _cost(dense, self.axis, self.sequence_length) / cost(widths[0], 1)
             raise UnreachableError(

@@ -167,7 +167,12 @@ class SoftMovementPruner(MovementPruner):
             return
         self._now = self._cuts.get(training.step, self._now)
         if training.step >= max(self._cuts):
-            self._masks.choose(self.scores, self.density, self.scope)
+            share = min(LEAST_KEPT, self.density)
+            guarded = {
+                name: scores.detach().masked_fill(scores > _score_at(scores, share), math.inf)
+                for name, scores in self.scores.items()
+            }
+            self._masks.choose(guarded, self.density, self.scope)
             self._settled = True
             return
         tau = self.threshold * (1 - self._now) / (1 - self.density)  # the cubic share of the way

@@ -12,6 +12,7 @@ from bench import families
 from bench.budget import Target, best_ratio, keep_counts, meets, parse_ratio
 from bench.errors import BenchError, UnreachableError
 from bench.footprint import compare, count, count_dense
+from bench.testing import toy_config
 
 SMALL = {"num_hidden_layers": 3, "hidden_size": 384, "intermediate_size": 768}
 
@@ -143,3 +144,16 @@ def test_a_ratio_is_read():
 def test_tolerance():
     assert meets(19.6, 20)
     assert not meets(19.59, 20)
+
+
+def test_an_electra_students_embeddings_always_have_a_projection():
+    """At the width of the embeddings themselves the library would build none."""
+    config = toy_config("electra")
+    widths = {
+        Target("weights", ratio / 4).shape(config, layers).width
+        for ratio in range(6, 120)
+        for layers in (1, 2)
+    }
+    assert config.embedding_size == 16
+    assert 16 not in widths
+    assert {12, 20} <= widths
