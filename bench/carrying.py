@@ -91,13 +91,24 @@ def _untuned(
     )
 
 
-def check_source(wanted: str, runs: Path) -> None:
+def check_source(wanted: str, runs: Path, suite: str) -> None:
     """Checks that there is a suite to carry from, before any data is read.
 
+    Args:
+        wanted: As for `carry`.
+        runs: The run folder.
+        suite: The suite that is to be run.
+
     Raises:
-        BenchError: There is none of the name, or a ratio is none.
+        BenchError: There is none of the name, a ratio is none, or it is the suite itself.
     """
-    _folder_of(_parse(wanted)[0], runs)
+    name = _parse(wanted)[0]
+    _folder_of(name, runs)
+    if name == suite:
+        raise BenchError(
+            f"--carry-from {wanted}: the suite to be run is called '{name}' as well and would "
+            "replace it; give it another --name."
+        )
 
 
 def _parse(wanted: str) -> tuple[str, str, float | None]:

@@ -145,7 +145,8 @@ def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
             f"the suite '{suite['name']}' has not run {cell['task']} on these rows: the two do not "
             "compare; --name names another suite."
         )
-    label = [cell["method"], cell["task"], cell["ratio"], cell["seed"]]
+    name = f"{cell['method']} {record.id[:8]}"  # two checkpoints may be called the same
+    label = [name, cell["task"], cell["ratio"], cell["seed"]]
     return {**suite, "cells": {**suite["cells"], record.id: label}}
 
 

@@ -53,8 +53,15 @@ def _accuracy(given: Column, wanted: Column) -> Column:
 
 
 def _f1(given: Column, wanted: Column) -> Column:
-    """F = 2a / (2a + b), a the share of true positives and b that of errors."""
-    hits, errors = (given == 1) & (wanted == 1), given != wanted
+    """That of class 1; with more than two classes the mean over them, as the score is."""
+    classes = np.unique(np.concatenate([given, wanted]))
+    scored = classes if classes.max() > 1 else [1]
+    return np.asarray(np.mean([_f1_of(given == c, wanted == c) for c in scored], axis=0))
+
+
+def _f1_of(given: Column, wanted: Column) -> Column:
+    """F = 2a / (2a + b) of a class, a the share of true positives and b that of errors."""
+    hits, errors = given & wanted, given != wanted
     a, b = hits.mean(), errors.mean()
     whole = 2 * a + b
     if whole == 0:

@@ -12,7 +12,8 @@ import io
 import json
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,12 +92,13 @@ def make_page(
         ratio: standings(by_ratio.get(ratio, []), references, tasks, kept)
         for ratio in sorted(by_ratio) or [1.0]
     }
+    planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in ordered if r.scores}
     tables = {}
     parts = [sections.title(suite), sections.protocol(suite, ordered, tasks, undone)]
     for ratio, result in results.items():
         title = f"{ratio:g}× fewer {axis}" if ratio != 1 else "no compression"
-        tables[title] = heads, rows = _table(result, metrics)
+        tables[title] = heads, rows = _table(result, metrics, planned)
         parts += [
             f"## {title}\n\n{sections.pipe(heads, rows)}",
             sections.uninformative(result),
@@ -171,8 +173,10 @@ def _record_order(record: Record) -> tuple[Any, ...]:
     return cell["ratio"], cell["method"], cell["task"], cell["seed"], record.id
 
 
-def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of one ratio's table."""
+def _table(
+    result: Standings, metrics: dict[str, str], planned: Mapping[tuple[str, str, float], int]
+) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of one ratio's table; how many seeds a row should have is `planned`."""
     tasks, dense = result.tasks, result.row(DENSE)
     dense_average = dense.average(result.averaged) if dense else None
     timed = any(record.latency for row in result.rows for record in row.records)
@@ -194,7 +198,7 @@ def _table(result: Standings, metrics: dict[str, str]) -> tuple[list[str], list[
             [str(result.overall.get(method, "–")),
              f"{method} (control)" if row.facts["control"] else method,
              row.facts["starts_from"], row.facts["teacher"],
-             *(_score(result, row, task) for task in tasks),
+             *(_score(result, row, task, planned) for task in tasks),
              number(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
              number(share, 1),
              *(number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
@@ -218,15 +222,22 @@ def _speed(row: Row) -> str:
     return f"{statistics.median(r['gain'] for r in best):.2f} {'/'.join(engines)}"
 
 
-def _score(result: Standings, row: Row, task: str) -> str:
-    """Mean ± sample standard deviation, and the rank on the task where there are several."""
+def _score(
+    result: Standings, row: Row, task: str, planned: Mapping[tuple[str, str, float], int]
+) -> str:
+    """Mean ± sample standard deviation, and the rank on the task where there are several.
+
+    Where some of the planned seeds have no score, it says how many have.
+    """
     scores = row.scores[task]
     if not scores:
         return "–"
     mean = f"{statistics.fmean(scores):.1f}"
     spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     rank = result.ranks[task].get(row.method) if len(result.tasks) > 1 else None
-    return mean + spread + (f" <sup>{rank}</sup>" if rank else "")
+    wanted = planned.get((row.method, task, row.records[0].cell["ratio"]), 0)
+    lacking = f" ({len(scores)} of {wanted} seeds)" if len(scores) < wanted else ""
+    return mean + spread + (f" <sup>{rank}</sup>" if rank else "") + lacking
 
 
 def _headline(suite: dict[str, Any], results: dict[float, Standings]) -> str:

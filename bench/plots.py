@@ -33,10 +33,10 @@ def pareto_svg(curves: Mapping[str, Sequence[Point]], axis: str) -> str:
     lines = {name: sorted(points) for name, points in curves.items() if max(points)[0] > 1}
     if not lines:
         return ""
-    import matplotlib as mpl
+    from matplotlib import style as styles
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(SETTINGS):
+    with styles.context(SETTINGS, after_reset=True):
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
         axes = figure.subplots()
         for name, points in curves.items():
@@ -77,12 +77,12 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
     """
     if not shares:
         return ""
-    import matplotlib as mpl
+    from matplotlib import style as styles
     from matplotlib.figure import Figure
 
     methods = list(dict.fromkeys(name for column in shares.values() for name in column))
     grid = [[column.get(name, float("nan")) for column in shares.values()] for name in methods]
-    with mpl.rc_context(SETTINGS):
+    with styles.context(SETTINGS, after_reset=True):
         size = (2.4 + 0.95 * len(shares), 1.1 + 0.32 * len(methods))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()

@@ -32,38 +32,72 @@ from bench.sections import escape
 if TYPE_CHECKING:
     from pyarrow import Table
 
+SUITE_KEYS = {
+    "name",
+    "model",
+    "weights",
+    "axis",
+    "protocol",
+    "settings",
+    "data",
+    "commands",
+    "cells",
+}
+"""What a suite's description has at least."""
+
+
+def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
+    """The suites of a run folder, each of which can stand beside what lies in `out` already.
+
+    Raises:
+        BenchError: The folder has no suite, one that cannot be read, or one of the same name as in
+            `out` that is not comparable.
+    """
+    paths = sorted((runs / "suites").glob("*.json"))
+    if not paths:
+        raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
+    suites = []
+    for path in paths:
+        suite = read_json(path)
+        if suite is None or not set(suite) >= SUITE_KEYS or suite["name"] != path.stem:
+            raise BenchError(f"{path} does not describe a suite: run the suite again.")
+        name = suite["name"]
+        if not NAME.fullmatch(name):
+            raise BenchError(f"{path}: '{name}' is no name of a suite.")
+        known = read_json(out / "records" / f"{name}.json")
+        if known is not None and not same_suite(known, suite):
+            raise BenchError(
+                f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
+                "axis or protocol: give one of them another --name."
+            )
+        if known is not None and (other := tasks_of_other_data(known, suite)):
+            raise BenchError(
+                f"the suite '{name}' of {runs} and the one in {out} have other rows of "
+                f"{', '.join(other)}: give one of them another --name."
+            )
+        suites.append(suite)
+    return suites
+
 
 def take(runs: Path, out: Path) -> None:
     """Takes every suite of a run folder into the records of `out`, beside what lies there already.
 
+    A failed record never takes the place of one that is not.
+
     Raises:
-        BenchError: The folder has no suite, or one of the same name that is not comparable.
+        BenchError: As `check_suites`.
     """
     store = Store(runs)
-    paths = sorted((runs / "suites").glob("*.json"))
-    if not paths:
-        raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
-    for path in paths:
-        suite = read_json(path)
-        if suite is None:
-            raise BenchError(f"{path} is no whole JSON file: run the suite again.")
+    for suite in check_suites(runs, out):
         name = suite["name"]
         known = read_json(out / "records" / f"{name}.json")
         records = {record.id: record for record in suite_records(store, suite)}
         tables = read_published(out / "records" / f"{name}.parquet")
         if known is not None:
-            if not same_suite(known, suite):
-                raise BenchError(
-                    f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
-                    "axis or protocol: give one of them another --name."
-                )
-            if other := tasks_of_other_data(known, suite):
-                raise BenchError(
-                    f"the suite '{name}' of {runs} and the one in {out} have other rows of "
-                    f"{', '.join(other)}: give one of them another --name."
-                )
             suite = merge_suites(known, suite)
-            records = {record.id: record for record in read_records(out, name)} | records
+            for record in read_records(out, name):
+                if record.id not in records or records[record.id].status == "failed":
+                    records[record.id] = record
         for record in records.values():
             file = store.folder(record.id) / FILE
             if record.score is not None and file.exists():

@@ -256,9 +256,18 @@ def tasks_of_other_data(one: dict[str, Any], other: dict[str, Any]) -> list[str]
 
 
 def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Two descriptions of the same suite as one; what `new` says of a cell or of a task counts."""
+    """Two descriptions of the same suite as one; what `new` says of a cell or of a task counts.
+
+    Nor do cells of a method stay that `new` has in another version: they would share a row.
+    """
     changed = tasks_of_other_data(known, new)
-    cells = {key: label for key, label in known["cells"].items() if label[1] not in changed}
+    before, versions = known.get("versions", {}), new.get("versions", {})
+    older = {name for name in versions if before.get(name, versions[name]) != versions[name]}
+    cells = {
+        key: label
+        for key, label in known["cells"].items()
+        if label[0] not in older and label[1] not in changed
+    }
     ids = {tuple(label): key for key, label in cells.items()}
     for key, label in new["cells"].items():
         cells.pop(ids.get(tuple(label), ""), None)  # the same cell of another method's version
@@ -266,6 +275,7 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {
         **new,
         "cells": cells,
+        "versions": {**before, **versions},
         "studies": {**known.get("studies", {}), **new.get("studies", {})},
         "data": {**known["data"], **new["data"]},
         "commands": list(dict.fromkeys([*known["commands"], *new["commands"]])),

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.standings import OUTSIDE_AVERAGE
+from bench.standings import OUTSIDE_AVERAGE, is_uninformative
 
 if TYPE_CHECKING:
+    from bench.predictions import Answers
     from bench.records import Record
 
 AVERAGE = "average"
@@ -42,17 +43,24 @@ class Line:
     score_share: float | None = None
 
 
-def retention(records: Sequence[Record]) -> list[Line]:
+def retention(records: Sequence[Record], answers: Answers) -> list[Line]:
     """Pre-trained, fine-tuned, then every method by ratio: on each task, then on the average.
 
     Args:
         records: The records of a suite; those whose cells are not `ok` are left out.
+        answers: Where predictions are found, by which tasks stand outside the average.
     """
     done = [record for record in records if record.status == "ok"]
     tasks = sorted({record.cell["task"] for record in done})
     by_task = [_on_task(task, done) for task in tasks]
     if len(tasks) > 1:
-        by_task.append(_on_average([line for lines in by_task for line in lines], tasks))
+        references = [record for record in done if record.cell["ratio"] == 1]
+        averaged = [
+            task
+            for task in tasks
+            if task not in OUTSIDE_AVERAGE and not is_uninformative(references, task, answers)
+        ]
+        by_task.append(_on_average([line for lines in by_task for line in lines], averaged))
     return [line for lines in by_task for line in _with_shares(lines)]
 
 
@@ -112,12 +120,11 @@ def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
 
 
 def _on_average(lines: Sequence[Line], tasks: Sequence[str]) -> list[Line]:
-    """Means over tasks as a leaderboard takes them: none where a task is missing."""
-    counted = [task for task in tasks if task not in OUTSIDE_AVERAGE]
+    """Means over tasks: none where a task is missing."""
     found = {(line.method, line.ratio, line.task): line for line in lines}
 
     def mean(figure: str, method: str, ratio: float) -> float | None:
-        values = [getattr(found.get((method, ratio, task)), figure, None) for task in counted]
+        values = [getattr(found.get((method, ratio, task)), figure, None) for task in tasks]
         return None if None in values else _mean(values)
 
     rows = dict.fromkeys((line.method, line.ratio) for line in lines)

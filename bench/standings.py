@@ -158,7 +158,7 @@ def standings(
         for task in tasks
     }
     pairs = {task: inference.pairwise(samples[task]) for task in tasks}
-    uninformative = [task for task in tasks if _is_uninformative(pairs[task])]
+    uninformative = [task for task in tasks if is_uninformative(references, task, answers)]
     averaged = [t for t in tasks if t not in uninformative and t not in OUTSIDE_AVERAGE]
     means = {
         (method, task): estimate
@@ -207,7 +207,7 @@ def rows_of(records: Iterable[Record], tasks: Sequence[str]) -> list[Row]:
     for method, mine in by_method.items():
         scores: dict[str, list[float]] = {task: [] for task in tasks}
         for record in mine:
-            if record.status == "ok" and record.score is not None:
+            if record.status == "ok" and record.score is not None and record.cell["task"] in scores:
                 scores[record.cell["task"]].append(record.score)
         facts = next((record.method for record in mine if record.method), {})
         known = {"kind": "?", "control": False, "starts_from": "?", "teacher": "?", **facts}
@@ -230,8 +230,18 @@ def sample(row: Row, task: str, answers: Answers) -> Sample:
     return Sample(scores, parts)
 
 
-def _is_uninformative(pairs: Pairs) -> bool:
-    """Whether a test finds the dense model not above the majority class; false without a test."""
+def is_uninformative(references: Sequence[Record], task: str, answers: Answers) -> bool:
+    """Whether a test finds the dense model not above the majority class; false without a test.
+
+    The two alone are compared, so that what stands beside them decides nothing.
+
+    Args:
+        references: Records of ratio 1.
+        task: The task.
+        answers: Where predictions are found.
+    """
+    two = [row for row in rows_of(references, [task]) if row.method in (DENSE, MAJORITY)]
+    pairs = inference.pairwise({row.method: sample(row, task, answers) for row in two})
     lead = inference.difference(pairs, DENSE, MAJORITY)
     return lead is not None and (lead.value <= 0 or lead.p >= 1 - inference.LEVEL)
 

@@ -11,7 +11,8 @@ of T and E. Tests and intervals are Student's t with Satterthwaite's degrees of 
 
 Two things differ from the textbook, since three seeds are few. The T of all differences of a table
 are moderated as in Smyth (2004): shrunk towards what they have in common, wholly where they are as
-alike as chance makes them, which is pooling, and less the more they differ. And Satterthwaite's
+alike as chance makes them, which is pooling, and less the more they differ; those with a method
+that predicts a constant, and so varies with no seed, are a group of their own. And Satterthwaite's
 formula takes T as (1 + 2/d)·T, d its degrees of freedom: from its estimate alone too many degrees
 follow when T is by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected, not
 5 %. `tests/test_statistics.py` holds both to planted truths, and docs/statistics.md shows how well
@@ -113,12 +114,34 @@ def pairwise(samples: Mapping[str, Sample]) -> Pairs:
             )
     if not differences:
         return {}
-    methods = {name for pair in differences for name in pair}
+    # Where a method predicts a constant, only the other one varies, and where both do, neither.
+    varying = {name for name, one in samples.items() if len(set(one.scores.values())) > 1}
+    found: Pairs = {}
+    for count in (0, 1, 2):
+        group = {p: d for p, d in differences.items() if len(varying.intersection(p)) == count}
+        found |= _moderated(group, len(varying.intersection(itertools.chain(*group))), count)
+    return {pair: found[pair] for pair in differences}
+
+
+def _moderated(
+    differences: Mapping[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    methods: int,
+    varying: int,
+) -> Pairs:
+    """Estimates of differences whose T have as much in common as they seem to.
+
+    Args:
+        differences: Scores and contributions by pair.
+        methods: Methods among them that vary from seed to seed.
+        varying: How many of each pair do; of pairs of two, one method's freedom is not its own.
+    """
+    if not differences:
+        return {}
     most = max(len(scores) for scores, _ in differences.values())
     training, freedom = moderate(
         [float(scores.var(ddof=1)) for scores, _ in differences.values()],
         [len(scores) - 1 for scores, _ in differences.values()],
-        (len(methods) - 1) * (most - 1),
+        max(1, methods - (varying == 2)) * (most - 1),
     )
     return {
         pair: _estimate(scores, contributions, variance / len(scores), d)
@@ -202,7 +225,7 @@ def moderate(
     """
     s2, d = np.asarray(variances, float), np.asarray(freedom, float)
     pooled = float((d * s2).sum() / d.sum())
-    positive = s2 > 0  # constant predictions have none, and say nothing of the others
+    positive = s2 > 0
     spread = 0.0
     if positive.sum() > 2:
         logs = np.log(s2[positive]) - special.digamma(d[positive] / 2) + np.log(d[positive] / 2)

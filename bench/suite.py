@@ -272,6 +272,9 @@ class Suite:
             "data": {name: prepared.fingerprint for name, prepared in context.tasks.items()},
             "commands": [command],
             "workers": self.workers,
+            "versions": {
+                str(v): registry.methods.get(v.method).info.version for v in self.variants
+            },
             "studies": {s.id: s.cell.method for s in studies if s.space},
             "cells": {
                 context.cell_id(cell): [cell.method, cell.task, cell.ratio, cell.seed]
@@ -288,10 +291,6 @@ def resolve(request: Request) -> Suite:
     """
     if request.carry_from is not None and request.trials:
         raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
-    if request.carry_from is not None:
-        from bench.carrying import check_source
-
-        check_source(request.carry_from, request.runs)
     tasks = select_tasks(request.tasks)
     variants, notices = select_methods(request.methods)
     defaults = DEFAULTS[_common_suite(tasks)]
@@ -314,6 +313,11 @@ def resolve(request: Request) -> Suite:
     from bench.corpus import find_text
     from bench.environment import default_workers, multiplies_in_bf16, resolve_device
 
+    name = _suite_name(request, tasks, model)
+    if request.carry_from is not None:
+        from bench.carrying import check_source
+
+        check_source(request.carry_from, request.runs, name)
     device = resolve_device(request.device)
     workers = request.workers or defaults.workers or default_workers(device)
     folder, ruled = _folder_settings(request, defaults, device, workers)
@@ -345,7 +349,7 @@ def resolve(request: Request) -> Suite:
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
         notices.append("this run folder is in bf16, which this processor only emulates: slow.")
     return Suite(
-        name=_suite_name(request, tasks, model),
+        name=name,
         variants=variants,
         tasks=tuple(tasks),
         encoder=encoder,

@@ -5,7 +5,8 @@
 Prints a row a metric, number of seeds and spread of the methods: how often the 95 % interval of a
 mean covers the truth, and how often equal methods are told apart at 5 %, two of them in a table of
 their own, and any in a table of eight. In the rows `unequal` one method of the eight varies six
-times as much from seed to seed as the others.
+times as much from seed to seed as the others; in the rows `collapsed` six predict a constant, and
+the two that do not are compared beside them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from tabulate import tabulate
 from bench.statistics import mean, pairwise, ranks
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from planted import SEED, draw, truth
+from planted import SEED, collapse, draw, truth
 
+TWO = ["m0", "m7"]
 SPREADS = {"equal": [1.0] * 8, "unequal": [1.0] * 7 + [6.0]}
 
 
@@ -35,24 +37,31 @@ def main() -> None:
         for seeds in (3, 5):
             for name, spread in SPREADS.items():
                 rows.append([metric, seeds, name, *figures(metric, seeds, spread, draws)])
+            equal = SPREADS["equal"]
+            rows.append([metric, seeds, "collapsed", *figures(metric, seeds, equal, draws, TWO)])
     heads = ["metric", "seeds", "spread", "interval covers, %", "two told apart, %",
              "any of eight told apart, %"]  # fmt: skip
     print(f"{draws} draws a row\n")
     print(tabulate(rows, headers=heads, tablefmt="pipe", floatfmt=".1f"))
 
 
-def figures(metric: str, seeds: int, spread: list[float], draws: int) -> list[float]:
-    """The three shares, in %; coverage over the seven methods of the same spread."""
+def figures(
+    metric: str, seeds: int, spread: list[float], draws: int, alive: list[str] | None = None
+) -> list[float]:
+    """The three shares, in %; coverage over the methods of the same spread that are alive."""
     rng = np.random.default_rng([seeds, len(metric), len(set(spread))])
     wanted, covered, apart, any_apart = truth(metric, 1.0), 0, 0, 0
+    known = alive or [f"m{number}" for number in range(7)]
     for _ in range(draws):
         samples = draw(rng, metric, [1.0] * 8, seeds, spread)
-        estimates = [mean(one) for one in list(samples.values())[:7]]
+        if alive:
+            samples = collapse(samples, alive)
+        estimates = [mean(samples[name]) for name in known]
         covered += sum(abs(e.value - wanted) <= e.half_width for e in estimates if e is not None)
-        two = {name: samples[name] for name in ("m0", "m7")}
-        apart += max(ranks(pairwise(two), two).values()) > 1
-        any_apart += max(ranks(pairwise(samples), samples).values()) > 1
-    return [100 * covered / (7 * draws), 100 * apart / draws, 100 * any_apart / draws]
+        two = samples if alive else {name: samples[name] for name in TWO}
+        apart += max(ranks(pairwise(two), TWO).values()) > 1
+        any_apart += max(ranks(pairwise(samples), alive or samples).values()) > 1
+    return [100 * covered / (len(known) * draws), 100 * apart / draws, 100 * any_apart / draws]
 
 
 if __name__ == "__main__":

@@ -62,6 +62,19 @@ def draw(
     }
 
 
+def collapse(samples: dict[str, Sample], alive: list[str]) -> dict[str, Sample]:
+    """The same, but all except those named predict a constant, which scores 0."""
+    return {
+        name: sample
+        if name in alive
+        else Sample(
+            dict.fromkeys(sample.scores, 0.0),
+            {seed: np.zeros(EXAMPLES) for seed in sample.influence},
+        )
+        for name, sample in samples.items()
+    }
+
+
 def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
     """The metric, written down a second time and quick."""
     if metric == "accuracy":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -113,6 +114,33 @@ def test_a_changed_digit_in_what_a_suite_was_asked_for_fails_the_check(
     changed = cell[:-1] + ("0" if cell[-1] != "0" else "1")
     path.write_text(path.read_text().replace(cell, changed))
     assert bench("leaderboard", "--check", "--out", out).status == 1
+
+
+@pytest.mark.parametrize("said", ["{}", "[]", '{"name": "../../x"}', '{"name": "bad"}'])
+def test_what_is_no_suite_stops_a_publication_before_it_begins(
+    runs: Path, tmp_path: Path, said: str
+) -> None:
+    bad = tmp_path / "other" / "suites" / "bad.json"
+    bad.parent.mkdir(parents=True)
+    bad.write_text(said)
+    out = tmp_path / "out"
+    result = bench("leaderboard", "--runs", runs, tmp_path / "other", "--out", out)
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert str(bad) in result.err
+    assert not out.exists()
+
+
+def test_a_failed_record_takes_nobodys_place(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
+    store, record = Store(runs), records(runs)["magnitude", 4.0, 0]
+    page = (out / "demo.md").read_text()
+    store.put(dataclasses.replace(record, status="failed", score=None, error={"message": "no"}))
+    try:
+        assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
+    finally:
+        store.put(record)
+    assert (out / "demo.md").read_text() == page
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -9,11 +9,16 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib import rc_context
 
+from bench import metrics
 from bench.leaderboard import make_page
+from bench.predictions import Predictions
 from bench.records import Record
 from bench.sections import escape
+from bench.standings import standings
 
 FOLDER = Path("out")
 SCORES = {
@@ -118,6 +123,48 @@ def test_what_missed_failed_or_cannot_be_reached_stands_under_the_table() -> Non
     assert "missed: a on cola, seed 0: 10.00× instead of 20×, score 99.0" in page.markdown
     assert r"failed: b on cola, seed 0: it \| broke" in page.markdown
     assert "unreachable: c on cola, seed 0: 12.50× at most" in page.markdown
+
+
+def test_a_row_that_lacks_a_seed_says_so() -> None:
+    found = records()
+    failed = record("movement", "cola", 20.0, 1, None, status="failed", scores={})
+    page = make_page(suite(found), [*found[:-1], failed], FOLDER)
+    table = rows(page.tables["20× fewer prunable weights"])
+    assert table["movement"]["cola (matthews)"].startswith("41.0 (1 of 2 seeds)")
+    assert "seeds)" not in table["magnitude"]["cola (matthews)"]
+
+
+def test_which_tasks_say_nothing_does_not_depend_on_what_stands_beside_dense() -> None:
+    """A weak dense model, beside methods that vary and beside methods that collapsed."""
+    verdicts = set()
+    for draw in range(12):
+        rng = np.random.default_rng(draw)
+        labels = rng.integers(0, 2, 200)
+        answers, tables = {}, {4.0: [], 20.0: []}
+        for method, ratio, right in (
+            ("dense", 1.0, 0.55), ("majority", 1.0, None),
+            *((f"m{n}", 4.0, 0.6) for n in range(5)), *((f"m{n}", 20.0, None) for n in range(5)),
+        ):  # fmt: skip
+            for seed in range(3):
+                guess = np.where(rng.random(200) < (right or 0), labels, 1 - labels)
+                guess = np.zeros(200, int) if right is None else guess
+                score = metrics.score("matthews", guess, labels).main
+                cell = record(method, "cola", ratio, seed, score)
+                answers[cell.id] = Predictions(labels, guess)
+                tables.setdefault(ratio, []).append(cell)
+        found = [
+            standings(tables[ratio], tables[1.0], ["cola"], answers.get).uninformative
+            for ratio in (4.0, 20.0)
+        ]
+        assert found[0] == found[1]
+        verdicts.add(bool(found[0]))
+    assert verdicts == {True, False}
+
+
+def test_a_readers_own_matplotlib_style_changes_no_byte() -> None:
+    usual = make_page(suite(records()), records(), FOLDER).files
+    with rc_context({"axes.facecolor": "red", "font.family": "serif"}):
+        assert make_page(suite(records()), records(), FOLDER).files == usual
 
 
 def test_one_seed_has_no_deviation_and_says_so() -> None:

@@ -113,3 +113,20 @@ def test_cells_of_other_rows_never_stand_beside_new_ones() -> None:
 def test_the_same_cell_of_another_version_gives_way() -> None:
     new = {**SUITE, "cells": {"9": ["dense", "cola", 1.0, 0]}}
     assert set(merge_suites(SUITE, new)["cells"]) == {"2", "9"}
+
+
+def test_a_method_stands_in_one_version_only() -> None:
+    """A row of two versions would be no method's."""
+    known = {**SUITE, "versions": {"dense": 1}}
+    known["cells"] = {
+        **SUITE["cells"],
+        "5": ["mine", "cola", 4.0, 0],
+        "6": ["mine", "cola", 4.0, 1],
+    }
+    known["versions"]["mine"] = 1
+    new = {**SUITE, "cells": {"7": ["mine", "cola", 4.0, 0]}, "versions": {"mine": 2}}
+    merged = merge_suites(known, new)
+    assert set(merged["cells"]) == {"1", "2", "7"}
+    assert merged["versions"] == {"dense": 1, "mine": 2}
+    same = merge_suites(known, {**new, "versions": {"mine": 1}})
+    assert set(same["cells"]) == {"1", "2", "6", "7"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import SEED, draw, score, truth
+from planted import SEED, collapse, draw, score, truth
 from scipy import stats
 
 from bench import metrics
@@ -31,7 +31,7 @@ def answers(metric: str, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     if METRICS[metric].regression:
         labels = rng.integers(0, 26, rows) / 5  # STS-B's steps: ties
         return np.round(labels + rng.normal(size=rows) * 2, 1), labels
-    classes = 3 if metric in ("accuracy", "matthews") else 2
+    classes = 3 if metric in ("accuracy", "matthews", "f1") else 2
     labels = rng.integers(0, classes, rows)
     return np.where(rng.random(rows) < 0.7, labels, rng.integers(0, classes, rows)), labels
 
@@ -170,6 +170,29 @@ def test_planted_truth(metric: str, seeds: int) -> None:
     assert 0.93 <= covered / (8 * DRAWS) <= 0.97
     assert apart / DRAWS <= 0.065
     assert any_apart / DRAWS <= 0.065
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_methods_that_collapsed_do_not_make_the_others_look_sure(seeds: int) -> None:
+    """Two equal methods beside six that predict a constant, as at 20× on CoLA."""
+    rng = np.random.default_rng(seeds)
+    apart = 0
+    for _ in range(DRAWS):
+        samples = collapse(draw(rng, "matthews", [1.0] * 8, seeds), ["m0", "m7"])
+        apart += pairwise(samples)["m0", "m7"].p < 0.05
+    assert apart / DRAWS <= 0.065
+
+
+def test_a_difference_to_a_constant_has_the_variance_of_the_other() -> None:
+    rng = np.random.default_rng(1)
+    samples = collapse(draw(rng, "accuracy", [1.0] * 3, 4), ["m0"])
+    found = pairwise(samples)
+    alone = mean(samples["m0"])
+    assert alone is not None
+    assert found["m0", "m1"].variance == pytest.approx(alone.variance)
+    assert found["m0", "m1"].freedom == pytest.approx(alone.freedom)
+    assert (found["m1", "m2"].value, found["m1", "m2"].p) == (0.0, 1.0)
 
 
 @pytest.mark.slow

@@ -509,6 +509,7 @@ def test_parameters_are_carried_only_on_request_and_the_page_says_so(tmp_path: P
     assert "2 done, 0 to run" in again.out
     for words, said in (
         (("--carry-from", "sourc"), "Did you mean 'source'?"),
+        (("--carry-from", "source", "--name", "source"), "is called 'source' as well"),
         (("--carry-from", "source", "--trials", "2"), "--carry-from"),
         (("--carry-from", "source:cola"), "dense is not tuned there on cola"),
         (("--carry-from", "source:demo-sentiment:7"), "at 7×; it is on demo-sentiment at 4×"),

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     opened = open_suite(arguments.runs, arguments.name)
     suite, records = opened.suite, opened.records
-    text, lines = probed_text(suite["name"], records), retention(records)
+    text, lines = probed_text(suite["name"], records), retention(records, opened.answers)
     if arguments.json:
         rows = [dataclasses.asdict(line) for line in lines]
         emit_json({"runs": str(arguments.runs), "suite": suite["name"], "text": text, "rows": rows})

@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         return int(bool(wrong))
     try:
         for runs in arguments.runs:
+            publish.check_suites(runs, arguments.out)  # all of them before anything is written
+        for runs in arguments.runs:
             publish.take(runs, arguments.out)
         written = publish.write(arguments.out)
     except OSError as error:
