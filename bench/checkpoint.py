@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,8 +55,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchError(f"{name}: its weights cannot be read: {reason}") from None
+        raise BenchError(f"{name}: its weights cannot be read: {first_line(error)}") from None
     fresh = tuple(f"{module}." for module in head_modules(model)) if notes else ()
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith(fresh))
     if missing:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,6 @@ class Engine:
 
     Attributes:
         name: As the command line calls it.
-        summary: What it is, in a few words.
         make: From a model and a load to what answers.
         package: The package that computes.
         needs: Packages of the optional extra that it needs.
@@ -72,7 +71,6 @@ class Engine:
     """
 
     name: str
-    summary: str
     make: Callable[[Subject, Load], Answer]
     package: str
     needs: tuple[str, ...] = ()
@@ -85,8 +83,8 @@ class Engine:
 
     @property
     def version(self) -> str:
-        """The package that computes, with its version."""
-        return f"{self.package} {version(self.package)}"
+        """The package that computes, with its version, whatever it was installed as."""
+        return f"{self.package} {importlib.import_module(self.package).__version__}"
 
     def obstacle(self) -> str:
         """Why it cannot run here, in words, or nothing."""
@@ -184,20 +182,16 @@ _GRAPH = ("onnx", "onnxscript")
 ENGINES = {
     engine.name: engine
     for engine in (
-        Engine(name="torch", summary="dense, fp32", make=_torch, package="torch"),
-        Engine(name="torch-bf16", summary="dense, bf16", make=_torch_bf16, package="torch",
-               bf16=True),
-        Engine(name="onnxruntime", summary="dense, fp32", make=_onnxruntime, package="onnxruntime",
+        Engine(name="torch", make=_torch, package="torch"),
+        Engine(name="torch-bf16", make=_torch_bf16, package="torch", bf16=True),
+        Engine(name="onnxruntime", make=_onnxruntime, package="onnxruntime",
                needs=("onnxruntime", *_GRAPH)),
-        Engine(name="openvino", summary="dense, fp32", make=functools.partial(_openvino, "f32"),
-               package="openvino", needs=("openvino", *_GRAPH)),
-        Engine(name="openvino-bf16", summary="dense, bf16",
-               make=functools.partial(_openvino, "bf16"), package="openvino",
-               needs=("openvino", *_GRAPH), bf16=True),
-        Engine(name="torch-csr", summary="sparse products of torch (MKL), fp32", make=_torch_csr,
-               package="torch"),
-        Engine(name="sparse", summary="our kernels, fp32", make=_sparse, package="numba",
-               needs=("numba",)),
+        Engine(name="openvino", make=functools.partial(_openvino, "f32"), package="openvino",
+               needs=("openvino", *_GRAPH)),
+        Engine(name="openvino-bf16", make=functools.partial(_openvino, "bf16"),
+               package="openvino", needs=("openvino", *_GRAPH), bf16=True),
+        Engine(name="torch-csr", make=_torch_csr, package="torch"),
+        Engine(name="sparse", make=_sparse, package="numba", needs=("numba",)),
     )
 }  # fmt: skip
 """By name; the dense ones first."""

@@ -47,6 +47,11 @@ def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> 
     return BenchError(" ".join(parts))
 
 
+def first_line(error: Exception) -> str:
+    """What an error says in its first line, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def require(*packages: str) -> None:
     """Checks that packages of the optional extra are installed.
 

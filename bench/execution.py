@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import functools
 import re
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -71,7 +72,10 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     """
     store = Store(context.runs)
     cell_id = context.cell_id(cell)
-    log = Log(store.folder(cell_id) / "log.txt")
+    folder = store.folder(cell_id)
+    log = Log(folder / "log.txt")
+    for left in [folder / "model", *folder.glob(".*")]:  # by an earlier record, or by a kill
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     begin = time.perf_counter()
     environment.reset_peak_memory(context.device)
     try:

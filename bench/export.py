@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import bench.structure  # noqa: F401 - makes cut models known
 from bench.checkpoint import load_classifier
-from bench.errors import BenchError, require
+from bench.errors import BenchError, first_line, require
 from bench.families import CUT_PREFIX, family_of, max_text_positions
 from bench.footprint import compact_state, read_compact
 from bench.reference import save_model
@@ -53,17 +54,26 @@ def export(source: Path, target: Path, form: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
         folder = Path(temporary) / "model"
-        save_model(as_stock(model) if form == "hf" else model, folder, source)
-        name = {"hf": "model.safetensors", "sparse": COMPACT, "onnx": GRAPH}[form]
-        if form != "hf":
-            (folder / "model.safetensors").unlink()
-        if form == "sparse":
-            tensors, metadata = compact_state(model)
-            save_file(tensors, folder / name, metadata)
-        if form == "onnx":
-            write_onnx(model, folder / name)
+        try:
+            name = _write(model, folder, source, form)
+        except SafetensorError as error:  # in which it wraps what the system says
+            raise OSError(str(error)) from error
         folder.replace(target)
     return target / name
+
+
+def _write(model: PreTrainedModel, folder: Path, source: Path, form: str) -> str:
+    """Writes a folder, and says which file of it holds the weights."""
+    save_model(as_stock(model) if form == "hf" else model, folder, source)
+    if form == "hf":
+        return "model.safetensors"
+    (folder / "model.safetensors").unlink()
+    if form == "onnx":
+        write_onnx(model, folder / GRAPH)
+        return GRAPH
+    tensors, metadata = compact_state(model)
+    save_file(tensors, folder / COMPACT, metadata)
+    return COMPACT
 
 
 def load_compact(folder: Path | str) -> PreTrainedModel:
@@ -81,8 +91,9 @@ def load_compact(folder: Path | str) -> PreTrainedModel:
         model.load_state_dict(tensors)
         model.eval()
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchError(f"{folder} cannot be read as a compact model: {reason}") from None
+        raise BenchError(
+            f"{folder} cannot be read as a compact model: {first_line(error)}"
+        ) from None
     return model
 
 
@@ -137,8 +148,8 @@ def _without_empty_layers(model: PreTrainedModel) -> PreTrainedModel:
 def inputs_of(model: PreTrainedModel, rows: int, pieces: int, seed: int = 0) -> dict[str, Tensor]:
     """Inputs of random word pieces without padding, each `[rows, pieces]`."""
     generator = torch.Generator().manual_seed(seed)
-    low = 1 + (model.config.pad_token_id or 0)
-    ids = torch.randint(low, model.config.vocab_size, (rows, pieces), generator=generator)
+    ids = torch.randint(model.config.vocab_size - 1, (rows, pieces), generator=generator)
+    ids += ids >= (model.config.pad_token_id or 0)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if getattr(model.config, "type_vocab_size", 0) > 1:
         inputs["token_type_ids"] = torch.zeros_like(ids)
@@ -168,9 +179,12 @@ def write_onnx(model: PreTrainedModel, path: Path) -> None:
                 dynamo=True,
                 external_data=False,
             )
+        except OSError:
+            raise
         except Exception as error:  # the exporter has many
-            reason = str(error).strip().splitlines()[0]
-            raise BenchError(f"no ONNX graph can be made of this model: {reason}") from error
+            raise BenchError(
+                f"no ONNX graph can be made of this model: {first_line(error)}"
+            ) from error
 
 
 @contextlib.contextmanager

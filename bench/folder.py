@@ -46,9 +46,13 @@ def read_settings(runs: Path) -> FolderSettings | None:
     if not isinstance(held, dict):
         return None
     precision, threads = held.get("precision"), held.get("threads")
-    if precision not in ("fp32", "bf16") or not isinstance(threads, int):
-        raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
     cache = held.get("teacher_cache_gb", 0.0)  # before there was one, no folder had any
+    if (
+        precision not in ("fp32", "bf16")
+        or not isinstance(threads, int)
+        or not isinstance(cache, (int, float))
+    ):
+        raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
     return FolderSettings(precision=precision, threads=threads, teacher_cache_gb=cache)
 
 

@@ -7,6 +7,7 @@ told is that over the fastest of all for the dense one.
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import tempfile
 import time
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from bench.engines import Answer, Engine, Load, Subject
 from bench.environment import describe
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.export import inputs_of
 from bench.families import max_text_positions, prunable
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 GIVEN, DENSE = "given", "dense"
 ROUNDS = 9
+LEAST_LOGIT = 0.1
+"""A model whose logits are all smaller is allowed the difference of one with a logit like this."""
 SECONDS_A_ROUND = 0.1
 """How long an engine is run in a round, at least once."""
 PAUSE_S = 0.005
@@ -48,7 +51,8 @@ class Timing:
         quartiles_ms: First and third quartile.
         calls: How many were timed.
         gain: Fastest dense median of this batch and length ÷ this median.
-        difference: Largest difference of a logit from that of plain torch in fp32.
+        difference: Largest difference of a logit from that of plain torch in fp32; `None` where one
+            is not finite.
         agrees: Whether that is within what the engine's arithmetic allows.
     """
 
@@ -60,8 +64,13 @@ class Timing:
     quartiles_ms: tuple[float, float]
     calls: int
     gain: float
-    difference: float
+    difference: float | None
     agrees: bool
+
+
+def refuse(engine: Engine, reason: str) -> None:
+    """Ends a measurement because of an engine that cannot run a model."""
+    raise BenchError(f"the engine {engine.name} cannot run this model: {reason}.")
 
 
 def measure(
@@ -70,24 +79,30 @@ def measure(
     engines: Sequence[Engine],
     loads: Sequence[Load],
     progress: Callable[[str], None] = lambda line: None,
+    *,
+    denominators: Sequence[Engine] | None = None,
+    failed: Callable[[Engine, str], None] = refuse,
 ) -> list[Timing]:
     """Runs both models on all engines, in rounds in which each comes once.
 
     Args:
         given: The classifier, in fp32 and eval mode.
         dense: What it was made from; without it, its own shapes without zeros.
-        engines: What to run them on.
+        engines: What to run `given` on.
         loads: Rows, pieces and threads.
         progress: Told what is at hand.
+        denominators: What to run `dense` on; the same engines where it is not said.
+        failed: Told of an engine that cannot run a model, and why; it is left out, then.
 
     Raises:
-        BenchError: A model takes fewer pieces than a load has.
+        BenchError: A model takes fewer pieces than a load has, or no engine runs the dense one.
     """
     models = {GIVEN: given, DENSE: without_zeros(given) if dense is None else dense}
     for load in loads:
         longest = min(max_text_positions(model.config) for model in models.values())
         if load.pieces > longest:
             raise BenchError(f"--sequence-length {load.pieces}: the model takes {longest} at most.")
+    wanted = {GIVEN: engines, DENSE: engines if denominators is None else denominators}
     threads, timings = torch.get_num_threads(), []
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         subjects = {name: _subject(Path(folder) / name, model) for name, model in models.items()}
@@ -95,7 +110,7 @@ def measure(
             for load in loads:
                 torch.set_num_threads(load.threads)
                 progress(f"{load.rows} × {load.pieces} pieces, {load.threads} threads")
-                timings += _measure(subjects, engines, load)
+                timings += _measure(subjects, wanted, load, failed)
         finally:
             torch.set_num_threads(threads)
     return timings
@@ -106,29 +121,35 @@ def _subject(folder: Path, model: PreTrainedModel) -> Subject:
     return Subject(model, folder)
 
 
-def _measure(subjects: dict[str, Subject], engines: Sequence[Engine], load: Load) -> list[Timing]:
+def _measure(
+    subjects: dict[str, Subject],
+    engines: dict[str, Sequence[Engine]],
+    load: Load,
+    failed: Callable[[Engine, str], None],
+) -> list[Timing]:
     """One load: checks the answers, then times them in interleaved rounds."""
-    inputs = {name: inputs_of(s.model, load.rows, load.pieces) for name, s in subjects.items()}
-    wanted = {name: s.model(**inputs[name]).logits for name, s in subjects.items()}
-    runs = {
-        (name, engine.name): _Run(engine.make(subject, load), inputs[name])
-        for name, subject in subjects.items()
-        for engine in engines
-    }
-    differences = {
-        key: float((run.answer(run.inputs) - wanted[key[0]]).abs().max())
-        for key, run in runs.items()
-    }
+    runs: dict[tuple[str, str], _Run] = {}
+    differences, allowed = {}, {}
+    for name, subject in subjects.items():
+        inputs = inputs_of(subject.model, load.rows, load.pieces)
+        wanted = subject.model(**inputs).logits
+        largest = max(LEAST_LOGIT, float(wanted.abs().max()))
+        for engine in engines[name]:
+            key = (name, engine.name)
+            try:
+                run = _Run(engine.make(subject, load), inputs)
+                differences[key] = float((run.answer(inputs) - wanted).abs().max())
+            except Exception as error:  # of whatever the engine is made of
+                failed(engine, first_line(error))
+                continue
+            runs[key], allowed[key] = run, engine.tolerance * largest
+    if not any(name == DENSE for name, _ in runs):
+        raise BenchError("no engine runs the dense model.")
     for _ in range(ROUNDS):
         for run in runs.values():
             run.time()
     medians = {key: statistics.median(run.milliseconds) for key, run in runs.items()}
     best = min(median for (name, _), median in medians.items() if name == DENSE)
-    allowed = {
-        (name, engine.name): engine.tolerance * max(1.0, float(wanted[name].abs().max()))
-        for name in subjects
-        for engine in engines
-    }
     return [
         Timing(
             model=key[0],
@@ -139,7 +160,7 @@ def _measure(subjects: dict[str, Subject], engines: Sequence[Engine], load: Load
             quartiles_ms=run.quartiles(),
             calls=len(run.milliseconds),
             gain=best / medians[key],
-            difference=differences[key],
+            difference=differences[key] if math.isfinite(differences[key]) else None,
             agrees=differences[key] <= allowed[key],
         )
         for key, run in runs.items()

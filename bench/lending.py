@@ -226,6 +226,7 @@ class CellRun:
                 store=Store(self.context.runs),
                 limit=1e9 * self.context.teacher_cache_gb,
                 meter=meter,
+                precision=self.context.protocol.precision,
             )
             remember(model, known)
         return model

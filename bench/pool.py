@@ -34,6 +34,7 @@ class _Worker:
     pipe: mp.Connection
     number: int
     job: Job | None = None
+    has_worked: bool = False
 
 
 class Pool:
@@ -42,12 +43,21 @@ class Pool:
     Args:
         size: Number of processes.
         gpus: GPUs by the names that `CUDA_VISIBLE_DEVICES` takes; each process sees only its own.
+
+    Raises:
+        BenchError: The system does not give so many.
     """
 
     def __init__(self, size: int, gpus: Sequence[str] = ()) -> None:
         self._spawn = multiprocessing.get_context("spawn")
         self._gpus = gpus
-        self._workers = [self._start(number) for number in range(size)]
+        self._workers: list[_Worker] = []
+        try:
+            for number in range(size):
+                self._workers.append(self._start(number))
+        except OSError as error:
+            self.close()
+            raise BenchError(f"{size} worker processes cannot be started: {error}") from error
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing: what is stored is whole at any time."""
@@ -88,7 +98,7 @@ class Pool:
                         retry_at = time.monotonic() + POLL_S
                     self._tell(event, job.cell, listener, clock)
                     if event[0] in ("busy", "ended"):
-                        worker.job = None
+                        worker.job, worker.has_worked = None, True
 
     def _tell(self, event: tuple[Any, ...], cell: Cell, listener: Listener, clock: Clock) -> None:
         kind, *rest = event
@@ -120,33 +130,40 @@ class Pool:
             yield worker, event
 
     def _replace(self, worker: _Worker, context: Context, listener: Listener) -> None:
-        """Records the cell of a worker that has died as failed, and starts another worker."""
-        from bench.execution import ended_early
+        """Records the cell of a worker that has died as failed, and starts another worker.
 
+        Raises:
+            BenchError: It died before it had done anything: the next would do no better.
+        """
         worker.process.join()
         code = worker.process.exitcode or 0
         how = f"killed by signal {-code}" if code < 0 else f"ended with status {code}"
         self._workers.remove(worker)
-        if worker.job is None:
+        if worker.job is None and not worker.has_worked:
             raise BenchError(f"a worker process was {how} before it had a cell to run.")
-        cell = worker.job.cell
-        cell_id = context.cell_id(cell)
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         error = WorkerDiedError(f"the worker process was {how}{hint}")
-        if worker.job.trial:
-            from bench.tuning import Study
-
-            Study(cell, context).give_up_killed(str(error))
-            listener.tried(cell)
-        else:
-            store = Store(context.runs)
-            record = store.get(cell_id)
-            if record is None or record.created == worker.job.replaces:
-                record = ended_early("failed", cell, cell_id, error)
-                store.put(record)
-            listener.ended(cell, record)
+        if worker.job is not None:
+            self._give_up(worker.job, error, context, listener)
         self._workers.append(self._start(worker.number))
         self._send(self._workers[-1], context)
+
+    def _give_up(self, job: Job, error: Exception, context: Context, listener: Listener) -> None:
+        """Counts a trial, or records a cell, as failed."""
+        from bench.execution import ended_early
+        from bench.tuning import Study
+
+        cell, cell_id = job.cell, context.cell_id(job.cell)
+        if job.trial:
+            Study(cell, context).give_up_killed(str(error))
+            listener.tried(cell)
+            return
+        store = Store(context.runs)
+        record = store.get(cell_id)
+        if record is None or record.created == job.replaces:
+            record = ended_early("failed", cell, cell_id, error)
+            store.put(record)
+        listener.ended(cell, record)
 
     def _start(self, number: int) -> _Worker:
         here, there = self._spawn.Pipe()

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -149,8 +149,8 @@ def read_parquet(path: Path, remedy: str) -> Table:
     try:
         return parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BenchError(f"{path} cannot be read ({reason.rstrip('.')}): {remedy}.") from None
+        reason = first_line(error).rstrip(".")
+        raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
 
 
 def is_whole(path: Path) -> bool:
@@ -199,14 +199,14 @@ class Store:
         write_json(folder / "record.json", record.to_json())
 
     def records(self) -> Iterator[Record]:
-        """Every whole record in the folder, in the order of ids."""
+        """Every whole record in the folder, in the order of ids, each under its own name."""
         if not self.root.is_dir():
             return
         with os.scandir(self.root) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
         for name in names:
             record = self.get(name)
-            if record is not None:
+            if record is not None and record.id == name:  # else it was copied, or made up
                 yield record
 
     def suites(self) -> dict[str, dict[str, Any]]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ import torch
 from bench.distillation import Insides, compute_insides
 from bench.families import shape_of
 from bench.records import Store, atomic_path, is_whole
-from bench.training import EVALUATION_BATCH, collate
+from bench.training import EVALUATION_BATCH, autocast, collate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.data import Encoded
+    from bench.protocol import Precision
     from bench.training import Batch
 
 FOLDER = "answers"
@@ -62,6 +64,7 @@ class KeptAnswers:
         store: The run folder, whose references share the limit.
         limit: Bytes that all kept answers of the run folder may take.
         meter: Is told of every answer, as if the teacher had given it anew.
+        precision: The protocol's, in which answers are computed whoever asks first.
     """
 
     def __init__(
@@ -73,8 +76,11 @@ class KeptAnswers:
         store: Store,
         limit: float,
         meter: Meter,
+        precision: Precision,
     ) -> None:
-        self._model, self._data, self._meter = model, data, meter
+        self._teacher = weakref.ref(model)  # which has us, and would else outlive its cell
+        self._precision = precision
+        self._data, self._lengths, self._meter = data, data.lengths, meter
         self._folder, self._store, self._limit = reference / FOLDER, store, limit
         self._open: dict[str, dict[str, NDArray[np.float32]]] = {}
         self._order = np.argsort(data.lengths, kind="stable")
@@ -86,6 +92,10 @@ class KeptAnswers:
                 [math.prod(self._shape(name, int(n))) for n in lengths], dtype=np.int64
             )
             self._ends[name] = np.concatenate([[0], np.cumsum(sizes[number])])
+
+    @property
+    def _model(self) -> PreTrainedModel:
+        return cast("PreTrainedModel", self._teacher())  # which is there: it is who asks
 
     def logits(self, batch: Batch) -> Tensor | None:
         """Logits of a batch, `[rows, labels]`; `None` if they are not kept, or not of its rows."""
@@ -115,7 +125,7 @@ class KeptAnswers:
         rows, width = batch.inputs["input_ids"].shape
         padded = np.zeros((rows, *self._shape(name, width)), dtype=np.float32)
         for row, place in zip(padded, self._place[batch.rows], strict=True):
-            shape = self._shape(name, self._data.lengths[self._order[place]])
+            shape = self._shape(name, self._lengths[self._order[place]])
             begin, end = self._ends[name][place : place + 2]
             row[tuple(map(slice, shape))] = kept[name][begin:end].reshape(shape)
         return torch.from_numpy(padded).to(self._model.device)
@@ -130,11 +140,12 @@ class KeptAnswers:
             with self._store.lock(FOLDER):
                 if not is_whole(path):
                     self._make_room(need)
-                    with self._meter.paused(), atomic_path(path) as temporary:
+                    computing = autocast(self._model.device, self._precision)
+                    with self._meter.paused(), computing, atomic_path(path) as temporary:
                         self._write(file, temporary)
                 path.touch()
                 self._open[file] = self._mapped(path)
-        self._meter.charge(self._data.lengths[batch.rows])
+        self._meter.charge(self._lengths[batch.rows])
         return self._open[file]
 
     def _is_ours(self, batch: Batch) -> bool:
@@ -190,9 +201,7 @@ class KeptAnswers:
             found = {"logits": self._model(**batch.inputs).logits.float()}
         for name, start in starts.items():
             out.seek(start + 4 * int(self._ends[name][places.start]))
-            for values, length in zip(
-                found[name].cpu().numpy(), self._data.lengths[rows], strict=True
-            ):
+            for values, length in zip(found[name].cpu().numpy(), self._lengths[rows], strict=True):
                 shape = self._shape(name, length)
                 out.write(np.ascontiguousarray(values[tuple(map(slice, shape))]).tobytes())
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.budget import TOLERANCE, meets
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, read_json, write_json
@@ -163,7 +163,7 @@ class Study:
         A block that ends without `Claim.ended` or `Claim.failed` leaves the trial to be made again.
         """
         claimed = None
-        with self._lock():
+        with self._lock(), self._storage_errors():
             study = self._open()
             self._close_killed(study)
             begun = [trial for trial in study.trials if _is_spent(trial) or _is_running(trial)]
@@ -190,7 +190,7 @@ class Study:
         """Counts trials whose process has died as made: what kills a worker would do so again."""
         import optuna
 
-        with self._lock():
+        with self._lock(), self._storage_errors():
             study = self._open()
             for trial in self._killed(study):
                 study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
@@ -236,13 +236,20 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        return optuna.create_study(
+            study_name=self.id,
+            storage=self._storage or _journal(self.folder / "journal.log"),
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    @contextlib.contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        """Turns what the user's storage raises into one clear line; the trial is made again."""
         try:
-            return optuna.create_study(
-                study_name=self.id,
-                storage=self._storage or _journal(self.folder / "journal.log"),
-                direction="maximize",
-                load_if_exists=True,
-            )
+            yield
+        except (BenchError, OSError):
+            raise
         except Exception as error:  # of whatever library the storage needs
             if self._storage is None:
                 raise
@@ -295,8 +302,7 @@ def check_storage(storage: str) -> None:
 
 
 def _unusable(storage: str, error: Exception) -> BenchError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return BenchError(f"--storage {storage} cannot be used: {reason}")
+    return BenchError(f"--storage {storage} cannot be used: {first_line(error)}")
 
 
 @dataclass
@@ -321,7 +327,7 @@ class Claim:
 
     def ended(self, outcome: Outcome) -> None:
         """Stores what came of it."""
-        with self.study._lock():
+        with self.study._lock(), self.study._storage_errors():
             self.trial.set_user_attr("outcome", dataclasses.asdict(outcome))
             self.trial.set_constraint("ratio", TOLERANCE * self.study.cell.ratio - outcome.ratio)
             self.optuna_study.tell(self.trial, outcome.score)
@@ -331,7 +337,7 @@ class Claim:
         """Stores that it came to nothing, which counts as a trial made, and what it cost so far."""
         import optuna
 
-        with self.study._lock():
+        with self.study._lock(), self.study._storage_errors():
             self.trial.set_user_attr("cost", dict(cost))
             self.trial.set_user_attr("error", reason)
             self.optuna_study.tell(self.trial, state=optuna.trial.TrialState.FAIL)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import CONFIGS, tiny_classifier
+from tiny_models import CONFIGS, sparse_classifier
 from torch.nn import functional as F
 
 import bench
@@ -24,17 +24,6 @@ from bench.sparse_engine import SparseEncoder, _blocks, _SparseProduct  # noqa: 
 
 CUT = ([[0, 2], []], [list(range(0, 40, 3)), [5]])
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-4}
-
-
-def sparse_classifier(family: str, density: float = 0.3):
-    """A classifier with weights of either sign, of which some are zero."""
-    model = tiny_classifier(family)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.3 + 0.01)
-        for matrix in prunable(model).values():
-            matrix.weight.mul_(torch.rand_like(matrix.weight) < density)
-    return model
 
 
 def padded_inputs(family: str, rows: int = 3, length: int = 19):

@@ -13,6 +13,8 @@ from transformers import (
     RobertaConfig,
 )
 
+from bench.families import prunable
+
 COMMON = {"vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3}
 SHAPE = {
     "hidden_size": 24,
@@ -42,4 +44,15 @@ def tiny_classifier(family: str) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(0.01, 0.1)
+    return model
+
+
+def sparse_classifier(family: str, density: float = 0.3) -> PreTrainedModel:
+    """A classifier with weights of either sign, of which some are zero."""
+    model = tiny_classifier(family)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3 + 0.01)
+        for matrix in prunable(model).values():
+            matrix.weight.mul_(torch.rand_like(matrix.weight) < density)
     return model

@@ -13,6 +13,7 @@ from bench.cli.output import console, emit_json, table
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.engines import Engine
     from bench.latency import Timing
     from bench.records import Record, Store
 
@@ -24,7 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="measured speed of a saved model or of a cell's",
         description="Times a classifier and the dense model that it was made from on every engine "
         "of this machine's processor, in interleaved rounds, and checks their answers. Of a cell, "
-        "the record keeps what was measured, and the suite's page shows it.",
+        "the record keeps what was measured last, where the dense model is its kept reference, and "
+        "the suite's page shows it for batch 1 and S = 128.",
     )
     parser.add_argument(
         "model", metavar="MODEL", help="folder or hub name of a saved model, or the id of a cell"
@@ -33,7 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help="the uncompressed model (default: the cell's reference, or MODEL's "
                         "own shapes without zeros)")  # fmt: skip
     parser.add_argument("--engine", type=names, default=[], metavar="NAME,…",
-                        help="default: all that can run here")  # fmt: skip
+                        help="what to run MODEL on; default: all that can run here, as the dense "
+                        "model always does")  # fmt: skip
     parser.add_argument("--batch", type=_numbers, default=[1, 8], metavar="N,…",
                         help="rows of a call; default 1,8")  # fmt: skip
     parser.add_argument("--sequence-length", type=_numbers, metavar="S,…",
@@ -53,10 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.engines import Load, find_engines
     from bench.environment import usable_cores
     from bench.families import max_text_positions
-    from bench.latency import machine, measure
+    from bench.latency import machine, measure, refuse
     from bench.records import Store
 
-    engines, notes = find_engines(arguments.engine)
+    engines, _ = find_engines(arguments.engine)
+    denominators, notes = find_engines()
+    versions = {engine.name: engine.version for engine in denominators}
     threads = arguments.threads or usable_cores()
     store = Store(arguments.runs)
     record, folder, dense_folder = _sources(arguments, store)
@@ -68,21 +73,29 @@ def run(arguments: argparse.Namespace) -> int:
         notes += more
     lengths = arguments.sequence_length
     if lengths is None:
-        lengths = [s for s in (32, 128) if s <= max_text_positions(given.config)]
+        longest = max_text_positions(given.config)
+        lengths = [s for s in (32, 128) if s <= longest] or [longest]
     loads = [Load(b, s, threads) for b in arguments.batch for s in lengths]
     out = console()
     progress = (lambda line: None) if arguments.json else out.print
-    timings = measure(given, dense, engines, loads, progress)
+
+    def failed(engine: Engine, reason: str) -> None:
+        if engine.name in arguments.engine:
+            refuse(engine, reason)
+        if (note := f"without {engine.name}: {reason}.") not in notes:
+            notes.append(note)
+
+    timings = measure(
+        given, dense, engines, loads, progress, denominators=denominators, failed=failed
+    )
     report = {
         "model": arguments.model,
         "dense": arguments.dense or ("reference" if dense_folder else "own shapes without zeros"),
         **machine(threads),
-        "engines": {engine.name: engine.version for engine in engines},
+        "engines": versions,
         "rows": [dataclasses.asdict(timing) for timing in timings],
         "notes": notes,
     }
-    if record is not None:
-        _keep(store, record, report)
     if arguments.json:
         emit_json(report)
     else:
@@ -97,8 +110,14 @@ def run(arguments: argparse.Namespace) -> int:
     wrong = [timing for timing in timings if not timing.agrees]
     for timing in wrong:
         sys.stderr.write(f"bench: {timing.engine} answers other than plain torch, by "
-                         f"{timing.difference:.2g} ({timing.model} model, batch {timing.batch}, "
+                         f"{_difference(timing)} ({timing.model} model, batch {timing.batch}, "
                          f"S = {timing.seq_len}).\n")  # fmt: skip
+    if record is not None and dense_folder is not None and arguments.dense is None:
+        try:
+            _keep(store, record, report)
+        except (BenchError, OSError) as error:
+            sys.stderr.write(f"bench: the record of {record.id} does not have it: {error}\n")
+            return 1
     return int(bool(wrong))
 
 
@@ -106,12 +125,13 @@ def _sources(arguments: argparse.Namespace, store: Store) -> tuple[Record | None
     """The cell, if it is one; the folder or name of the model, and that of the dense one."""
     from bench.opened import find_record, kept_model
 
-    if Path(arguments.model).expanduser().exists() or "/" in arguments.model:
+    path = Path(arguments.model).expanduser()
+    if "/" in arguments.model or (path.exists() and not (path / "record.json").is_file()):
         return None, arguments.model, arguments.dense
     try:
         record = find_record(store, arguments.model)
     except BenchError as error:
-        raise BenchError(f"{arguments.model} is no folder, and an {error}") from None
+        raise BenchError(f"{arguments.model} is no folder of a model; as a cell: {error}") from None
     dense = arguments.dense or _dense_of(store, record)
     return record, str(kept_model(store, record)), dense
 
@@ -128,19 +148,23 @@ def _dense_of(store: Store, record: Record) -> str | None:
 
 
 def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
-    """Adds what was measured to a record, which may be a newer one by now, and to its pages."""
+    """Adds what was measured to a record, and to its pages.
+
+    Raises:
+        BenchError: The cell was run again meanwhile.
+        OSError: The run folder cannot be written.
+    """
     from bench.leaderboard import write_run_page
 
     kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
-    try:
-        with store.lock(record.id):
-            newest = store.get(record.id) or record
-            store.put(dataclasses.replace(newest, latency=kept))
-        for name, suite in store.suites().items():
-            if record.id in suite["cells"]:
-                write_run_page(store, name)
-    except OSError as error:
-        raise BenchError(f"{store.root} cannot be written: {error}") from error
+    with store.lock(record.id):
+        newest = store.get(record.id)
+        if newest is None or newest.created != record.created:
+            raise BenchError("the cell was run again meanwhile.")
+        store.put(dataclasses.replace(newest, latency=kept))
+    for name, suite in store.suites().items():
+        if record.id in suite["cells"]:
+            write_run_page(store, name)
 
 
 def _row(timing: Timing) -> list[str]:
@@ -154,8 +178,12 @@ def _row(timing: Timing) -> list[str]:
         f"{timing.median_ms:.2f}",
         f"{low:.2f}–{high:.2f}",
         f"{timing.gain:.2f}×",
-        f"{timing.difference:.1e}{wrong}",
+        f"{_difference(timing)}{wrong}",
     ]
+
+
+def _difference(timing: Timing) -> str:
+    return "something not finite" if timing.difference is None else f"{timing.difference:.1e}"
 
 
 def _numbers(text: str) -> list[int]:

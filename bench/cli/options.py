@@ -116,7 +116,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=positive,
         metavar="N",
-        help="processes; default one a core, at most 4 (demo 2), or 1 on a GPU",
+        help="processes; default one a core, at most 4, or one a GPU (demo: 2)",
     )
     how.add_argument(
         "--shard",

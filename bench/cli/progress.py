@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RunDisplay:
-    """Listens to a run and shows it; also counts how its cells ended.
+    """Listens to a run and shows it.
 
     Args:
         console: Where to show it.
@@ -36,7 +36,6 @@ class RunDisplay:
             TimeElapsedColumn,
         )
 
-        self.ended_as: dict[str, int] = {}
         self.has_ended = False  # any cell or trial
         self._console = console
         self._total = len(todo)
@@ -79,7 +78,6 @@ class RunDisplay:
     def ended(self, cell: Cell, record: Record) -> None:
         """Closes the cell's bar and prints its result."""
         self.has_ended = True
-        self.ended_as[record.status] = self.ended_as.get(record.status, 0) + 1
         self._close(cell, result(record))
 
     def tried(self, cell: Cell) -> None:

@@ -92,9 +92,9 @@ def _run(
                 out.print(f"note: {note}", markup=False, soft_wrap=True)
             left = runner.run(todo, context, display, pool=pool, max_hours=arguments.max_hours)
             page = leaderboard.write_run_page(store, suite.name)
-        except (runner.StorageError, OSError) as error:
-            storage = isinstance(error, runner.StorageError)
-            reason = str(error) if storage else f"{suite.runs} cannot be written: {error}"
+        except (BenchError, OSError) as error:
+            said = isinstance(error, BenchError)
+            reason = str(error) if said else f"{suite.runs} cannot be written: {error}"
             if not display.has_ended:
                 raise BenchError(reason) from error
             sys.stderr.write(f"bench: {reason}; finished cells and trials are kept.\n")
@@ -103,7 +103,7 @@ def _run(
     out.print(leaderboard.for_terminal(page), markup=False, soft_wrap=True, highlight=False)
     out.print(f"\nThe page: {page.path}", soft_wrap=True)
     if left:
-        out.print(f"{left} cells are left; the same command goes on with them.")
+        out.print(f"{left} cells and trials are left; the same command goes on with them.")
     failed = [
         record
         for record in map(store.get, (context.cell_id(cell) for cell in cells))
