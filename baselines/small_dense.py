@@ -175,7 +175,11 @@ def _general_distillation(run: Run, params: TinyBERT.Params) -> dict[str, Tensor
 
 
 def _intermediate_loss(teacher: PreTrainedModel, projection: bench.Projection) -> bench.Loss:
-    """Embeddings and hidden states through the projection, and attention scores, layer by layer."""
+    """Embeddings and hidden states through the projection, and attention scores, layer by layer.
+
+    Means are over real tokens and pairs. The released code's, over rows padded to 128 pieces, weigh
+    the scores less, the more of a row is padding.
+    """
 
     def loss(student: PreTrainedModel, batch: bench.Batch) -> Tensor:
         own, wanted = bench.look_inside(student, batch), bench.look_inside(teacher, batch)

@@ -176,6 +176,8 @@ class MethodConformance:
         """The reference that a method starts or learns from stays as it was."""
         taught: list[PreTrainedModel] = []
         toy.compress(watch=taught)
+        if not taught:
+            pytest.skip("nobody teaches it")
         for model in taught:
             fresh = toy.run().finetuned().state_dict()
             assert all(torch.equal(fresh[k], value) for k, value in model.state_dict().items())

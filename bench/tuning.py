@@ -248,10 +248,11 @@ class Study:
         """Turns what the user's storage raises into one clear line; the trial is made again."""
         try:
             yield
-        except (BenchError, OSError):
+        except BenchError:
             raise
         except Exception as error:  # of whatever library the storage needs
-            if self._storage is None:
+            lost = not isinstance(error, OSError) or isinstance(error, ConnectionError)
+            if self._storage is None or not lost:  # the run folder's own disk
                 raise
             raise _unusable(self._storage, error) from error
 

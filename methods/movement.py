@@ -31,6 +31,7 @@ class MovementPruning(Method):
     """Keep the weights that move away from zero while the pre-trained model is fine-tuned.
 
     The *hard* variant: the share of the highest scores that is kept falls along a cubic schedule.
+    The embeddings are trained along, as for every method here; the authors freeze them.
     """
 
     info = MethodInfo(

@@ -157,10 +157,15 @@ def test_a_storage_that_is_lost_on_the_way_is_one_line(tmp_path: Path, monkeypat
         raise ConnectionError("the server has gone away\nand more")
 
     monkeypatch.setattr(tuning, "check_storage", lambda url: None)
-    monkeypatch.setattr("optuna.create_study", lost)
-    result = quick(tmp_path / "runs", "--trials", "1", "--storage", "sqlite:///x.db")
-    assert (result.status, result.err.count("\n")) == (2, 1), result.err
-    assert "cannot be used: the server has gone away" in result.err
+    url = f"sqlite:///{tmp_path}/studies.db"
+    for where in ("optuna.create_study", "optuna.Study.ask", "optuna.Study.tell"):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, lost)
+            result = quick(tmp_path / "runs", "--trials", "1", "--storage", url)
+        assert (result.status, result.err.count("\n")) == (2, 1), result.err
+        assert "cannot be used: the server has gone away" in result.err
+    # The trials that were at hand are made again.
+    assert quick(tmp_path / "runs", "--trials", "1", "--storage", url).status == 0
 
 
 def test_status_of_no_folder_is_a_mistake(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from harness import QUICK, bench, outcomes, quick, records, start, statuses
 from unruly import calls, wait_until
 
 from bench.environment import default_workers, visible_gpus
-from bench.pool import Pool
+from bench.errors import BenchError
+from bench.pool import Pool, _Worker
 from bench.records import Store
 
 METHODS = "counted,magnitude,waits,random-mask"
@@ -285,3 +286,33 @@ def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     Pool(2, visible_gpus())
     assert seen[3:] == ["0", "1"]
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+# Worker processes that die, or cannot be had.
+
+
+def dead_worker(pool: Pool, monkeypatch: pytest.MonkeyPatch, *, has_worked: bool) -> _Worker:
+    """A worker that was killed while it had nothing to do; whoever follows it is `None`."""
+    process = SimpleNamespace(join=lambda: None, exitcode=-9)
+    worker = _Worker(process, None, 0, has_worked=has_worked)
+    pool._workers = [worker]
+    monkeypatch.setattr(pool, "_start", lambda number: None)
+    monkeypatch.setattr(pool, "_send", lambda worker, what: None)
+    return worker
+
+
+def test_the_death_of_an_idle_worker_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(0)
+    pool._replace(dead_worker(pool, monkeypatch, has_worked=True), None, None)
+    assert pool._workers == [None]
+    with pytest.raises(BenchError, match="killed by signal 9 before it had a cell"):
+        pool._replace(dead_worker(pool, monkeypatch, has_worked=False), None, None)
+
+
+def test_more_workers_than_the_system_gives_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Pool, number: int) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Pool, "_start", refused)
+    with pytest.raises(BenchError, match="2000 worker processes cannot be started"):
+        Pool(2000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +25,7 @@ from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.task import Source
 from bench.tasks.demo import demo_encoder_path
-from bench.training import batches, collate
+from bench.training import autocast, batches, collate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,35 @@ def lent(context: Context, seed: int = 0) -> CellRun:
 
 def files(runs: Path) -> list[str]:
     return sorted(path.name for path in runs.glob("references/*/answers/*"))
+
+
+def test_a_teacher_goes_with_its_cell(tmp_path: Path) -> None:
+    """At once: cycles wait for a collection that may never come, a model each."""
+    run = lent(context(tmp_path, 1.0))
+    teacher, data = run.teacher(), run.data.train
+    answer(teacher, collate(data, np.arange(4), teacher, torch.device("cpu")))
+    left = weakref.ref(teacher)
+    gc.disable()
+    try:
+        del teacher, run
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_answers_are_computed_in_the_protocols_precision_whoever_asks_first(
+    tmp_path: Path,
+) -> None:
+    kept = []
+    for number, inside in enumerate((True, False)):
+        lender = context(tmp_path / str(number), 1.0)
+        run = lent(dataclasses.replace(lender, protocol=dataclasses.replace(
+            PROTOCOL, precision="bf16")))  # fmt: skip
+        teacher = run.teacher()
+        batch = collate(run.data.train, np.arange(4), teacher, torch.device("cpu"))
+        with autocast(teacher.device, "bf16" if inside else "fp32"):
+            kept.append(answer(teacher, batch))
+    assert torch.equal(*kept)
 
 
 def test_kept_answers_are_those_of_the_teacher(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import optuna
 import pytest
 from harness import QUICK, bench, outcomes, quick, records, start
 
-from bench import carrying, registry
+from bench import carrying, registry, tuning
 from bench.data import Prepared, load, prepare
 from bench.execution import _compress, _lend, _parts, execute, execute_trial
 from bench.lending import Context
@@ -123,6 +123,8 @@ def test_the_parzen_estimator_begins_at_ten_trials(context: Context) -> None:
                 assert claim is not None
                 claim.ended(outcome(number, ratio=1.0))
         assert study.summary()["sampler"] == sampler
+        made = tuning._sampler(protocol.trials, protocol.trials - 1)
+        assert isinstance(made, optuna.samplers.TPESampler) == (sampler == "TPE")
         assert study.summary()["best"] == protocol.trials - 1
 
 
