@@ -143,14 +143,15 @@ def _pages(out: Path) -> list[Page]:
         suite = read_json(path)
         if suite is None or not NAME.fullmatch(suite.get("name", "")):
             raise BenchError(f"{path} does not describe a suite.")
+        records = read_records(out, suite["name"])
         predictions = path.with_suffix(".parquet")
-        # Both stand in the page's JSON, so that a check covers them whole.
+        # All stand in the page's JSON, so that a check covers them to the byte.
         suite["suite"] = _file_hash(path)
+        suite["lines"] = _file_hash(path.with_suffix(".jsonl"))
         if predictions.exists():
             suite["predictions"] = _file_hash(predictions)
         reading = out / "suites" / f"{suite['name']}.md"
         text = reading.read_text(encoding="utf-8") if reading.exists() else ""
-        records = read_records(out, suite["name"])
         pages.append(make_page(suite, records, out, published(predictions), text))
     return pages
 
