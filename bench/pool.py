@@ -1,4 +1,9 @@
-"""Worker processes that import torch once, stay, and run cells and trials as they are sent them."""
+"""Worker processes that stay, and run cells and trials as they are sent them.
+
+Where the system can fork, they come from a server process that has imported torch and the rest
+while the plan was made; where each is to see a GPU of its own, or on Windows, each imports for
+itself.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection as mp
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -20,17 +26,33 @@ from bench.records import Store
 from bench.runner import POLL_S, Clock, Job, Listener, attempt, tell_end
 
 if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
+    from multiprocessing.context import ForkServerContext, SpawnContext
+    from multiprocessing.process import BaseProcess
 
     from bench.lending import Context
     from bench.plan import Cell
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+PRELOADED = ["bench.execution", "evaluate", "sklearn.metrics", "transformers.pipelines"]
+"""What a worker needs for its first cell, seconds of imports."""
+
+
+def warm_up() -> None:
+    """Starts the process that workers are forked from; it imports what they need meanwhile."""
+    if not FORKS:
+        return
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: an interrupt is the parent's
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     pipe: mp.Connection
     number: int
     job: Job | None = None
@@ -38,7 +60,7 @@ class _Worker:
 
 
 class Pool:
-    """Worker processes; starting them early lets them import torch while the plan is made.
+    """Worker processes.
 
     Args:
         size: Number of processes.
@@ -49,7 +71,11 @@ class Pool:
     """
 
     def __init__(self, size: int, gpus: Sequence[str] = ()) -> None:
-        self._spawn = multiprocessing.get_context("spawn")
+        self._processes: ForkServerContext | SpawnContext = (
+            multiprocessing.get_context("forkserver")
+            if FORKS and not gpus
+            else multiprocessing.get_context("spawn")
+        )
         self._gpus = gpus
         self._workers: list[_Worker] = []
         try:
@@ -166,45 +192,32 @@ class Pool:
         listener.ended(cell, record)
 
     def _start(self, number: int) -> _Worker:
-        here, there = self._spawn.Pipe()
-        process = self._spawn.Process(target=_work, args=(there,), daemon=True)
-        with self._only_gpu(number):
-            process.start()
+        here, there = self._processes.Pipe()
+        environment = dict(os.environ)
+        if self._gpus:
+            environment[VISIBLE] = self._gpus[number % len(self._gpus)]
+        process = self._processes.Process(target=_work, args=(there, environment), daemon=True)
+        process.start()
         there.close()
         return _Worker(process, here, number)
-
-    @contextlib.contextmanager
-    def _only_gpu(self, number: int) -> Iterator[None]:
-        """Processes that are started inside the block see one GPU, before they import torch."""
-        if not self._gpus:
-            yield
-            return
-        before = os.environ.get(VISIBLE)
-        os.environ[VISIBLE] = self._gpus[number % len(self._gpus)]
-        try:
-            yield
-        finally:
-            del os.environ[VISIBLE]
-            if before is not None:
-                os.environ[VISIBLE] = before
 
 
 class WorkerDiedError(BenchError):
     """A worker process ended in the middle of a cell."""
 
 
-def _work(pipe: mp.Connection) -> None:
+def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
     """The life of a worker process: one context, then cells until the pipe closes."""
+    os.environ.clear()
+    os.environ.update(environment)  # before torch looks for GPUs; a server's is that of its start
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # libraries leave their semaphores else
     threading.Thread(target=_die_with_parent, daemon=True).start()
     import torch
 
-    import bench.execution  # noqa: F401 - with all that it needs, while the plan is made
-
     try:
         context: Context = pipe.recv()
-    except EOFError:  # there was nothing to run
+    except EOFError:  # the run was given up
         return
     torch.set_num_threads(context.threads)
     last_sent = 0.0

@@ -263,17 +263,17 @@ def test_a_disk_that_is_full_from_the_start_runs_nothing(small_disk: Path) -> No
 
 
 def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str | None] = []
+    seen: list[str] = []
 
     class Process:
-        def __init__(self, **_: object) -> None:
-            pass
+        def __init__(self, *, args: tuple[object, dict[str, str]], **_: object) -> None:
+            seen.append(args[1]["CUDA_VISIBLE_DEVICES"])
 
         def start(self) -> None:
-            seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+            pass
 
-    spawn = SimpleNamespace(Process=Process, Pipe=multiprocessing.Pipe)
-    monkeypatch.setattr("multiprocessing.get_context", lambda name: spawn)
+    contexts = {"spawn": SimpleNamespace(Process=Process, Pipe=multiprocessing.Pipe)}
+    monkeypatch.setattr("multiprocessing.get_context", contexts.__getitem__)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert visible_gpus() == ["4", "GPU-abc"]

@@ -6,6 +6,7 @@ They talk to a test through the folder that `UNRULY` names.
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import time
@@ -111,14 +112,16 @@ class Meets(Unruly):
 
 
 class Interrupts(Unruly):
-    """Sends this process, or its parent where the test says so, the signal that the test names."""
+    """Sends this process, or the command if the test says so, the signal that the test names."""
 
     info = info("interrupts")
 
     def misbehave(self) -> None:
         if not opened():
             which, name = os.environ["UNRULY_SIGNAL"].split()
-            os.kill(os.getppid() if which == "parent" else os.getpid(), signal.Signals[name])
+            parent = multiprocessing.parent_process()  # of a worker: the command
+            pid = os.getpid() if which == "self" or parent is None else parent.pid
+            os.kill(pid, signal.Signals[name])
             wait_until(opened)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import signal
 import sys
 import tempfile
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from bench.cli.output import console
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from bench.lending import Context
@@ -39,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Runs a suite; see the module."""
     from bench import hub
+    from bench.pool import warm_up
     from bench.suite import resolve
 
     words = list(arguments.words)
@@ -48,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments = arguments.parser.parse_args(words)
     if arguments.offline:
         hub.go_offline()
+    if arguments.workers != 1 and not arguments.dry_run:
+        warm_up()
     suite = resolve(_request(arguments))
     if suite.storage is not None and suite.protocol.trials:
         from bench.tuning import check_storage
@@ -59,17 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(suite, arguments, out)
     signal.signal(signal.SIGTERM, _interrupt)
-    pool = _pool(suite)
-    try:
-        return _run(suite, arguments, portable_command(words), pool, out)
-    finally:
-        if pool is not None:
-            pool.close()
+    return _run(suite, arguments, portable_command(words), out)
 
 
-def _run(
-    suite: Suite, arguments: argparse.Namespace, command: str, pool: Pool | None, out: Console
-) -> int:
+def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console) -> int:
     from bench import leaderboard, runner
     from bench.cli.progress import RunDisplay
     from bench.records import Store
@@ -86,7 +85,7 @@ def _run(
     todo, done = runner.select(cells, context, arguments.rerun)
     _announce(suite, context, todo, (len(cells), done), out)
     store = Store(suite.runs)
-    with RunDisplay(out, todo) as display:
+    with RunDisplay(out, todo) as display, _pool(suite, todo) as pool:
         try:
             if note := suite.write(command, context):
                 out.print(f"note: {note}", markup=False, soft_wrap=True)
@@ -168,13 +167,13 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
     return 0
 
 
-def _pool(suite: Suite) -> Pool | None:
+def _pool(suite: Suite, todo: Sequence[Job]) -> AbstractContextManager[Pool | None]:
     from bench.environment import visible_gpus
     from bench.pool import Pool
 
-    if suite.workers == 1:
-        return None
-    return Pool(suite.workers, visible_gpus() if suite.device == "cuda" else ())
+    if suite.workers == 1 or not todo:
+        return nullcontext()
+    return closing(Pool(suite.workers, visible_gpus() if suite.device == "cuda" else ()))
 
 
 def _interrupt(*_: Any) -> None:
