@@ -109,7 +109,8 @@ def table(total: dict[str, Spent]) -> str:
 def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str]]:
     """BERT-base at the largest effort, by task, and the tasks that the folder lacks."""
     effort = EFFORTS["paper"]
-    trainings = (effort["trials"] + effort["seeds"]) * len(PASSES)
+    of_a_method = effort["trials"] + effort["seeds"]
+    trainings = of_a_method * len(PASSES)
     rows, lacking, whole = [], [], 0.0
     with tempfile.TemporaryDirectory() as cache:
         for name in registry.tasks.names():
@@ -125,15 +126,9 @@ def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str]]:
                 lacking.append(name)
                 continue
             train = load(prepared).train
-            forward = count_dense(BertConfig(num_labels=task.num_labels)).forward_flops(
-                train.lengths
-            )
-            flops = (
-                sum(PASSES.values())
-                * forward
-                * effort["epochs"]
-                * (effort["trials"] + effort["seeds"])
-            )
+            base = count_dense(BertConfig(num_labels=task.num_labels))
+            epoch = sum(PASSES.values()) * base.forward_flops(train.lengths)
+            flops = epoch * effort["epochs"] * of_a_method
             whole += flops
             rows.append([name, f"{len(train):,}", f"{train.lengths.mean():.0f}", trainings,
                          f"{flops / 1e18:.2f}", f"{hours(flops):.1f}"])  # fmt: skip

@@ -132,29 +132,30 @@ def test_the_threshold_rises_along_the_cubic_schedule(model) -> None:
             assert not kept[:, 1::2].any()
 
 
-def test_a_threshold_never_empties_a_matrix(model) -> None:
-    pruner = SoftMovementPruner(model, density=0.1, schedule=CubicSchedule(events=1000))
+def masks_where_low_scores_are(model, schedule: CubicSchedule, low: slice) -> list[torch.Tensor]:
+    """The masks half-way through a training in which the scores of some matrices are far down."""
+    pruner = SoftMovementPruner(model, density=0.1, schedule=schedule)
     training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100, step=50)
     pruner.start(training)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for scores in pruner.scores.values():
-            scores.copy_(torch.rand(scores.shape, generator=generator) - 50)
+            scores.copy_(torch.rand(scores.shape, generator=generator))
+        for scores in list(pruner.scores.values())[low]:
+            scores.sub_(50)
     pruner._choose(training)
-    for kept in pruner._masks.kept.values():
+    return list(pruner._masks.kept.values())
+
+
+def test_a_threshold_never_empties_a_matrix(model) -> None:
+    everywhere = slice(None)
+    for kept in masks_where_low_scores_are(model, CubicSchedule(events=1000), everywhere):
         assert int(kept.sum()) == pytest.approx(0.005 * kept.numel(), abs=1)
 
 
 def test_the_last_cut_of_soft_movement_leaves_a_share_of_each_matrix_too(model) -> None:
-    pruner = SoftMovementPruner(model, density=0.1, schedule=CubicSchedule(end=0.5))
-    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100, step=50)
-    pruner.start(training)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for number, scores in enumerate(pruner.scores.values()):
-            scores.copy_(torch.rand(scores.shape, generator=generator) - 50 * (number % 2))
-    pruner._choose(training)
-    kept = pruner._masks.kept.values()
+    every_other = slice(1, None, 2)
+    kept = masks_where_low_scores_are(model, CubicSchedule(end=0.5), every_other)
     assert all(int(mask.sum()) >= 0.005 * mask.numel() - 1 for mask in kept)
     assert all(mask.any() for mask in kept)
     total = sum(mask.numel() for mask in kept)
