@@ -13,6 +13,8 @@ from bench.cli.output import console, emit_json, table
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.engines import Engine
     from bench.latency import Timing
     from bench.records import Record, Store
@@ -76,8 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         longest = max_text_positions(given.config)
         lengths = [s for s in (32, 128) if s <= longest] or [longest]
     loads = [Load(b, s, threads) for b in arguments.batch for s in lengths]
-    out = console()
-    progress = (lambda line: None) if arguments.json else out.print
+    progress = (lambda line: None) if arguments.json else console().print
 
     def failed(engine: Engine, reason: str) -> None:
         if engine.name in arguments.engine:
@@ -99,14 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         emit_json(report)
     else:
-        heads = ("model", "engine", "batch", "S", "median, ms", "quartiles", "over best dense",
-                 "largest difference")  # fmt: skip
-        out.print(table(heads, [_row(timing) for timing in timings]))
-        out.print(f"{report['processor']} ({', '.join(report['vector_extensions'])}), {threads} "
-                  f"threads; {', '.join(report['engines'].values())}",
-                  markup=False, soft_wrap=True)  # fmt: skip
-        for note in notes:
-            out.print(f"· {note}", markup=False, soft_wrap=True)
+        _print(report, timings)
     wrong = [timing for timing in timings if not timing.agrees]
     for timing in wrong:
         sys.stderr.write(f"bench: {timing.engine} answers other than plain torch, by "
@@ -165,6 +159,18 @@ def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
     for name, suite in store.suites().items():
         if record.id in suite["cells"]:
             write_run_page(store, name)
+
+
+def _print(report: dict[str, Any], timings: Sequence[Timing]) -> None:
+    out = console()
+    heads = ("model", "engine", "batch", "S", "median, ms", "quartiles", "over best dense",
+             "largest difference")  # fmt: skip
+    out.print(table(heads, [_row(timing) for timing in timings]))
+    out.print(f"{report['processor']} ({', '.join(report['vector_extensions'])}), "
+              f"{report['threads']} threads; {', '.join(report['engines'].values())}",
+              markup=False, soft_wrap=True)  # fmt: skip
+    for note in report["notes"]:
+        out.print(f"· {note}", markup=False, soft_wrap=True)
 
 
 def _row(timing: Timing) -> list[str]:
