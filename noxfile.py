@@ -5,6 +5,7 @@ import nox
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
+PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 TEXTPRUNER = "textpruner==1.1.post2"  # asks for a numpy that no longer builds: without dependencies
 
 
@@ -28,7 +29,7 @@ def tests(session: nox.Session) -> None:
     """All tests, the slow ones included, with the engines and the example plugin installed."""
     _install(session, ".[dev,engines]")
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
     session.run("bench", "leaderboard", "--check")
 
 
