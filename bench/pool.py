@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bench.plan import Cell
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+FORKS = sys.version_info >= (3, 11) and "forkserver" in multiprocessing.get_all_start_methods()
 PRELOADED = ["bench.execution", "evaluate", "sklearn.metrics", "transformers.pipelines"]
 """What a worker needs for its first cell, seconds of imports."""
 
@@ -43,10 +43,16 @@ def warm_up() -> None:
     if not FORKS:
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    # Python before 3.13 lets it import from the working directory first, whatever lies there.
+    path = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: an interrupt is the parent's
+    environment = dict(os.environ)
     try:
+        os.environ.update(path)
         forkserver.ensure_running()
     finally:
+        os.environ.clear()
+        os.environ.update(environment)
         signal.signal(signal.SIGINT, before)
 
 

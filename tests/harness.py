@@ -42,13 +42,14 @@ def quick(runs: Path, *words: str | Path, methods: str = "magnitude") -> Result:
     return bench("run", *QUICK, "--methods", methods, "--runs", runs, *words)
 
 
-def start(*words: str | Path, **environment: str) -> subprocess.Popen[str]:
+def start(*words: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Starts a command in a process of its own."""
     return subprocess.Popen(
         [Path(sys.executable).with_name("bench"), *map(str, words)],  # the one that is installed
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=cwd,
         env=os.environ | environment,
     )
 

@@ -197,6 +197,18 @@ def test_a_failed_record_says_what_went_wrong(runs, method, said) -> None:
 
 
 @pytest.mark.slow
+def test_workers_import_nothing_from_the_working_directory(runs, tmp_path) -> None:
+    for name in ("bench", "evaluate"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("open(__file__ + '.imported', 'w').close()")
+    command = ("run", *QUICK, "--methods", "magnitude", "--runs", runs, "--workers", "2")
+    with start(*command, cwd=tmp_path) as run:
+        _, err = run.communicate(timeout=120)
+    assert (run.returncode, err) == (0, "")
+    assert not list(tmp_path.glob("*/*.imported"))
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_killed_fails_its_cell_alone(runs) -> None:
     result = quick(runs, "--workers", "2", methods="dies,magnitude,random-mask")
     assert result.status == 1
