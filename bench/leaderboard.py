@@ -123,6 +123,7 @@ def make_page(
             parts.append(f"![{caption}]({name}{suffix}.svg)")
     parts += [
         reading and f"## What this shows, and what it cannot\n\n{reading.strip()}",
+        sections.folded("What is left of pre-training", sections.retained(name, ordered, kept)),
         sections.folded("Parameters", sections.parameters(ordered)),
         sections.folded("Data", sections.data(ordered)),
         sections.folded("Versions and machines", sections.machines(ordered)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+
+SHORT = 1.7
+"""Inches that a figure leaves for names without growing: those of the built-in methods."""
 
 Point = tuple[float, float, float]
 """Ratio, score, and half the width of the score's interval, or 0."""
@@ -37,7 +40,8 @@ def pareto_svg(curves: Mapping[str, Sequence[Point]], axis: str) -> str:
     from matplotlib.figure import Figure
 
     with styles.context(SETTINGS, after_reset=True):
-        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+        beyond = max(0.0, _width(lines) - SHORT)
+        figure = Figure(figsize=(8.6 + beyond, 4.6), layout="constrained")
         axes = figure.subplots()
         for name, points in curves.items():
             if name not in lines:
@@ -83,7 +87,8 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
     methods = list(dict.fromkeys(name for column in shares.values() for name in column))
     grid = [[column.get(name, float("nan")) for column in shares.values()] for name in methods]
     with styles.context(SETTINGS, after_reset=True):
-        size = (2.4 + 0.95 * len(shares), 1.1 + 0.32 * len(methods))
+        left = 0.7 + max(SHORT, _width(methods))
+        size = (left + 0.95 * len(shares), 1.1 + 0.32 * len(methods))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         axes.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
@@ -96,6 +101,11 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
                     axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=9,
                               color="black" if value > 60 else "white")  # fmt: skip
         return _svg(figure)
+
+
+def _width(names: Iterable[str]) -> float:
+    """Inches that the longest name takes, about."""
+    return 0.085 * max(map(len, names))
 
 
 def _svg(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.standings import OUTSIDE_AVERAGE, is_uninformative
+from bench.standings import OUTSIDE_AVERAGE, is_uninformative, number
 
 if TYPE_CHECKING:
     from bench.predictions import Answers
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 AVERAGE = "average"
 PRETRAINED, FINETUNED = "pre-trained", "fine-tuned"
 """The rows of the dense encoder, before and after it was fine-tuned."""
+
+
+HEADS = ("method", "ratio", "MLM loss, nats", "% of fine-tuned", "score", "% of fine-tuned")
+"""Of a table of lines; see `cells`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,20 @@ def probed_text(suite: str, records: Iterable[Record]) -> dict[str, Any]:
             f"{' and '.join(texts.values())}. Their losses do not compare: {remedy}."
         )
     return {"name": known[0]["text"], **{key: known[0][key] for key in ("hash", "rows", "masked")}}
+
+
+def about(text: dict[str, Any]) -> str:
+    """What the losses of a table are, in a phrase; `text` as `probed_text` gives it."""
+    return (
+        f"masked-language-model loss on {text['masked']:,} masked pieces of {text['rows']:,} "
+        f"passages ({text['name']}), the lower the more is left; means over seeds"
+    )
+
+
+def cells(line: Line) -> list[str]:
+    """A row under `HEADS`."""
+    figures = ((line.loss, 3), (line.loss_share, 1), (line.score, 1), (line.score_share, 1))
+    return [line.method, f"{line.ratio:g}", *(number(value, digits) for value, digits in figures)]
 
 
 def _on_task(task: str, records: Sequence[Record]) -> list[Line]:

@@ -6,9 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
+from bench.retention import HEADS, about, cells, probed_text, retention
 from bench.standings import DENSE, MAJORITY, OUTSIDE_AVERAGE, Row, Standings, number
 
 if TYPE_CHECKING:
+    from bench.predictions import Answers
     from bench.records import Record
 
 FAR_FEWER = 10
@@ -203,6 +206,19 @@ def data(records: Sequence[Record]) -> str:
 def _added(facts: dict[str, Any]) -> str:
     made = facts.get("augmentation")
     return f", {made['rows']:,} variants of them" if made else ""
+
+
+def retained(suite: str, records: Sequence[Record], answers: Answers) -> str:
+    """What is left of pre-training, on average over tasks; nothing where no one text says so."""
+    try:
+        text = probed_text(suite, records)
+    except BenchError:
+        return ""
+    lines = retention(records, answers)
+    shown = [line for line in lines if line.task == lines[-1].task]
+    rows = [[escape(cell) for cell in cells(line)] for line in shown]
+    said = escape(about(text))
+    return f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
 
 
 def machines(records: Sequence[Record]) -> str:

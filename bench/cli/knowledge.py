@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import TYPE_CHECKING
 
 from bench.cli.options import add_suite
 from bench.cli.output import console, emit_json, table
-
-if TYPE_CHECKING:
-    from bench.retention import Line
-
-HEADS = ("method", "ratio", "MLM loss, nats", "% of fine-tuned", "score", "% of fine-tuned")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a table a task, and one of the averages."""
     from bench.opened import open_suite
-    from bench.retention import probed_text, retention
+    from bench.retention import HEADS, about, cells, probed_text, retention
 
     opened = open_suite(arguments.runs, arguments.name)
     suite, records = opened.suite, opened.records
@@ -40,22 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
         emit_json({"runs": str(arguments.runs), "suite": suite["name"], "text": text, "rows": rows})
         return 0
     out = console()
-    out.print(
-        f"{suite['name']}: masked-language-model loss on {text['masked']:,} masked pieces of "
-        f"{text['rows']:,} passages ({text['name']}), the lower the more is left; means over seeds",
-        markup=False,
-        soft_wrap=True,
-    )
+    out.print(f"{suite['name']}: {about(text)}", markup=False, soft_wrap=True)
     for task in dict.fromkeys(line.task for line in lines):
         out.print(f"\n{task}", markup=False, soft_wrap=True)
-        out.print(table(HEADS, [_cells(line) for line in lines if line.task == task]))
+        out.print(table(HEADS, [cells(line) for line in lines if line.task == task]))
     if any(line.loss is None for line in lines):
         out.print("– : the model has no place for the pre-trained head, or was not probed.")
     return 0
-
-
-def _cells(line: Line) -> list[str]:
-    from bench.standings import number
-
-    figures = ((line.loss, 3), (line.loss_share, 1), (line.score, 1), (line.score_share, 1))
-    return [line.method, f"{line.ratio:g}", *(number(value, digits) for value, digits in figures)]
