@@ -296,6 +296,13 @@ def test_the_command_prints_rows_a_task(done: Path) -> None:
     assert methods == ["pre-trained", "fine-tuned", "majority", "magnitude", "random-mask"]
     fine_tuned = next(row for row in rows if row and row[0] == "fine-tuned")
     assert (fine_tuned[3], fine_tuned[5]) == ("100.0", "100.0")
+    page = (done / "demo.md").read_text()
+    shown = [
+        line.replace("|", " ").split() for line in page.partition("left of pre-t")[2].split("\n")
+    ]
+    assert [row for row in rows if len(row) == 6] == [
+        row for row in shown if row[:1] and row[0] in methods
+    ][:5]
 
 
 def test_the_object_has_means_over_seeds_and_shares(done: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import statistics
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,17 @@ def test_names_cannot_break_a_page(text: str) -> None:
     assert "\n" not in escaped
     for mark in "|_<>[]*`":
         assert escaped.count(mark) == escaped.count("\\" + mark)
+
+
+def test_figures_have_room_for_long_names() -> None:
+    found = [
+        record(method + "long" * 12 * (method != "dense"), "cola", ratio, seed, 40.0)
+        for method, ratio in SCORES
+        for seed in range(2)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(make_page(suite(found), found, FOLDER).files) == 5
 
 
 def test_the_figure_names_every_method_and_has_no_date() -> None:

@@ -84,6 +84,7 @@ def test_a_killed_run_goes_on_where_it_was(runs, undisturbed, unruly, workers) -
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_an_interrupted_run_keeps_its_finished_cells(runs, unruly, monkeypatch, name) -> None:
     monkeypatch.setenv("UNRULY_SIGNAL", f"self {name}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     result = quick(runs, methods="magnitude,interrupts,random-mask")
     assert (result.status, result.err) == (130, "bench: interrupted; finished cells are kept.\n")
     assert statuses(runs) == {"dense": "ok", "magnitude": "ok"}
