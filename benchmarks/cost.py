@@ -95,14 +95,14 @@ def spent(records: Iterable[Record]) -> dict[str, Spent]:
 def table(total: dict[str, Spent]) -> str:
     """Markdown, the dearest first."""
     rows = [
-        [method, row.trainings, f"{row.steps:,}", f"{row.hours:.1f}", f"{row.flops / 1e15:.2f}"]
+        [method, row.trainings, f"{row.steps:,}", f"{row.hours:.1f}", f"{row.flops / 1e12:,.1f}"]
         for method, row in sorted(total.items(), key=lambda item: -item[1].flops)
     ]
     whole = list(total.values())
     rows.append(["**all**", sum(r.trainings for r in whole), f"{sum(r.steps for r in whole):,}",
                  f"{sum(r.hours for r in whole):.1f}",
-                 f"{sum(r.flops for r in whole) / 1e15:.2f}"])  # fmt: skip
-    heads = ["method", "trainings", "optimizer steps", "hours of a worker", "PFLOP"]
+                 f"{sum(r.flops for r in whole) / 1e12:,.1f}"])  # fmt: skip
+    heads = ["method", "trainings", "optimizer steps", "hours of a worker", "TFLOP"]
     return tabulate(rows, heads, tablefmt="github", disable_numparse=True)
 
 
