@@ -6,6 +6,9 @@ import difflib
 import importlib.util
 from collections.abc import Iterable
 
+MOST_NAMES = 50
+"""Known names that an error lists: a run folder knows thousands of cells."""
+
 
 class BenchError(Exception):
     """Wrong usage or unreadable input; the command line prints the message and exits with 2."""
@@ -41,7 +44,8 @@ def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> 
     parts = [f"unknown {what} '{name}'."]
     if near:
         parts.append(f"Did you mean '{near[0]}'?")
-    parts.append(f"Known: {', '.join(names) if names else 'none'}.")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    parts.append(f"Known: {', '.join(names[:MOST_NAMES]) or 'none'}{more}.")
     if hint:
         parts.append(hint)
     return BenchError(" ".join(parts))

@@ -17,7 +17,7 @@ from harness import Result, bench, quick, records
 
 from bench import hub
 from bench.cli.options import config_words, portable_command
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown_name
 from bench.records import write_json
 from bench.tasks.demo import demo_encoder_path
 
@@ -72,6 +72,14 @@ def test_nothing_heavy_is_imported_to_say_what_there_is(words: str) -> None:
 
 
 # Wrong words.
+
+
+def test_an_unknown_name_among_thousands_is_one_readable_line() -> None:
+    known = [f"{number:016x}" for number in range(10_000)]
+    said = str(unknown_name("cell", "nosuch", known))
+    assert len(said) < 1_500
+    assert said.endswith(" and 9950 more.")
+    assert str(unknown_name("cell", "x", ["b", "a"])).endswith("Known: a, b.")
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def _print(report: dict[str, Any], timings: Sequence[Timing]) -> None:
              "largest difference")  # fmt: skip
     out.print(table(heads, [_row(timing) for timing in timings]))
     out.print(f"{report['processor']} ({', '.join(report['vector_extensions'])}), "
-              f"{report['threads']} threads; {', '.join(report['engines'].values())}",
+              f"{report['threads']} threads; {', '.join(dict.fromkeys(report['engines'].values()))}",
               markup=False, soft_wrap=True)  # fmt: skip
     for note in report["notes"]:
         out.print(f"· {note}", markup=False, soft_wrap=True)
