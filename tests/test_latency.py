@@ -180,6 +180,10 @@ def test_a_cells_speed_is_kept_in_its_record_and_stands_on_the_page(
                   "1", "--json")  # fmt: skip
     assert other.status == 0, other.err
     assert records(runs)["magnitude", 4.0, 0] == kept
+    # The table for people names each engine's version once, though two of torch's ran.
+    said = bench("latency", cell.id[:10], "--runs", runs, "--engine", "torch-csr", "--batch", "1",
+                 "--sequence-length", "32", "--threads", "1")  # fmt: skip
+    assert said.out.count(f"torch {torch.__version__}") == 1, said.out
 
 
 def test_a_cells_folder_can_be_named_from_inside_the_run_folder(

@@ -166,8 +166,9 @@ def _print(report: dict[str, Any], timings: Sequence[Timing]) -> None:
     heads = ("model", "engine", "batch", "S", "median, ms", "quartiles", "over best dense",
              "largest difference")  # fmt: skip
     out.print(table(heads, [_row(timing) for timing in timings]))
+    versions = ", ".join(dict.fromkeys(report["engines"].values()))
     out.print(f"{report['processor']} ({', '.join(report['vector_extensions'])}), "
-              f"{report['threads']} threads; {', '.join(dict.fromkeys(report['engines'].values()))}",
+              f"{report['threads']} threads; {versions}",
               markup=False, soft_wrap=True)  # fmt: skip
     for note in report["notes"]:
         out.print(f"· {note}", markup=False, soft_wrap=True)
