@@ -46,8 +46,9 @@ def protocol(
         _tuning(settings, records),
         "One seed, no interval." if seeds == 1
         else f"{seeds} seeds; mean ± sample standard deviation over seeds, averages with their "
-        "95 % interval. Methods whose difference is not significant share a rank (Holm over all "
-        "pairs of a ratio, 5 %); a small figure beside a score is the rank on that task.",
+        "95 % interval. A rank is 1 + the number of competitors that are significantly better "
+        "(Holm over all pairs of a ratio, 5 %), and no better than that of one with a higher "
+        "score; a small figure beside a score is the rank on that task.",
     ]  # fmt: skip
     if any(task in OUTSIDE_AVERAGE for task in tasks):
         lines.append("WNLI stands outside the average.")

@@ -10,9 +10,10 @@ and R the seed × example residual / (S·n), which T and E both contain; V is ne
 of T and E. Tests and intervals are Student's t with Satterthwaite's degrees of freedom.
 
 Two things differ from the textbook, since three seeds are few. The T of all differences of a table
-are moderated as in Smyth (2004): shrunk towards what they have in common, wholly where they are as
-alike as chance makes them, which is pooling, and less the more they differ; those with a method
-that predicts a constant, and so varies with no seed, are a group of their own. And Satterthwaite's
+are moderated as in Smyth (2004): raised towards what they have in common, wholly where they are as
+alike as chance makes them, which is pooling, and less the more they differ. They are never lowered:
+of a method that scatters more than the others, the others know nothing. Those with a method that
+predicts a constant, and so varies with no seed, are a group of their own. And Satterthwaite's
 formula takes T as (1 + 2/d)·T, d its degrees of freedom: from its estimate alone too many degrees
 follow when T is by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected, not
 5 %. `tests/test_statistics.py` holds both to planted truths, and docs/statistics.md shows how well
@@ -50,8 +51,8 @@ class Sample:
     influence: Mapping[int, NDArray[np.float64]]
 
     def seeds(self) -> set[int]:
-        """The seeds that have both."""
-        return set(self.scores) & set(self.influence)
+        """The seeds that have both, of at least two examples: one tells nothing of its spread."""
+        return {seed for seed in self.scores if len(self.influence.get(seed, ())) > 1}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _moderated(
     methods: int,
     varying: int,
 ) -> Pairs:
-    """Estimates of differences whose T have as much in common as they seem to.
+    """Estimates of differences, where one of small T learns from the others that T is larger.
 
     Args:
         differences: Scores and contributions by pair.
@@ -137,16 +138,19 @@ def _moderated(
     """
     if not differences:
         return {}
-    most = max(len(scores) for scores, _ in differences.values())
-    training, freedom = moderate(
-        [float(scores.var(ddof=1)) for scores, _ in differences.values()],
-        [len(scores) - 1 for scores, _ in differences.values()],
-        max(1, methods - (varying == 2)) * (most - 1),
-    )
+    own = [float(scores.var(ddof=1)) for scores, _ in differences.values()]
+    own_freedom = [len(scores) - 1 for scores, _ in differences.values()]
+    most = max(1, methods - (varying == 2)) * max(own_freedom)
+    training, freedom = moderate(own, own_freedom, most)
     return {
-        pair: _estimate(scores, contributions, variance / len(scores), d)
-        for (pair, (scores, contributions)), variance, d in zip(
-            differences.items(), training, freedom, strict=True
+        pair: _estimate(
+            scores,
+            contributions,
+            max(variance, moderated) / len(scores),
+            d if variance > moderated else more,
+        )
+        for (pair, (scores, contributions)), variance, d, moderated, more in zip(
+            differences.items(), own, own_freedom, training, freedom, strict=True
         )
     }
 
@@ -190,7 +194,9 @@ def holm(ps: Sequence[float]) -> list[float]:
 def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
     """Each method's rank: 1 + the number of methods that are significantly better than it.
 
-    Holm's correction runs over all the pairs of these methods. A method without a pair has no rank.
+    But none ranks before a method that scores higher: one whose seeds scatter so widely that
+    nothing is significantly above it takes the rank of the next one above. Holm's correction runs
+    over all the pairs of these methods. A method without a pair has no rank.
 
     Args:
         pairs: Differences, perhaps of more methods.
@@ -203,6 +209,10 @@ def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
     for ((one, other), estimate), p in zip(family.items(), adjusted, strict=True):
         if p < 1 - LEVEL:
             found[other if estimate.value > 0 else one] += 1
+    above = [pair if e.value > 0 else pair[::-1] for pair, e in family.items() if e.value]
+    for _ in found:
+        for higher, lower in above:
+            found[lower] = max(found[lower], found[higher])
     return found
 
 

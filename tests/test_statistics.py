@@ -104,6 +104,12 @@ def test_without_sampling_error_it_is_students_t() -> None:
     assert found.p == pytest.approx(stats.ttest_1samp([1, 2, 4.5], 0).pvalue)
 
 
+def test_one_report_row_has_no_test() -> None:
+    one = Sample({0: 50.0, 1: 60.0}, {0: np.zeros(1), 1: np.zeros(1)})
+    assert mean(one) is None
+    assert pairwise({"a": one, "b": one}) == {}
+
+
 def test_one_seed_has_no_test() -> None:
     one = Sample({0: 50.0}, {0: np.zeros(10)})
     assert mean(one) is None
@@ -141,6 +147,11 @@ def test_ranks_are_shared_by_what_cannot_be_told_apart() -> None:
     pairs = {("a", "b"): apart(0.5), ("a", "c"): apart(9.0), ("b", "c"): apart(8.0)}
     assert ranks(pairs, "abc") == {"a": 1, "b": 1, "c": 3}
     assert ranks(pairs, "ac") == {"a": 1, "c": 2}
+    wide = {("a", "w"): Estimate(9.0, 1e4, 2.0), ("b", "w"): Estimate(8.5, 1e4, 2.0),
+            ("c", "w"): Estimate(1.0, 1e4, 2.0)}  # fmt: skip
+    # Nothing is significantly above `w`, which yet scores lowest: not before `c`.
+    assert ranks(pairs | wide, "abcw") == {"a": 1, "b": 1, "c": 3, "w": 3}
+    assert ranks(pairs | wide, "abw") == {"a": 1, "b": 1, "w": 1}
     assert difference(pairs, "c", "a") == Estimate(-9.0, 1.0, 100.0)
     assert difference(pairs, "c", "x") is None
 
@@ -170,6 +181,35 @@ def test_planted_truth(metric: str, seeds: int) -> None:
     assert 0.93 <= covered / (8 * DRAWS) <= 0.97
     assert apart / DRAWS <= 0.065
     assert any_apart / DRAWS <= 0.065
+
+
+def test_a_method_that_scatters_is_not_made_to_look_sure_by_the_others() -> None:
+    """Its differences have at least the interval of a paired t test of its own."""
+    quiet = {"b": (7.0, 7.9, 8.9), "c": (14.2, 14.4, 14.6), "d": (18.0, 20.4, 18.3)}
+    scores = {"wide": (24.5, 55.3, 66.0), **quiet}
+    samples = {
+        name: Sample(dict(enumerate(values)), dict.fromkeys(range(3), np.zeros(10)))
+        for name, values in scores.items()
+    }
+    found = pairwise(samples)
+    for name, values in quiet.items():
+        paired = stats.ttest_rel(scores["wide"], values)
+        assert found["wide", name].p == pytest.approx(paired.pvalue)
+        assert found["wide", name].half_width == pytest.approx(
+            (paired.confidence_interval().high - paired.confidence_interval().low) / 2
+        )
+    assert found["b", "c"].p < found["wide", "b"].p  # though "wide" is farther away
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_of_equal_methods_the_one_that_scatters_is_rarely_told_apart(seeds: int) -> None:
+    rng = np.random.default_rng([seeds, 6])
+    apart = []
+    for _ in range(DRAWS):
+        pairs = pairwise(draw(rng, "accuracy", [1.0] * 8, seeds, [1.0] * 7 + [6.0]))
+        apart += [estimate.p < 0.05 for pair, estimate in pairs.items() if "m7" in pair]
+    assert np.mean(apart) <= 0.065
 
 
 @pytest.mark.slow
