@@ -165,10 +165,16 @@ class TaskData:
     @property
     def own(self) -> Encoded:
         """The rows of `train` without augmentations."""
-        sources = self.train.sources
-        if sources is None:
+        if self.train.sources is None:
             return self.train
-        return self.train.select(np.flatnonzero(sources == np.arange(len(sources))).tolist())
+        return self.train.select(self.own_rows.tolist())
+
+    @property
+    def own_rows(self) -> NDArray[np.int64]:
+        """The numbers that these rows have in `train`."""
+        numbers = np.arange(len(self.train))
+        sources = self.train.sources
+        return numbers if sources is None else numbers[sources == numbers]
 
 
 @dataclass(frozen=True, kw_only=True)

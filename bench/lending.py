@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -164,6 +164,20 @@ class _Meter:
             self._running = True
 
 
+class _Unlabelled:
+    """What of a run depends neither on labels nor on the cell's seed."""
+
+    LENT = ("task", "target", "seed", "log", "pretrained", "pretrained_teacher", "fit_general")
+
+    def __init__(self, run: CellRun) -> None:
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.LENT:
+            raise BenchError(f"run.{name}: what cells share sees no labels, and so has no {name}.")
+        return getattr(self._run, name)
+
+
 @dataclass
 class CellRun:
     """The `bench.Run` of one cell: lends the method what it needs and keeps account of it.
@@ -259,6 +273,7 @@ class CellRun:
         params: TrainParams,
         callbacks: Sequence[Callback] = (),
         share: float = 1.0,
+        augmented: bool = True,
     ) -> None:
         """Trains a model in place on the task's rows; see `bench.Run.fit`."""
         data, protocol = self.data.train, self.context.protocol
@@ -271,7 +286,8 @@ class CellRun:
                 f"{self._share:g} of them is not possible."
             )
         if steps := round(self._share * total) - begin:
-            self._fit("training", model, data, steps, loss, params, callbacks)
+            rows = None if augmented else self.data.own_rows
+            self._fit("training", model, data, steps, loss, params, callbacks, rows)
 
     def fit_general(
         self,
@@ -315,7 +331,8 @@ class CellRun:
             if cost is None or not is_whole(folder / "tensors.safetensors"):
                 run = dataclasses.replace(self, seed=0, flops={}, kept={}, steps=0, _fits=0)
                 with environment.isolated_rng(0):
-                    tensors = {name: value.cpu().contiguous() for name, value in make(run).items()}
+                    made = make(cast("Run", _Unlabelled(run)))
+                    tensors = {name: value.cpu().contiguous() for name, value in made.items()}
                 with atomic_path(folder / "tensors.safetensors") as temporary:
                     temporary.write_bytes(save(tensors))  # whose errors are the system's own
                 cost = {"train_flops": sum(run.flops.values()), **identity}
@@ -332,6 +349,7 @@ class CellRun:
         loss: Loss,
         params: TrainParams,
         callbacks: Sequence[Callback],
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
         """Makes so many optimizer steps on some rows, and charges them."""
         self._fits += 1
@@ -346,6 +364,7 @@ class CellRun:
             callbacks=callbacks,
             progress=self.progress,
             steps=steps,
+            rows=rows,
         )
         self.steps += training.step
         visited = np.repeat(data.lengths, training.visits)

@@ -270,6 +270,7 @@ class Run(Protocol):
         params: TrainParams,
         callbacks: Sequence[Callback] = (),
         share: float = 1.0,
+        augmented: bool = True,
     ) -> None:
         """Trains `model` in place on the task's rows, for the protocol's epochs or a share of them.
 
@@ -280,6 +281,8 @@ class Run(Protocol):
             callbacks: Called in the given order around each step.
             share: This phase's share of the protocol's optimizer steps; those of all phases of a
                 cell add up to 1 at most.
+            augmented: Whether the variants of rows that `--augment` made are among them; without
+                them the steps stay as many.
 
         Raises:
             BenchError: The phases would make more steps than the protocol gives every method.
@@ -310,8 +313,9 @@ class Run(Protocol):
 
         Args:
             key: What they depend on beside the encoder, the text and the method: plain data.
-            make: Makes them with a run that has a seed of its own and lends no labels: only
-                `pretrained`, `pretrained_teacher` and `fit_general` are there.
+            make: Makes them with a run that has a seed of its own and lends neither labels nor what
+                was trained on them: `task`, `target`, `seed`, `log`, `pretrained`,
+                `pretrained_teacher` and `fit_general` are there, anything else is a `BenchError`.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,7 +39,8 @@ class MovementPruner(Callback):
         density: Share of the prunable weights that is left at the end, 0–1.
         score_learning_rate: Peak rate of the scores, which follow the weights' schedule.
         schedule: When the density changes, and how far.
-        scope: Whether every matrix keeps the same share, or the best of all stay.
+        scope: Whether every matrix keeps the same share, or the best of all stay and at least
+            `LEAST_KEPT` of each.
     """
 
     def __init__(
@@ -96,9 +98,12 @@ class MovementPruner(Callback):
         self._masks.apply()
 
     def _choose(self, training: Training) -> None:
-        """Keeps the highest scores."""
+        """Keeps the highest scores; where they are those of all matrices, some of each."""
         self._now = self._cuts.get(training.step, self._now)
         self._masks.choose(self.scores, self._now, self.scope)
+        least = min(LEAST_KEPT, self._now)
+        if any(kept.sum() < int(least * kept.numel()) for kept in self._masks.kept.values()):
+            self._masks.choose(_guarded(self.scores, least), self._now, self.scope)
 
     def finish(self) -> PreTrainedModel:
         """Returns the model with its zeros baked in, at exactly the wanted density."""
@@ -167,11 +172,7 @@ class SoftMovementPruner(MovementPruner):
             return
         self._now = self._cuts.get(training.step, self._now)
         if training.step >= max(self._cuts):
-            share = min(LEAST_KEPT, self.density)
-            guarded = {
-                name: scores.detach().masked_fill(scores > _score_at(scores, share), math.inf)
-                for name, scores in self.scores.items()
-            }
+            guarded = _guarded(self.scores, min(LEAST_KEPT, self.density))
             self._masks.choose(guarded, self.density, self.scope)
             self._settled = True
             return
@@ -185,6 +186,14 @@ class SoftMovementPruner(MovementPruner):
         }
         everything = torch.cat([scores.detach().flatten() for scores in self.scores.values()])
         self.pull = min(max(_score_at(everything, self._now) - level, 0.0), STRONGEST_PULL)
+
+
+def _guarded(scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """The scores, with that share of each matrix, its highest, above all others."""
+    return {
+        name: score.detach().masked_fill(score > _score_at(score, share), math.inf)
+        for name, score in scores.items()
+    }
 
 
 def _mean_size(tensors: list[Tensor]) -> float:

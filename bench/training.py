@@ -60,7 +60,8 @@ class Training:
 
     Attributes:
         model: The model, trained in place.
-        optimizer: Its optimizer; a callback may add groups of its own parameters in `start`.
+        optimizer: Its optimizer; a callback may add groups of its own parameters in `start`, whose
+            gradients are clipped together with the model's.
         total_steps: Optimizer steps of the whole training.
         step: Optimizer steps that have been made.
         visits: How often each row has been trained on, `[rows]`.
@@ -189,6 +190,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: Callable[[int, int], None] = lambda step, total: None,
     steps: int | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Training:
     """Trains a model in place for the protocol's epochs.
 
@@ -203,6 +205,7 @@ def fit(
         callbacks: Called in the given order around each step.
         progress: Called with steps made and steps in all.
         steps: Optimizer steps to make, perhaps less or more than the protocol's epochs.
+        rows: Numbers of the rows to train on; all of them where it is not given.
 
     Returns:
         The training that has ended: its steps, and how often each row came.
@@ -215,25 +218,29 @@ def fit(
     torch.manual_seed(int(generator.integers(2**63)))
     model.to(accelerator.device)
     optimizer = optimizer_for(model, params)
+    own_groups = len(optimizer.param_groups)
     total = steps or protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
     training = Training(model, optimizer, total, visits=np.zeros(len(data), dtype=np.int64))
     for callback in callbacks:
         callback.start(training)
     peaks = [group["lr"] for group in optimizer.param_groups]
+    learnt = [p for group in optimizer.param_groups[own_groups:] for p in group["params"]]
+    clipped = [*model.parameters(), *learnt]
+    chosen = np.arange(len(data)) if rows is None else rows
     model.train()
     with fast_dropout(model):
-        for rows in islice(_all_batches(data, protocol, generator), total):
-            training.visits[rows] += 1
+        for drawn in islice(_all_batches(data, chosen, protocol, generator), total):
+            training.visits[drawn] += 1
             share = rate_at(training.step, total, params)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * share
-            batch = collate(data, rows, model, accelerator.device)
+            batch = collate(data, drawn, model, accelerator.device)
             with autocast(accelerator.device, protocol.precision):
                 value = loss(model, batch)
             accelerator.backward(value)
             for callback in callbacks:
                 callback.before_step(training)
-            norm = accelerator.clip_grad_norm_(model.parameters(), protocol.clip_norm)
+            norm = accelerator.clip_grad_norm_(clipped, protocol.clip_norm)
             _check_finite(value, norm, training.step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -246,10 +253,11 @@ def fit(
 
 
 def _all_batches(
-    data: Encoded, protocol: Protocol, generator: np.random.Generator
+    data: Encoded, rows: NDArray[np.int64], protocol: Protocol, generator: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
     while True:
-        yield from batches(data.lengths, protocol.batch_size, generator)
+        for batch in batches(data.lengths[rows], protocol.batch_size, generator):
+            yield rows[batch]
 
 
 def _check_finite(loss: Tensor, norm: Any, step: int) -> None:

@@ -17,7 +17,8 @@ class KnowledgeAwarePruning(Method):
     """Prune the *pre-trained* encoder while a *fine-tuned* teacher teaches it the task.
 
     The student keeps the general knowledge of pre-training; the teacher supplies what the task
-    needs, layer by layer, as the smallest weights go.
+    needs, layer by layer, as the smallest weights go. The rate warms up and decays as that of every
+    method here; the authors keep it constant (`decay=constant:warmup=0`).
     """
 
     info = MethodInfo(

@@ -42,6 +42,7 @@ class MovementPruning(Method):
         starts_from="pretrained",
         teacher="finetuned",
         paper="arXiv:2005.07683",
+        version=2,
         paper_steps=73_632,  # MNLI: 6 epochs of 12,272 steps
     )
 
@@ -90,7 +91,7 @@ class SoftMovementPruning(Method):
         starts_from="pretrained",
         teacher="finetuned",
         paper="arXiv:2005.07683",
-        version=2,
+        version=3,
         paper_steps=73_632,  # MNLI: 6 epochs of 12,272 steps
     )
 

@@ -147,6 +147,60 @@ def masks_where_low_scores_are(model, schedule: CubicSchedule, low: slice) -> li
     return list(pruner._masks.kept.values())
 
 
+def test_the_best_of_all_matrices_leave_a_little_of_each(model) -> None:
+    """As in the authors' code, whose global threshold keeps 0.5 % of a matrix at least."""
+    pruner = MovementPruner(model, density=0.05, scope="global", schedule=CubicSchedule(end=0.5))
+    training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100, step=50)
+    pruner.start(training)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for number, scores in enumerate(pruner.scores.values()):
+            scores.copy_(torch.rand(scores.shape, generator=generator) - number % 2)
+    pruner._choose(training)
+    kept = pruner._masks.kept
+    for name, mask in kept.items():
+        least = int(0.005 * mask.numel())
+        assert int(mask.sum()) >= least
+        best = pruner.scores[name].detach().flatten().topk(least).indices
+        assert mask.flatten()[best].all()
+    total = sum(mask.numel() for mask in kept.values())
+    assert sum(int(mask.sum()) for mask in kept.values()) == round(0.05 * total)
+
+
+def test_scores_are_clipped_together_with_the_weights(model) -> None:
+    """As parameters of the model, which they are in the authors' code."""
+    pruner = MovementPruner(model, density=0.5)
+    found: list[tuple[float, float]] = []
+
+    class Watch(Callback):
+        def start(self, training: Training) -> None:
+            training.optimizer.register_step_pre_hook(lambda *_: found.append(self.norms(training)))
+
+        def before_step(self, training: Training) -> None:
+            self.raw = self.norms(training)
+
+        def norms(self, training: Training) -> tuple[float, float]:
+            everything = [p for group in training.optimizer.param_groups for p in group["params"]]
+            parts = [[p for p in everything if any(p is s for s in pruner.scores.values())]]
+            parts.append(everything)
+            return tuple(
+                float(torch.stack([p.grad.norm() for p in part if p.grad is not None]).norm())
+                for part in parts
+            )
+
+    watch = Watch()
+    with torch.no_grad():
+        for parameter in model.classifier.parameters():
+            parameter.mul_(50)  # gradients far above the norm that they are clipped to
+    protocol = Protocol(epochs=1, trials=0, precision="fp32", batch_size=64)
+    fit(model, toy_rows(0, False), loss=task_loss, params=TrainParams(), protocol=protocol,
+        device="cpu", seed=(0,), callbacks=[pruner, watch], steps=1)  # fmt: skip
+    ((scores, everything),) = found
+    assert watch.raw[1] > 1
+    assert everything == pytest.approx(1, rel=1e-4)
+    assert scores == pytest.approx(watch.raw[0] / watch.raw[1], rel=1e-4)
+
+
 def test_a_threshold_never_empties_a_matrix(model) -> None:
     everywhere = slice(None)
     for kept in masks_where_low_scores_are(model, CubicSchedule(events=1000), everywhere):

@@ -178,6 +178,32 @@ def test_phases_share_the_protocols_steps(tmp_path: Path) -> None:
         run.fit(run.pretrained(), loss=bench.task_loss, params=params, share=0.1)
 
 
+@pytest.mark.parametrize("regression", [False, True])
+def test_the_phases_have_the_papers_schedules_and_rows(regression: bool, tmp_path: Path) -> None:
+    """Literature: (a) a constant rate; (b) warm-up and decay, and for STS-B no augmented rows."""
+    toy = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {})
+    run = toy.run(is_regression=regression)
+    seen = []
+    ordinary = run.fit
+    run.fit = lambda model, **how: (seen.append(how), ordinary(model, **how))[1]
+    method = registry.methods.get("tinybert")
+    params = method.Params(learning_rate=1e-3, warmup=0.1, general_epochs=0)
+    method().compress(run, params)
+    first, second = seen
+    assert (first["params"].decay, first["params"].warmup) == ("constant", 0.0)
+    assert first["params"].learning_rate == second["params"].learning_rate == 1e-3
+    assert (second["params"].decay, second["params"].warmup) == ("linear", 0.1)
+    assert first.get("augmented", True)
+    assert second["augmented"] is not regression
+
+
+@pytest.mark.parametrize("name", ["labels", "fit", "finetuned", "teacher", "sample", "data"])
+def test_what_cells_share_sees_no_labels(name: str, tmp_path: Path) -> None:
+    run = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {}).run()
+    with pytest.raises(BenchError, match=f"run.{name}: what cells share sees no labels"):
+        run.shared({}, lambda alone: getattr(alone, name))
+
+
 def test_stage_1_is_made_once_and_charged_to_everyone(tmp_path: Path) -> None:
     toy = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {})
     first, second = toy.run(seed=1), toy.run(seed=2)

@@ -137,6 +137,20 @@ def test_one_step_is_that_of_a_plain_loop(model) -> None:
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3, msg=name)
 
 
+def test_a_training_on_some_rows_is_one_on_these_alone(model) -> None:
+    twin, data = copy.deepcopy(model), toy_rows(0, False)
+    rows = np.arange(1, len(data), 3)
+    protocol = Protocol(epochs=1, trials=0, precision="fp32", batch_size=8)
+    given = {"loss": task_loss, "params": TrainParams(), "protocol": protocol, "device": "cpu",
+             "seed": (0,), "steps": 5}  # fmt: skip
+    training = fit(model, data, rows=rows, **given)
+    alone = fit(twin, data.select(rows.tolist()), **given)
+    assert training.visits[rows].tolist() == alone.visits.tolist()
+    assert training.visits.sum() == alone.visits.sum()
+    pairs = zip(model.parameters(), twin.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_training_repeats_to_the_bit_whatever_was_drawn_before(model) -> None:
     twin, other = copy.deepcopy(model), copy.deepcopy(model)
     train(model)
