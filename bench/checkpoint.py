@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
@@ -28,12 +27,12 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
     from transformers.utils import logging
 
     from bench.families import head_modules, read_config
-    from bench.hub import model_folder
+    from bench.hub import local_path, model_folder
 
     library_log: Any = logging
     library_log.set_verbosity_error()  # it would report the fresh head at length
     library_log.disable_progress_bar()
-    folder = Path(name).expanduser()
+    folder = local_path(name)
     if not folder.is_dir():  # a local one needs no tokenizer to be counted
         folder = model_folder(name)
     config = read_config(folder)

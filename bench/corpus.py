@@ -158,7 +158,7 @@ def _files(source: str, offline: bool) -> list[Path]:
     """The file itself, or those of the data set on the hub."""
     from bench import hub
 
-    path = Path(source).expanduser()
+    path = hub.local_path(source)
     if path.is_file():
         return [path]
     if path.exists() or hub.is_path(source) or path.suffix in SUFFIXES:

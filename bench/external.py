@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import data, environment, metrics
+from bench import data, environment, hub, metrics
 from bench.checkpoint import load_classifier
 from bench.errors import BenchError, unknown_name
 from bench.families import read_config
 from bench.footprint import footprint
-from bench.hub import model_folder
 from bench.predictions import as_table
 from bench.protocol import digest
 from bench.records import Record, Store
@@ -53,7 +51,7 @@ def evaluate(
     Raises:
         BenchError: It is no classifier for the task, or which of its labels is which is in doubt.
     """
-    folder = model_folder(name, offline=source.offline)
+    folder = hub.model_folder(name, offline=source.offline)
     config = read_config(folder)
     if not any(str(a).endswith("ForSequenceClassification") for a in config.architectures or ()):
         raise BenchError(f"{name} is no fine-tuned classifier: it has no classification head.")
@@ -69,12 +67,11 @@ def evaluate(
     score = metrics.score(task.info.metric, answers, rows.labels, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model))
     identity = ["external", weight_hash(folder), prepared.fingerprint, sorted(label_map.items())]
-    local = Path(name).expanduser().exists()
     record = Record(
         id=digest(identity)[:16],
         status="external",
         cell={
-            "method": folder.resolve().name if local else name.rpartition("/")[2],
+            "method": hub.model_name(name, folder),
             "task": task.name,
             "axis": "weights",
             "ratio": counted["weights"]["ratio"],

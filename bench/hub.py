@@ -138,7 +138,7 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
         BenchError: There is no such model, or its configuration, weights or tokenizer are missing
             or unreadable.
     """
-    folder = Path(name_or_path).expanduser()
+    folder = local_path(name_or_path)
     if not folder.exists():
         if is_path(name_or_path):
             raise _no_folder(name_or_path, folder)
@@ -153,6 +153,16 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
         )
     _check_model(folder)
     return folder
+
+
+def local_path(name: str) -> Path:
+    """A name as a path; `~` is this user's home, an unknown user's stays as it is."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path's own raises RuntimeError there
+
+
+def model_name(name: str, folder: Path) -> str:
+    """What pages call a model: the last part of its folder's path, or of its name on the hub."""
+    return folder.resolve().name if local_path(name).exists() else name.rpartition("/")[2]
 
 
 def is_path(name: str) -> bool:

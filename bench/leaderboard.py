@@ -22,7 +22,8 @@ from bench import plots, sections
 from bench.errors import BenchError
 from bench.opened import suite_records
 from bench.predictions import in_store
-from bench.records import Record, Store, read_json, write_text
+from bench.records import Record, Store, write_text
+from bench.sections import escape
 from bench.standings import DENSE, Row, Standings, number, standings
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 TIMED = (1, 128)
 """Batch and length that a page shows the measured speed of."""
+
+NAMES = 4
+"""Columns of a table that hold names, before those that hold figures."""
 
 MEASURED = "measured speed over the best dense engine × (S = 128, batch 1)"
 
@@ -76,7 +80,7 @@ def make_page(
         records: Its records, in any order.
         folder: Where the page is to lie.
         answers: Where predictions are found; without them there are neither intervals nor ranks.
-        reading: What the figures show and what they cannot, which the page ends with.
+        reading: What the figures show and what they cannot.
     """
     name, axis = suite["name"], sections.axis_words(suite["axis"])
     every = sorted(records, key=_record_order)
@@ -99,8 +103,9 @@ def make_page(
     for ratio, result in results.items():
         title = f"{ratio:g}× fewer {axis}" if ratio != 1 else "no compression"
         tables[title] = heads, rows = _table(result, metrics, planned)
+        named = [[*map(escape, row[:NAMES]), *row[NAMES:]] for row in rows]
         parts += [
-            f"## {title}\n\n{sections.pipe(heads, rows)}",
+            f"## {title}\n\n{sections.pipe([*map(escape, heads)], named)}",
             sections.uninformative(result),
             sections.above_dense(result),
             *sections.below(result.rows),
@@ -143,9 +148,10 @@ def write_run_page(store: Store, name: str) -> Page:
     Raises:
         BenchError: The folder has no such suite.
     """
-    suite = read_json(store.root / "suites" / f"{name}.json")
-    if suite is None:
+    suites = store.suites()
+    if name not in suites:
         raise BenchError(f"{store.root} has no suite '{name}'.")
+    suite = suites[name]
     records = suite_records(store, suite)
     page = make_page(suite, records, store.root, in_store(store))
     page.write()

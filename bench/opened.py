@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError, first_line, unknown_name
 from bench.predictions import in_store, published
-from bench.records import Record, Store, read_json
+from bench.records import Record, Store, read_suites
 
 if TYPE_CHECKING:
     from bench.predictions import Answers
@@ -42,9 +42,7 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
     """
     base = folder / "records"
     store = Store(folder)
-    suites = store.suites() or {
-        path.stem: suite for path in sorted(base.glob("*.json")) if (suite := read_json(path))
-    }
+    suites = store.suites() or read_suites(base)
     if not suites:
         raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
     if name is None and len(suites) > 1:
@@ -105,10 +103,11 @@ def read_records(out: Path, name: str) -> list[Record]:
     path = out / "records" / f"{name}.jsonl"
     records = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror}.") from None
-    for number, line in enumerate(lines, 1):
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
+    # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         try:
             records.append(Record.from_json(json.loads(line)))
         except (ValueError, BenchError) as error:

@@ -11,9 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.leaderboard import Page, make_page, slim
-from bench.method import NAME
 from bench.opened import read_records, suite_records
 from bench.predictions import FILE, published, read_published, to_publish, write_published
 from bench.published import DATA, PAGE, make_published
@@ -21,7 +20,7 @@ from bench.records import (
     Record,
     Store,
     merge_suites,
-    read_json,
+    read_suites,
     same_suite,
     tasks_of_other_data,
     write_json,
@@ -32,18 +31,8 @@ from bench.sections import escape
 if TYPE_CHECKING:
     from pyarrow import Table
 
-SUITE_KEYS = {
-    "name",
-    "model",
-    "weights",
-    "axis",
-    "protocol",
-    "settings",
-    "data",
-    "commands",
-    "cells",
-}
-"""What a suite's description has at least."""
+RESERVED = {"readme", "published"}
+"""Names that pages of the folder's own have."""
 
 
 def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
@@ -53,18 +42,14 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
         BenchError: The folder has no suite, one that cannot be read, or one of the same name as in
             `out` that is not comparable.
     """
-    paths = sorted((runs / "suites").glob("*.json"))
-    if not paths:
+    suites = Store(runs).suites()
+    if not suites:
         raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
-    suites = []
-    for path in paths:
-        suite = read_json(path)
-        if suite is None or not set(suite) >= SUITE_KEYS or suite["name"] != path.stem:
-            raise BenchError(f"{path} does not describe a suite: run the suite again.")
-        name = suite["name"]
-        if not NAME.fullmatch(name):
-            raise BenchError(f"{path}: '{name}' is no name of a suite.")
-        known = read_json(out / "records" / f"{name}.json")
+    published_suites = read_suites(out / "records")
+    for name, suite in suites.items():
+        if name in RESERVED:
+            raise BenchError(f"{out} has another page '{name}': give the suite another --name.")
+        known = published_suites.get(name)
         if known is not None and not same_suite(known, suite):
             raise BenchError(
                 f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
@@ -75,8 +60,7 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
                 f"the suite '{name}' of {runs} and the one in {out} have other rows of "
                 f"{', '.join(other)}: give one of them another --name."
             )
-        suites.append(suite)
-    return suites
+    return list(suites.values())
 
 
 def take(runs: Path, out: Path) -> None:
@@ -90,7 +74,7 @@ def take(runs: Path, out: Path) -> None:
     store = Store(runs)
     for suite in check_suites(runs, out):
         name = suite["name"]
-        known = read_json(out / "records" / f"{name}.json")
+        known = read_suites(out / "records").get(name)
         records = {record.id: record for record in suite_records(store, suite)}
         tables = read_published(out / "records" / f"{name}.parquet")
         if known is not None:
@@ -126,8 +110,11 @@ def check(out: Path) -> list[Path]:
     pages = _pages(out)
     expected = {path: text for page in pages for path, text in page.files.items()}
     expected |= _other_pages(out, pages)
-    orphans = [path for path in sorted(out.glob("*.md")) if path not in expected]
-    return orphans + [
+    suites = {page.suite["name"] for page in pages}
+    made = [path for ending in ("md", "svg", "csv", "json") for path in out.glob(f"*.{ending}")]
+    orphans = {path for path in made if path not in expected}
+    orphans |= {path for path in (out / "records").iterdir() if path.stem not in suites}
+    return sorted(orphans) + [
         path
         for path, text in expected.items()
         if not path.exists() or path.read_bytes() != text.encode()
@@ -135,25 +122,30 @@ def check(out: Path) -> list[Path]:
 
 
 def _pages(out: Path) -> list[Page]:
-    paths = sorted((out / "records").glob("*.json"))
-    if not paths:
+    suites = read_suites(out / "records")
+    if not suites:
         raise BenchError(f"{out / 'records'} has no suite. Take one in with --runs DIR.")
     pages = []
-    for path in paths:
-        suite = read_json(path)
-        if suite is None or not NAME.fullmatch(suite.get("name", "")):
-            raise BenchError(f"{path} does not describe a suite.")
-        records = read_records(out, suite["name"])
+    for name, suite in suites.items():
+        path = out / "records" / f"{name}.json"
+        records = read_records(out, name)
         predictions = path.with_suffix(".parquet")
         # All stand in the page's JSON, so that a check covers them to the byte.
         suite["suite"] = _file_hash(path)
         suite["lines"] = _file_hash(path.with_suffix(".jsonl"))
         if predictions.exists():
             suite["predictions"] = _file_hash(predictions)
-        reading = out / "suites" / f"{suite['name']}.md"
-        text = reading.read_text(encoding="utf-8") if reading.exists() else ""
+        text = _reading(out / "suites" / f"{name}.md")
         pages.append(make_page(suite, records, out, published(predictions), text))
     return pages
+
+
+def _reading(path: Path) -> str:
+    """The sentences that say what a page shows; nothing where there are none."""
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
 
 
 def _file_hash(path: Path) -> str:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from bench.errors import BenchError, first_line
+from bench.method import NAME
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -27,6 +30,26 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 Status = Literal["ok", "missed", "unreachable", "failed", "external"]
+STATUSES = get_args(Status)
+SCORED = ("ok", "missed", "external")
+"""Statuses of a cell that came to a model."""
+
+CELL_KEYS = {"method", "task", "axis", "ratio", "seed"}
+DICTS = ("cell", "method", "params", "tuning", "scores", "footprint", "cost", "data", "environment")
+"""Fields of a record that hold names and values."""
+
+SUITE_KEYS = {
+    "name": str,
+    "model": str,
+    "weights": str,
+    "axis": str,
+    "protocol": str,
+    "settings": dict,
+    "data": dict,
+    "commands": list,
+    "cells": dict,
+}
+"""What a suite's description has at least, and of what type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +73,7 @@ class Record:
         knowledge: Where the model was probed: `text`, its `hash`, `rows` and `masked` pieces, and
             the masked-language-model loss in nats a masked piece: `loss` of the delivered model,
             `pretrained` and `finetuned` of the encoder before and after fine-tuning.
+        latency: Where its model was timed: the machine, and a row an engine, batch and length.
         data: Where the rows came from, how many were used, cut or skipped.
         environment: Versions, hardware, threads, precision.
         created: When, with its time zone, in ISO 8601.
@@ -89,13 +113,24 @@ class Record:
         """
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise BenchError(f"not a record of schema {SCHEMA}")
-        names = {f.name for f in dataclasses.fields(cls)}
-        missing = {"id", "status", "cell"} - set(data)
-        if not missing and isinstance(data["cell"], dict):
-            missing = {"method", "task", "axis", "ratio", "seed"} - set(data["cell"])
+        known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
+        missing = {"id", "status", "cell"} - set(known)
+        if not missing and isinstance(known["cell"], dict):
+            missing = CELL_KEYS - set(known["cell"])
         if missing:
             raise BenchError(f"a record without {', '.join(sorted(missing))}")
-        return cls(**{name: value for name, value in data.items() if name in names})
+        odd = [name for name in DICTS if not isinstance(known.get(name, {}), dict)]
+        if known["status"] not in STATUSES:
+            odd.append("status")
+        if known["status"] in SCORED:
+            counted, axes = known.get("footprint", {}), ("weights", "params", "flops")
+            if "footprint" not in odd and any("ratio" not in counted.get(a, ()) for a in axes):
+                odd.append("footprint")
+            if not isinstance(known.get("score"), int | float):
+                odd.append("score")
+        if odd:
+            raise BenchError(f"a record with no valid {', '.join(odd)}")
+        return cls(**known)
 
 
 @contextlib.contextmanager
@@ -211,8 +246,7 @@ class Store:
 
     def suites(self) -> dict[str, dict[str, Any]]:
         """What the folder says of the suites that were run in it, by name."""
-        paths = sorted((self.root / "suites").glob("*.json"))
-        return {path.stem: suite for path in paths if (suite := read_json(path))}
+        return read_suites(self.root / "suites")
 
     def identity(self) -> str:
         """A name of the folder that stays when it is moved, made when it is first asked for."""
@@ -242,6 +276,34 @@ class Store:
                 return False
         except Timeout:
             return True
+
+
+def read_suites(folder: Path) -> dict[str, dict[str, Any]]:
+    """The suites that a folder describes, a file each, by name.
+
+    Raises:
+        BenchError: A file does not describe a suite.
+    """
+    suites = {}
+    for path in sorted(folder.glob("*.json")):
+        suite = read_json(path)
+        if not _is_suite(suite) or suite["name"] != path.stem:
+            raise BenchError(
+                f"{path} does not describe a suite: restore it, or remove it and run the suite "
+                "again, which finds its cells."
+            )
+        suites[path.stem] = suite
+    return suites
+
+
+def _is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
+    return (
+        isinstance(suite, dict)
+        and all(isinstance(suite.get(key), kind) for key, kind in SUITE_KEYS.items())
+        and NAME.fullmatch(suite["name"]) is not None
+        and "trials" in suite["settings"]
+        and all(isinstance(cell, list) and len(cell) == 4 for cell in suite["cells"].values())
+    )
 
 
 def same_suite(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -276,7 +338,36 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         **new,
         "cells": cells,
         "versions": {**before, **versions},
-        "studies": {**known.get("studies", {}), **new.get("studies", {})},
+        "studies": {
+            **{key: name for key, name in known.get("studies", {}).items() if name not in older},
+            **new.get("studies", {}),
+        },
         "data": {**known["data"], **new["data"]},
-        "commands": list(dict.fromkeys([*known["commands"], *new["commands"]])),
+        "commands": _joined([*known["commands"], *new["commands"]], cells),
     }
+
+
+def _joined(commands: list[str], cells: dict[str, Any]) -> list[str]:
+    """Commands, where those that differ in methods and tasks alone have become one.
+
+    That is, if the suite has each method on each task; else the one would ask for more than they.
+    """
+    done = {(method, task) for method, task, *_ in cells.values()}
+    joined: list[dict[str, str]] = []
+    for command in commands:
+        said = dict(part.partition(" ")[::2] for part in re.split(r" (?=--)", command))
+        for other in joined:
+            lists = {
+                name: list(dict.fromkeys(f"{other.get(name, '')},{said.get(name, '')}".split(",")))
+                for name in ("--methods", "--tasks")
+            }
+            union = {name: ",".join(values) for name, values in lists.items()}
+            if said == other:
+                break
+            alike = {**said, **union} == {**other, **union}
+            if alike and done.issuperset(itertools.product(*lists.values())):
+                other.update(union)
+                break
+        else:
+            joined.append(said)
+    return [" ".join(f"{name} {value}".strip() for name, value in c.items()) for c in joined]

@@ -421,8 +421,7 @@ def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
     if model == DEMO:
         return demo_encoder_path(), "demo-encoder"
     folder = hub.model_folder(model, offline=request.offline)
-    local = Path(model).expanduser().exists()
-    return folder, folder.resolve().name if local else model.rpartition("/")[2]
+    return folder, hub.model_name(model, folder)
 
 
 def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:

@@ -133,6 +133,7 @@ def test_an_unknown_name_among_thousands_is_one_readable_line() -> None:
         ("run --max-hours 0", ["--max-hours", "'0'"]),
         ("run --max-hours nan", ["--max-hours", "'nan'"]),
         ("run --name a/b", ["--name", "'a/b'"]),
+        ("run --seeds 1001", ["--seeds", "1001", "1000 at most"]),
         ("run --device cuda", ["--device cuda", "no GPU"]),
         ("run --model ./nowhere", ["no model folder './nowhere'"]),
         ("run --config nowhere.toml", ["nowhere.toml", "No such file"]),
@@ -290,6 +291,36 @@ def test_without_a_network_both_remedies_are_named_at_once(no_network, words, re
 def test_a_run_folder_that_cannot_be_written_is_named(place: str) -> None:
     Path("file").touch()
     assert_refused(quick(Path(place)), f"{place} cannot be written")
+
+
+def test_a_path_that_no_system_takes_is_one_line() -> None:
+    for words in ("status --runs", "run --data-dir", "footprint"):
+        result = bench(*words.split(), "./" + "x" * 5000)
+        assert result.status == 2
+        assert result.err.startswith("bench: ")
+        assert "File name too long" in result.err
+    assert_refused(bench("footprint", "~nobody-of-that-name/model"), "no model folder")
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "{}", '{"name": "s"}', '{"name": "../s", "cells": {}}', "cut sh", "\xff"]
+)
+def test_a_suite_that_cannot_be_read_is_named(content: str, tmp_path: Path) -> None:
+    for folder in ("suites", "records"):
+        path = tmp_path / folder / "s.json"
+        path.parent.mkdir()
+        path.write_bytes(content.encode("latin-1"))
+    for words in ("status --runs", "leaderboard --out pages --runs", "leaderboard --check --out",
+                  "knowledge --runs"):  # fmt: skip
+        result = bench(*words.split(), tmp_path)
+        assert_refused(result, "s.json does not describe a suite")
+
+
+def test_a_folder_named_like_markup_is_printed_as_it_is(tmp_path: Path) -> None:
+    runs = tmp_path / "[red]" / "[" / "x]"
+    result = quick(runs, methods="majority")
+    assert result.status == 0
+    assert f"The page: {runs}/" in result.out
 
 
 def test_a_page_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

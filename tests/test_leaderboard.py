@@ -216,6 +216,20 @@ def test_names_cannot_break_a_page(text: str) -> None:
         assert escaped.count(mark) == escaped.count("\\" + mark)
 
 
+def test_names_are_escaped_wherever_a_page_has_them() -> None:
+    odd = "a|b_<i>"
+    found = [
+        record(odd if method == "magnitude" else method, "t|<b>", ratio, seed, 40.0 + seed)
+        for method, ratio in SCORES
+        for seed in range(2)
+    ]
+    page = make_page(suite(found), found, FOLDER)
+    assert escape(odd) in page.markdown
+    for raw in (odd, "t|<b>"):
+        assert raw not in page.markdown
+    assert odd in {row[1] for _, cells in page.tables.values() for row in cells}  # on a terminal
+
+
 def test_figures_have_room_for_long_names() -> None:
     found = [
         record(method + "long" * 12 * (method != "dense"), "cola", ratio, seed, 40.0)

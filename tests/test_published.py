@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 
+from bench.config import read_toml
 from bench.errors import BenchError
 from bench.published import make_published
 
@@ -67,7 +67,7 @@ def test_two_tables_of_one_id_are_an_error(tmp_path: Path) -> None:
 
 
 def rows(table: str) -> dict[str, list[str]]:
-    (found,) = (t for t in tomllib.loads(DATA.read_text())["table"] if t["id"] == table)
+    (found,) = (t for t in read_toml(DATA)["table"] if t["id"] == table)
     return {row[0]: row for row in found["rows"]}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
 import pytest
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CELL = {"method": "dense", "task": "cola", "axis": "weights", "ratio": 1.0, "seed": 0}
-RECORD = Record(id="abc", status="ok", cell=CELL, score=71.25)
+COUNTED = {axis: {"ratio": 1.0} for axis in ("weights", "params", "flops")}
+RECORD = Record(id="abc", status="ok", cell=CELL, score=71.25, footprint=COUNTED)
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
@@ -56,6 +58,24 @@ def test_a_record_names_what_it_lacks() -> None:
     with pytest.raises(BenchError, match="ratio, seed"):
         cell = {"method": "dense", "task": "cola", "axis": "weights"}
         Record.from_json({"schema": 1, "id": "abc", "status": "ok", "cell": cell})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": "fine"}, "no valid status"),
+        ({"score": None}, "no valid score"),
+        ({"score": "71"}, "no valid score"),
+        ({"footprint": {"weights": {"ratio": 1.0}}}, "no valid footprint"),
+        ({"footprint": []}, "no valid footprint"),
+        ({"cost": []}, "no valid cost"),
+        ({"cell": "dense"}, "no valid cell"),
+    ],
+)
+def test_a_record_names_what_is_wrong_with_it(changes: dict[str, Any], said: str) -> None:
+    assert Record.from_json(RECORD.to_json()) == RECORD
+    with pytest.raises(BenchError, match=said):
+        Record.from_json(RECORD.to_json() | changes)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -100,6 +120,40 @@ def test_merged_suites_hold_the_cells_and_commands_of_both() -> None:
     merged = merge_suites(SUITE, new)
     assert merged["cells"] == {**SUITE["cells"], **new["cells"]}
     assert merged["commands"] == ["a", "b"]
+
+
+def said(tasks: str, methods: str, *, epochs: int = 3) -> str:
+    return f"bench run --name s --tasks {tasks} --methods {methods} --epochs {epochs}"
+
+
+ALL = {
+    str(number): [method, task, 4.0, 0]
+    for number, (method, task) in enumerate(itertools.product(("a", "b:x=1"), ("cola", "rte")))
+}
+
+
+@pytest.mark.parametrize(
+    ("commands", "cells", "wanted"),
+    [
+        ([said("cola", "a,b:x=1"), said("rte", "a,b:x=1")], ALL, [said("cola,rte", "a,b:x=1")]),
+        ([said("cola,rte", "a"), said("rte", "a"), said("cola,rte", "b:x=1")], ALL,
+         [said("cola,rte", "a,b:x=1")]),
+        ([said("cola", "a"), said("rte", "b:x=1")], {"1": ALL["0"], "2": ALL["3"]},
+         [said("cola", "a"), said("rte", "b:x=1")]),  # one command would run twice as much
+        ([said("cola", "a"), said("rte", "a", epochs=4)], ALL,
+         [said("cola", "a"), said("rte", "a", epochs=4)]),
+        (["bench run", "bench run", "bench run --trials 2"], ALL,
+         ["bench run", "bench run --trials 2"]),
+    ],
+)  # fmt: skip
+def test_what_several_sittings_ran_is_one_command(
+    commands: list[str], cells: dict[str, Any], wanted: list[str]
+) -> None:
+    first, *others = commands
+    suite = {**SUITE, "commands": [first], "cells": cells}
+    for command in others:
+        suite = merge_suites(suite, {**suite, "commands": [command]})
+    assert suite["commands"] == wanted
 
 
 def test_cells_of_other_rows_never_stand_beside_new_ones() -> None:

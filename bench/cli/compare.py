@@ -112,7 +112,8 @@ def _standings(opened: OpenSuite, task: str, ratio: float | None) -> Standings:
     if ratio is None and len(ratios) > 1:
         listed = " or ".join(f"{known:g}" for known in ratios)
         raise BenchError(f"the suite has several ratios; say --ratio {listed}.")
-    ratio = ratio or (ratios or [1.0])[0]
+    if ratio is None:
+        ratio = (ratios or [1.0])[0]
     if ratio not in [*ratios, 1.0]:
         listed = ", ".join(f"{known:g}" for known in ratios)
         raise BenchError(f"the suite has no ratio {ratio:g}; it has {listed}.")

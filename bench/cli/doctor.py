@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 
 from bench import registry
 from bench.cli.output import console, emit_json, table
-
-OPTIONAL = {
-    "textpruner": "pip install --no-deps textpruner==1.1.post2",
-}
-"""Packages that some method needs and that an ordinary install cannot bring."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is installed; 1 where something is broken or missing."""
     from bench import environment, hub
+    from bench.engines import find_engines
 
     device = environment.resolve_device("auto")
     facts = {
@@ -36,19 +31,19 @@ def run(arguments: argparse.Namespace) -> int:
         "bf16": "real" if environment.multiplies_in_bf16(device) else "emulated: fp32 is faster",
         "hub": "reachable" if hub.reachable() else "not reachable: use --data-dir and --model DIR",
     }
-    missing = {
-        module: line
-        for module, line in OPTIONAL.items()
-        if importlib.util.find_spec(module) is None
-    }
+    missing: dict[str, str] = {}
     for method in registry.methods.usable().values():
         missing |= registry.missing_requirements(method.info)
+    able, unable = find_engines()  # an optional extra: what lacks is said, and is no fault
+    facts["engines"] = ", ".join(engine.name for engine in able)
     broken = [*registry.methods.broken(), *registry.tasks.broken()]
     if arguments.json:
         emit_json({"facts": facts, "missing": missing, "broken": [str(entry) for entry in broken]})
         return int(bool(missing or broken))
     out = console()
     out.print(table(["", ""], [[name, value] for name, value in facts.items()]))
+    for line in unable:
+        out.print(f"· {line}", markup=False, soft_wrap=True)
     for module, line in missing.items():
         out.print(f"missing: {module}. Install it with: {line}", markup=False)
     for entry in broken:

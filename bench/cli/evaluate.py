@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--name", metavar="SUITE",
                         help="the suite that shows it; not needed where there is one")  # fmt: skip
     add_rows(parser)
-    parser.set_defaults(handler=run)  # fmt: skip
+    parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--model", metavar="HUB", help="encoder to fetch")
     parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
-    parser.set_defaults(handler=run)  # fmt: skip
+    parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

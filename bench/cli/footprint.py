@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.output import console, emit_json
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def run(args: argparse.Namespace) -> int:
         BenchError: A model cannot be read, is of no supported family, or has fewer positions than
             the sequence length.
     """
-    from rich.console import Console
-
     from bench.checkpoint import load_classifier
     from bench.families import max_text_positions
     from bench.footprint import count, count_dense, footprint
@@ -80,21 +78,23 @@ def run(args: argparse.Namespace) -> int:
         },
         "notes": notes,
     }
-    console = Console()
     if args.json:
-        console.print_json(json.dumps(report))
+        emit_json(report)
         return 0
-    console.print(_table(report))
+    out = console()
+    out.print(_table(report))
     for note in (*_explanations(report), *notes):
-        console.print(f"· {note}", highlight=False, markup=False)
+        out.print(f"· {note}", markup=False, soft_wrap=True)
     return 0
 
 
 def _table(report: dict[str, Any]) -> Table:
     """One row a count: dense, actual, ratio."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{report['model']} ({report['model_type']})", title_style="bold")
+    title = escape(f"{report['model']} ({report['model_type']})")
+    table = Table(title=title, title_style="bold")
     table.add_column("count")
     for column in ("dense", "actual", "ratio"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -117,9 +117,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _sources(arguments: argparse.Namespace, store: Store) -> tuple[Record | None, str, str | None]:
     """The cell, if it is one; the folder or name of the model, and that of the dense one."""
+    from bench import hub
     from bench.opened import find_record, kept_model
 
-    path = Path(arguments.model).expanduser()
+    path = hub.local_path(arguments.model)
     if "/" in arguments.model or (path.exists() and not (path / "record.json").is_file()):
         return None, arguments.model, arguments.dense
     try:

@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="write nothing; status 1 where a page is not what its records give",
     )
-    parser.set_defaults(handler=run)  # fmt: skip
+    parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         for path in wrong:
             sys.stderr.write(f"bench: {path} is not what its records give.\n")
         if not wrong:
-            console().print(f"{arguments.out}: every page is what its records give.")
+            console().print(f"{arguments.out}: every page is what its records give.",
+                            markup=False, soft_wrap=True)  # fmt: skip
         return int(bool(wrong))
     try:
         for runs in arguments.runs:

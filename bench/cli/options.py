@@ -71,7 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="trials, seeds and epochs together: quick 4, 3, 3; standard, the default, 20, 5, 6; "
         "paper 40, 5, 12; the demo has its own default of 0, 1, 4",
     )
-    effort.add_argument("--seeds", type=positive, metavar="N", help="report seeds 0 … N−1")
+    effort.add_argument("--seeds", type=_seeds, metavar="N", help="report seeds 0 … N−1")
     effort.add_argument("--epochs", type=positive, metavar="E", help="epochs of a training")
     effort.add_argument(
         "--trials",
@@ -242,11 +242,14 @@ def portable_command(words: Sequence[str]) -> str:
 
 
 def _portable(option: str, value: str) -> str:
+    from bench.hub import local_path
+
     if option == "--data-dir":
         return "$GLUE_DIR"
-    if option == "--model" and value != "demo" and Path(value).expanduser().exists():
+    exists = local_path(value).exists()
+    if option == "--model" and value != "demo" and exists:
         return f"$MODEL_DIR/{shlex.quote(Path(value).resolve().name)}"
-    if option == "--probe-text" or (option == "--corpus" and Path(value).expanduser().exists()):
+    if option == "--probe-text" or (option == "--corpus" and exists):
         return f"$TEXT_DIR/{shlex.quote(Path(value).name)}"
     if option == "--tasks":
         names = value.split(",")
@@ -306,6 +309,15 @@ def positive(text: str, least: int = 1) -> int:
         number = least - 1
     if number < least:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
+    return number
+
+
+def _seeds(text: str) -> int:
+    from bench.plan import TRIAL_SEED
+
+    number = positive(text)
+    if number > TRIAL_SEED:
+        raise argparse.ArgumentTypeError(f"{number} seeds: {TRIAL_SEED} at most")
     return number
 
 

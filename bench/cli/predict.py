@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, default=Path("submission"), metavar="DIR",
                         help="folder for the files; default submission")  # fmt: skip
     add_rows(parser)
-    parser.set_defaults(handler=run)  # fmt: skip
+    parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -100,7 +100,7 @@ def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console
             return 1
     out.print()
     out.print(leaderboard.for_terminal(page), markup=False, soft_wrap=True, highlight=False)
-    out.print(f"\nThe page: {page.path}", soft_wrap=True)
+    out.print(f"\nThe page: {page.path}", markup=False, soft_wrap=True)
     if left:
         out.print(f"{left} cells and trials are left; the same command goes on with them.")
     failed = [
