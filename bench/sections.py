@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.protocol import Protocol
 from bench.retention import HEADS, about, cells, probed_text, retention
 from bench.standings import DENSE, MAJORITY, OUTSIDE_AVERAGE, Row, Standings, number
 
@@ -52,6 +53,11 @@ def protocol(
     ]  # fmt: skip
     if any(task in OUTSIDE_AVERAGE for task in tasks):
         lines.append("WNLI stands outside the average.")
+    if (version := settings.get("version", Protocol.version)) != Protocol.version:
+        lines.append(
+            f"Made under version {version} of the protocol: under today's, {Protocol.version}, the "
+            "same command gives other numbers."
+        )
     methods = {record.cell["method"] for record in records}
     lacking = [name for name in CONTROLS if name not in methods]
     if lacking:

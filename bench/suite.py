@@ -122,6 +122,7 @@ class Suite:
         folder: What the run folder holds for all of its cells.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
+        auto_precision: Whether hardware or run folder decided on the precision, and no word did.
         carry_from: The suite, task and ratio whose parameters are taken over, if any.
         storage: Optuna's storage, or `None` for a journal a study in the run folder.
         corpus: Where unlabelled text comes from, or `None` for a task's own.
@@ -144,6 +145,7 @@ class Suite:
     folder: FolderSettings
     device: str
     keep_models: str
+    auto_precision: bool = False
     carry_from: str | None = None
     storage: str | None = None
     corpus: Text | None = None
@@ -364,6 +366,7 @@ def resolve(request: Request) -> Suite:
         folder=folder,
         device=device,
         keep_models=request.keep_models,
+        auto_precision=request.precision == "auto" and folder.precision != defaults.precision,
         carry_from=request.carry_from,
         storage=request.storage,
         corpus=text,

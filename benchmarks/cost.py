@@ -154,7 +154,8 @@ def main() -> None:
         "Training FLOPs are counted (three forward passes a trained one, at real token counts); "
         "each piece of work once.\nHours are those of one worker with one thread while others "
         "worked beside it; trials at the pace of their final\nruns. General distillation is in "
-        "the FLOPs and the trainings, not in steps and hours.\n"
+        "the FLOPs, not in steps and hours; it counts as one training a method, ratio and\ntext, "
+        "though trials of other depths made their own.\n"
     )
     for path in sorted((LEADERBOARDS / "records").glob("*.jsonl")):
         total = spent(read_records(LEADERBOARDS, path.stem))

@@ -465,6 +465,19 @@ def test_a_command_to_repeat_names_no_place_of_this_machine(tmp_path: Path) -> N
     )
 
 
+def test_a_command_to_repeat_says_a_precision_that_was_not_said(tmp_path: Path) -> None:
+    """Another machine's hardware would choose another."""
+    assert quick(tmp_path / "demo", methods="majority").status == 0
+    said_it = ("--precision", "bf16", "--name", "said")
+    assert quick(tmp_path / "bf16", *said_it, methods="majority").status == 0
+    assert quick(tmp_path / "bf16", "--name", "other", methods="majority").status == 0  # it rules
+    said = {
+        path.stem: json.loads(path.read_text())["commands"][0].partition("--precision ")[2]
+        for path in tmp_path.glob("*/suites/*.json")
+    }
+    assert said == {"demo": "", "said": "bf16 --name said", "other": "bf16"}  # the demo has its own
+
+
 def test_an_unknown_key_of_a_file_is_an_error_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "f.toml").write_text("runz = 'x'")
     with pytest.raises(BenchError, match=r"f\.toml.*'runz'.*'runs'"):

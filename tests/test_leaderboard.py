@@ -17,6 +17,7 @@ from matplotlib import rc_context
 from bench import metrics
 from bench.leaderboard import make_page
 from bench.predictions import Predictions
+from bench.protocol import Protocol
 from bench.records import Record
 from bench.sections import escape
 from bench.standings import standings
@@ -214,6 +215,14 @@ def test_names_cannot_break_a_page(text: str) -> None:
     assert "\n" not in escaped
     for mark in "|_<>[]*`":
         assert escaped.count(mark) == escaped.count("\\" + mark)
+
+
+def test_a_page_says_that_its_protocol_is_no_longer_todays() -> None:
+    said = "Made under version 1 of the protocol"
+    for version, old in ((1, True), (Protocol.version, False)):
+        settings = suite(records())["settings"] | {"version": version}
+        page = make_page(suite(records(), settings=settings), records(), FOLDER)
+        assert (said in page.markdown) is old
 
 
 def test_names_are_escaped_wherever_a_page_has_them() -> None:

@@ -215,12 +215,12 @@ def source_of(arguments: argparse.Namespace) -> Source:
     )
 
 
-def portable_command(words: Sequence[str]) -> str:
+def portable_command(words: Sequence[str], precision: str | None = None) -> str:
     """The command that repeats a run on another machine: no path of this one is in it.
 
     The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
     task's file `$TASK_DIR`, that of a text `$TEXT_DIR`; where and on how many machines it ran is
-    left out.
+    left out. A precision that the words leave to the hardware is said.
     """
     said: dict[str, list[str]] = {}
     option = ""
@@ -234,6 +234,8 @@ def portable_command(words: Sequence[str]) -> str:
             said[option].append(word)
     for local in ("--runs", "--shard", "--max-hours", "--config", "--rerun", "--storage"):
         said.pop(local, None)
+    if precision is not None:
+        said["--precision"] = [precision]
     parts = ["bench", "run"]
     for option, values in said.items():
         parts.append(option)

@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(suite, arguments, out)
     signal.signal(signal.SIGTERM, _interrupt)
-    return _run(suite, arguments, portable_command(words), out)
+    precision = suite.protocol.precision if suite.auto_precision else None
+    return _run(suite, arguments, portable_command(words, precision), out)
 
 
 def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console) -> int:
