@@ -209,7 +209,7 @@ def test_of_equal_methods_the_one_that_scatters_is_rarely_told_apart(seeds: int)
     for _ in range(DRAWS):
         pairs = pairwise(draw(rng, "accuracy", [1.0] * 8, seeds, [1.0] * 7 + [6.0]))
         apart += [estimate.p < 0.05 for pair, estimate in pairs.items() if "m7" in pair]
-    assert np.mean(apart) <= 0.065
+    assert np.mean(apart) <= 0.085  # 0.2 where its variance is lowered to the others'
 
 
 @pytest.mark.slow
