@@ -219,8 +219,8 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
     """The command that repeats a run on another machine: no path of this one is in it.
 
     The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
-    task's file `$TASK_DIR`, that of a text `$TEXT_DIR`; where and on how many machines it ran is
-    left out. A precision that the words leave to the hardware is said.
+    task's file `$TASK_DIR`, that of a text `$TEXT_DIR`; where it ran, on how many machines and
+    what it kept is left out. A precision that the words leave to the hardware is said.
     """
     said: dict[str, list[str]] = {}
     option = ""
@@ -232,8 +232,17 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
             said[option] = []  # the last one said counts
         else:
             said[option].append(word)
-    for local in ("--runs", "--shard", "--max-hours", "--config", "--rerun", "--storage"):
-        said.pop(local, None)
+    local = (
+        "--runs",
+        "--shard",
+        "--max-hours",
+        "--config",
+        "--rerun",
+        "--storage",
+        "--keep-models",
+    )
+    for option in local:
+        said.pop(option, None)
     if precision is not None:
         said["--precision"] = [precision]
     parts = ["bench", "run"]
