@@ -414,7 +414,8 @@ def test_a_folder_of_several_suites_or_none_asks_which(done: Path, tmp_path: Pat
     suites = tmp_path / "suites"
     suites.mkdir()
     for name in ("one", "two"):
-        (suites / f"{name}.json").write_bytes((done / "suites/demo.json").read_bytes())
+        text = (done / "suites/demo.json").read_text()
+        (suites / f"{name}.json").write_text(text.replace('"name": "demo"', f'"name": "{name}"'))
     assert refused(bench("knowledge", "--runs", tmp_path), "--name one or two")
 
 
