@@ -22,7 +22,7 @@ from bench import plots, sections
 from bench.errors import BenchError
 from bench.opened import suite_records
 from bench.predictions import in_store
-from bench.records import Record, Store, write_text
+from bench.records import Record, Store, read_suite, write_text
 from bench.sections import escape
 from bench.standings import DENSE, Row, Standings, number, standings
 
@@ -148,10 +148,9 @@ def write_run_page(store: Store, name: str) -> Page:
     Raises:
         BenchError: The folder has no such suite.
     """
-    suites = store.suites()
-    if name not in suites:
+    suite = read_suite(store.root / "suites" / f"{name}.json")
+    if suite is None:
         raise BenchError(f"{store.root} has no suite '{name}'.")
-    suite = suites[name]
     records = suite_records(store, suite)
     page = make_page(suite, records, store.root, in_store(store))
     page.write()

@@ -20,6 +20,7 @@ from bench.records import (
     Record,
     Store,
     merge_suites,
+    read_suite,
     read_suites,
     same_suite,
     tasks_of_other_data,
@@ -31,7 +32,7 @@ from bench.sections import escape
 if TYPE_CHECKING:
     from pyarrow import Table
 
-RESERVED = {"readme", "published"}
+RESERVED = {"readme", Path(PAGE).stem}
 """Names that pages of the folder's own have."""
 
 
@@ -45,11 +46,10 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
     suites = Store(runs).suites()
     if not suites:
         raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
-    published_suites = read_suites(out / "records")
     for name, suite in suites.items():
         if name in RESERVED:
             raise BenchError(f"{out} has another page '{name}': give the suite another --name.")
-        known = published_suites.get(name)
+        known = read_suite(out / "records" / f"{name}.json")
         if known is not None and not same_suite(known, suite):
             raise BenchError(
                 f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
@@ -74,7 +74,7 @@ def take(runs: Path, out: Path) -> None:
     store = Store(runs)
     for suite in check_suites(runs, out):
         name = suite["name"]
-        known = read_suites(out / "records").get(name)
+        known = read_suite(out / "records" / f"{name}.json")
         records = {record.id: record for record in suite_records(store, suite)}
         tables = read_published(out / "records" / f"{name}.parquet")
         if known is not None:

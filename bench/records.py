@@ -284,16 +284,25 @@ def read_suites(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         BenchError: A file does not describe a suite.
     """
-    suites = {}
-    for path in sorted(folder.glob("*.json")):
-        suite = read_json(path)
-        if not _is_suite(suite) or suite["name"] != path.stem:
-            raise BenchError(
-                f"{path} does not describe a suite: restore it, or remove it and run the suite "
-                "again, which finds its cells."
-            )
-        suites[path.stem] = suite
-    return suites
+    found = {path.stem: read_suite(path) for path in sorted(folder.glob("*.json"))}
+    return {name: suite for name, suite in found.items() if suite is not None}
+
+
+def read_suite(path: Path) -> dict[str, Any] | None:
+    """What a file says of a suite; `None` where there is none.
+
+    Raises:
+        BenchError: The file does not describe a suite of its name.
+    """
+    if not path.exists():
+        return None
+    suite = read_json(path)
+    if not _is_suite(suite) or suite["name"] != path.stem:
+        raise BenchError(
+            f"{path} does not describe a suite: restore it, or remove it and run the suite again, "
+            "which finds its cells."
+        )
+    return suite
 
 
 def _is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
@@ -357,13 +366,13 @@ def _joined(commands: list[str], cells: dict[str, Any]) -> list[str]:
     for command in commands:
         said = dict(part.partition(" ")[::2] for part in re.split(r" (?=--)", command))
         for other in joined:
+            if said == other:
+                break
             lists = {
                 name: list(dict.fromkeys(f"{other.get(name, '')},{said.get(name, '')}".split(",")))
                 for name in ("--methods", "--tasks")
             }
             union = {name: ",".join(values) for name, values in lists.items()}
-            if said == other:
-                break
             alike = {**said, **union} == {**other, **union}
             if alike and done.issuperset(itertools.product(*lists.values())):
                 other.update(union)

@@ -58,9 +58,9 @@ def figures(
             samples = collapse(samples, alive)
         estimates = [mean(samples[name]) for name in known]
         covered += sum(abs(e.value - wanted) <= e.half_width for e in estimates if e is not None)
-        two = samples if alive else {name: samples[name] for name in TWO}
-        apart += max(ranks(pairwise(two), TWO).values()) > 1
         pairs = pairwise(samples)
+        two = pairs if alive else pairwise({name: samples[name] for name in TWO})
+        apart += max(ranks(two, TWO).values()) > 1
         any_apart += max(ranks(pairs, alive or samples).values()) > 1
         compared = set(alive or samples)
         own = [

@@ -465,6 +465,12 @@ def test_a_command_to_repeat_names_no_place_of_this_machine(tmp_path: Path) -> N
     )
 
 
+def test_a_command_to_repeat_takes_no_list_for_a_path() -> None:
+    """A long list of methods is longer than any file's name may be."""
+    methods = ",".join(f"knowledge-aware:hidden_weight={n}" for n in range(1, 300))
+    assert portable_command(["--methods", methods]) == f"bench run --methods {methods}"
+
+
 def test_a_command_to_repeat_says_a_precision_that_was_not_said(tmp_path: Path) -> None:
     """Another machine's hardware would choose another."""
     assert quick(tmp_path / "demo", methods="majority").status == 0

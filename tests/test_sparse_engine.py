@@ -41,7 +41,7 @@ def padded_inputs(family: str, rows: int = 3, length: int = 19):
     return inputs
 
 
-def same_logits(engine, model, inputs) -> None:
+def assert_same_logits(engine, model, inputs) -> None:
     with torch.no_grad():
         torch.testing.assert_close(engine(inputs), model(**inputs).logits, **TOLERANCE)
 
@@ -54,10 +54,10 @@ def test_same_logits_as_the_model(family: str, cut: bool) -> None:
     engine = SparseEncoder(model, batch=2, sequence_length=16, threads=2)
     assert set(engine.choices) == set(prunable(model))
     assert set(engine.choices.values()) <= {"sparse", "dense"}
-    same_logits(engine, model, padded_inputs(family))
-    same_logits(engine, model, {"input_ids": padded_inputs(family)["input_ids"]})
+    assert_same_logits(engine, model, padded_inputs(family))
+    assert_same_logits(engine, model, {"input_ids": padded_inputs(family)["input_ids"]})
     torch_csr = csr_model(model)
-    same_logits(lambda inputs: torch_csr(**inputs).logits, model, padded_inputs(family))
+    assert_same_logits(lambda inputs: torch_csr(**inputs).logits, model, padded_inputs(family))
 
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 16), (2, 31), (5, 40), (1, 7)])
@@ -66,8 +66,8 @@ def test_any_shape_whatever_it_was_tuned_for(rows: int, length: int) -> None:
     engine = SparseEncoder(model, batch=1, sequence_length=32, threads=2)
     inputs = padded_inputs("bert", rows, length)
     inputs["attention_mask"][:, 0] = 1
-    same_logits(engine, model, inputs)
-    same_logits(engine, model, inputs)  # nothing is left over from a call
+    assert_same_logits(engine, model, inputs)
+    assert_same_logits(engine, model, inputs)  # nothing is left over from a call
 
 
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])
@@ -86,7 +86,7 @@ def test_any_density_either_way(density: float, choice: str, monkeypatch) -> Non
     engine = SparseEncoder(model, batch=1, sequence_length=16, threads=2)
     monkeypatch.undo()
     assert set(engine.choices.values()) == {choice if density else "sparse"}
-    same_logits(engine, model, padded_inputs("bert"))
+    assert_same_logits(engine, model, padded_inputs("bert"))
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
@@ -97,7 +97,7 @@ def test_any_activation(activation: str) -> None:
     other = type(model)(config).eval()
     other.load_state_dict(model.state_dict())
     engine = SparseEncoder(other, batch=1, sequence_length=16, threads=1)
-    same_logits(engine, other, padded_inputs("distilbert"))
+    assert_same_logits(engine, other, padded_inputs("distilbert"))
 
 
 def test_the_number_of_threads_changes_nothing() -> None:

@@ -257,10 +257,9 @@ def _portable(option: str, value: str) -> str:
 
     if option == "--data-dir":
         return "$GLUE_DIR"
-    exists = local_path(value).exists()
-    if option == "--model" and value != "demo" and exists:
+    if option == "--model" and value != "demo" and local_path(value).exists():
         return f"$MODEL_DIR/{shlex.quote(Path(value).resolve().name)}"
-    if option == "--probe-text" or (option == "--corpus" and exists):
+    if option == "--probe-text" or (option == "--corpus" and local_path(value).exists()):
         return f"$TEXT_DIR/{shlex.quote(Path(value).name)}"
     if option == "--tasks":
         names = value.split(",")
