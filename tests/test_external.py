@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from harness import Result, bench, quick, records
 from pyarrow import parquet
+from scipy.stats import t as student
 
 from bench import registry
 from bench.errors import BenchError
@@ -201,7 +202,10 @@ def test_compare_prints_what_the_page_ranks_by(runs: Path) -> None:
     }
     lead = np.mean(scores["magnitude"]) - np.mean(scores["random-mask"])
     assert found["difference"] == pytest.approx(lead)
-    assert 0 < found["p"] < 0.1  # two seeds
+    spread = found["half_width_95"] / student.ppf(0.975, found["freedom"])
+    assert found["p"] == pytest.approx(2 * student.sf(lead / spread, found["freedom"]))
+    # Two seeds of scores as far apart as these tell nothing apart by themselves.
+    assert 1 <= found["freedom"] < 2
     assert found["p"] <= found["p_holm"] <= 1
     turned = json.loads(
         bench("compare", "random-mask", "magnitude", "--task", "demo-sentiment", "--runs", runs,
