@@ -297,7 +297,7 @@ def read_suite(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     suite = read_json(path)
-    if not _is_suite(suite) or suite["name"] != path.stem:
+    if not is_suite(suite) or suite["name"] != path.stem:
         raise BenchError(
             f"{path} does not describe a suite: restore it, or remove it and run the suite again, "
             "which finds its cells."
@@ -305,7 +305,8 @@ def read_suite(path: Path) -> dict[str, Any] | None:
     return suite
 
 
-def _is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
+def is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether something that was read describes a suite."""
     return (
         isinstance(suite, dict)
         and all(isinstance(suite.get(key), kind) for key, kind in SUITE_KEYS.items())

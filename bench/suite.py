@@ -22,7 +22,7 @@ from bench.folder import FolderSettings, hold, settle
 from bench.method import NAME
 from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import EFFORTS, Protocol
-from bench.records import Store, merge_suites, read_json, same_suite, write_json
+from bench.records import Store, is_suite, merge_suites, read_json, same_suite, write_json
 from bench.selection import (
     check_pins,
     leave_out_other_families,
@@ -249,8 +249,10 @@ class Suite:
         )
         with Store(self.runs).lock(f"suite-{self.name}"):
             known = read_json(path)
-            if known is None or same_suite(known, suite):
-                write_json(path, merge_suites(known, suite) if known else suite)
+            if not is_suite(known):  # there is none, or it is damaged
+                known = suite
+            if same_suite(known, suite):
+                write_json(path, merge_suites(known, suite))
                 return ""
             write_json(path, suite)
         return (

@@ -130,6 +130,16 @@ def test_what_is_no_suite_stops_a_publication_before_it_begins(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("said", ["", "[]", "{}"])
+def test_a_damaged_suite_is_written_again_by_its_command(runs: Path, said: str) -> None:
+    path = runs / "suites" / "demo.json"
+    wanted = path.read_text()
+    path.write_text(said)
+    result = quick(runs, methods="magnitude,movement")
+    assert result.status == 0, result.err
+    assert path.read_text() == wanted
+
+
 def test_a_failed_record_takes_nobodys_place(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
