@@ -360,7 +360,8 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def _joined(commands: list[str], cells: dict[str, Any]) -> list[str]:
     """Commands, where those that differ in methods and tasks alone have become one.
 
-    That is, if the suite has each method on each task; else the one would ask for more than they.
+    That is, if one of them asks for all of it, or if the suite has each method on each task; else
+    the one would ask for more than they.
     """
     done = {(method, task) for method, task, *_ in cells.values()}
     joined: list[dict[str, str]] = []
@@ -370,14 +371,21 @@ def _joined(commands: list[str], cells: dict[str, Any]) -> list[str]:
             if said == other:
                 break
             lists = {
-                name: list(dict.fromkeys(f"{other.get(name, '')},{said.get(name, '')}".split(",")))
+                name: _united(other.get(name, ""), said.get(name, ""))
                 for name in ("--methods", "--tasks")
             }
             union = {name: ",".join(values) for name, values in lists.items()}
             alike = {**said, **union} == {**other, **union}
-            if alike and done.issuperset(itertools.product(*lists.values())):
+            one_asks_for_all = any({**c, **union} == c for c in (said, other))
+            if alike and (one_asks_for_all or done.issuperset(itertools.product(*lists.values()))):
                 other.update(union)
                 break
         else:
             joined.append(said)
     return [" ".join(f"{name} {value}".strip() for name, value in c.items()) for c in joined]
+
+
+def _united(one: str, other: str) -> list[str]:
+    """The names of two lists; `all` stands for each that pins no parameter."""
+    names = list(dict.fromkeys(f"{one},{other}".split(",")))
+    return [name for name in names if name == "all" or "all" not in names or ":" in name]

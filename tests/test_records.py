@@ -142,6 +142,10 @@ ALL = {
          [said("cola", "a"), said("rte", "b:x=1")]),  # one command would run twice as much
         ([said("cola", "a"), said("rte", "a", epochs=4)], ALL,
          [said("cola", "a"), said("rte", "a", epochs=4)]),
+        ([said("demo", "all"), said("demo", "a")], ALL, [said("demo", "all")]),
+        ([said("demo", "a,b"), said("demo", "all,b:x=1")], {}, [said("demo", "all,b:x=1")]),
+        ([said("demo", "all"), said("demo", "b:x=1")], {},
+         [said("demo", "all"), said("demo", "b:x=1")]),
         (["bench run", "bench run", "bench run --trials 2"], ALL,
          ["bench run", "bench run --trials 2"]),
     ],
