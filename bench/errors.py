@@ -39,7 +39,7 @@ def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> 
         known: All valid names.
         hint: A last sentence that says what to do.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     parts = [f"unknown {what} '{name}'."]
     if near:

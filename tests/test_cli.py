@@ -79,7 +79,7 @@ def test_an_unknown_name_among_thousands_is_one_readable_line() -> None:
     said = str(unknown_name("cell", "nosuch", known))
     assert len(said) < 1_500
     assert said.endswith(" and 9950 more.")
-    assert str(unknown_name("cell", "x", ["b", "a"])).endswith("Known: a, b.")
+    assert str(unknown_name("cell", "x", ["b", "a", "b"])).endswith("Known: a, b.")
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,9 @@ def test_compare_prints_what_the_page_ranks_by(runs: Path) -> None:
     leads = [abs(example["lead"]) for example in found["examples"]]
     assert leads == sorted(leads, reverse=True)
     text = bench("compare", "magnitude", "dense", "--task", "demo-sentiment", "--runs", runs)
+    assert "after Holm over every competitor against dense; " in text.out
     assert "degrees of freedom" in text.out
+    assert found["holm_over"] == "every competitor against random-mask"
 
 
 @pytest.mark.slow

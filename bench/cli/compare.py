@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
         "p_holm": None if found is None else result.adjusted(result.pairs[task], *names),
+        "holm_over": _family(result, *names),
         "freedom": None if found is None else found.freedom,
         "examples": examples,
     }
@@ -67,6 +68,16 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _print(report)
     return 0
+
+
+def _family(result: Standings, one: str, other: str) -> str:
+    """What `Standings.adjusted` corrects a pair's p for."""
+    controls = [name for name in (one, other) if name not in result.rivals()]
+    if len(controls) == 2:
+        return "this pair alone"
+    if controls:
+        return f"every competitor against {controls[0]}"
+    return "all pairs of competitors, as the page ranks"
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -84,7 +95,7 @@ def _print(report: dict[str, Any]) -> None:
             "of both, and their predictions")  # fmt: skip
     else:
         say(f"difference: {report['difference']:+.2f} ± {report['half_width_95']:.2f} (95 %), "
-            f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm, as the page ranks; "
+            f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm over {report['holm_over']}; "
             f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
     examples = report["examples"]
     if examples is None:
