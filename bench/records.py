@@ -342,7 +342,8 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     }
     ids = {tuple(label): key for key, label in cells.items()}
     for key, label in new["cells"].items():
-        cells.pop(ids.get(tuple(label), ""), None)  # the same cell of another method's version
+        if (other := ids.get(tuple(label), key)) != key:  # the same cell of another version
+            cells.pop(other, None)
         cells[key] = label
     return {
         **new,

@@ -168,6 +168,12 @@ def test_cells_of_other_rows_never_stand_beside_new_ones() -> None:
     assert merged["data"] == {"cola": "other", "rte": "rows"}
 
 
+def test_cells_that_are_run_again_keep_their_places() -> None:
+    """The columns of a page are in the order of the tasks' cells."""
+    key, label = next(iter(SUITE["cells"].items()))
+    assert list(merge_suites(SUITE, {**SUITE, "cells": {key: label}})["cells"]) == [*SUITE["cells"]]
+
+
 def test_the_same_cell_of_another_version_gives_way() -> None:
     new = {**SUITE, "cells": {"9": ["dense", "cola", 1.0, 0]}}
     assert set(merge_suites(SUITE, new)["cells"]) == {"2", "9"}
