@@ -148,7 +148,7 @@ def write_run_page(store: Store, name: str) -> Page:
     Raises:
         BenchError: The folder has no such suite.
     """
-    suite = read_suite(store.root / "suites" / f"{name}.json")
+    suite = read_suite(store.root / "suites", name)
     if suite is None:
         raise BenchError(f"{store.root} has no suite '{name}'.")
     records = suite_records(store, suite)

@@ -49,7 +49,7 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
     for name, suite in suites.items():
         if name in RESERVED:
             raise BenchError(f"{out} has another page '{name}': give the suite another --name.")
-        known = read_suite(out / "records" / f"{name}.json")
+        known = read_suite(out / "records", name)
         if known is not None and not same_suite(known, suite):
             raise BenchError(
                 f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
@@ -74,7 +74,7 @@ def take(runs: Path, out: Path) -> None:
     store = Store(runs)
     for suite in check_suites(runs, out):
         name = suite["name"]
-        known = read_suite(out / "records" / f"{name}.json")
+        known = read_suite(out / "records", name)
         records = {record.id: record for record in suite_records(store, suite)}
         tables = read_published(out / "records" / f"{name}.parquet")
         if known is not None:

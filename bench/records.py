@@ -284,20 +284,22 @@ def read_suites(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         BenchError: A file does not describe a suite.
     """
-    found = {path.stem: read_suite(path) for path in sorted(folder.glob("*.json"))}
+    names = [path.stem for path in sorted(folder.glob("*.json"))]
+    found = {name: read_suite(folder, name) for name in names}
     return {name: suite for name, suite in found.items() if suite is not None}
 
 
-def read_suite(path: Path) -> dict[str, Any] | None:
-    """What a file says of a suite; `None` where there is none.
+def read_suite(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a folder says of one suite; `None` where it has none of the name.
 
     Raises:
         BenchError: The file does not describe a suite of its name.
     """
+    path = folder / f"{name}.json"
     if not path.exists():
         return None
     suite = read_json(path)
-    if not is_suite(suite) or suite["name"] != path.stem:
+    if not is_suite(suite) or suite["name"] != name:
         raise BenchError(
             f"{path} does not describe a suite: restore it, or remove it and run the suite again, "
             "which finds its cells."

@@ -118,23 +118,27 @@ class Standings:
             and self.adjusted(self.average_pairs, name, DENSE) < 1 - inference.LEVEL
         ]
 
-    def adjusted(self, pairs: Pairs, one: str, other: str) -> float:
-        """A pair's p after Holm's correction over the pairs that are asked about with it.
+    def family(self, one: str, other: str) -> tuple[str, list[tuple[str, str]]]:
+        """What Holm's correction of a pair's p runs over, in words and as pairs.
 
         Between competitors these are all pairs of competitors, which the ranks are made from; with
         a control, that control's with every competitor; between controls, the pair alone.
         """
         rivals = self.rivals()
-        asked = [name for name in (one, other) if name not in rivals]
-        if len(asked) == 2:
-            family = [(one, other)]
-        elif asked:
-            family = [(asked[0], rival) for rival in rivals]
-        else:
-            family = list(itertools.combinations(rivals, 2))
+        controls = [name for name in (one, other) if name not in rivals]
+        if len(controls) == 2:
+            return "this pair alone", [(one, other)]
+        if controls:
+            against = [(controls[0], rival) for rival in rivals]
+            return f"every competitor against {controls[0]}", against
+        all_pairs = list(itertools.combinations(rivals, 2))
+        return "all pairs of competitors, as the page ranks", all_pairs
+
+    def adjusted(self, pairs: Pairs, one: str, other: str) -> float:
+        """A pair's p after Holm's correction over its family."""
         found = {
             frozenset(pair): estimate.p
-            for pair in family
+            for pair in self.family(one, other)[1]
             if (estimate := inference.difference(pairs, *pair)) is not None
         }
         ps = inference.holm(list(found.values()))

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
         "p_holm": None if found is None else result.adjusted(result.pairs[task], *names),
-        "holm_over": _family(result, *names),
+        "holm_over": result.family(*names)[0],
         "freedom": None if found is None else found.freedom,
         "examples": examples,
     }
@@ -68,16 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _print(report)
     return 0
-
-
-def _family(result: Standings, one: str, other: str) -> str:
-    """What `Standings.adjusted` corrects a pair's p for."""
-    controls = [name for name in (one, other) if name not in result.rivals()]
-    if len(controls) == 2:
-        return "this pair alone"
-    if controls:
-        return f"every competitor against {controls[0]}"
-    return "all pairs of competitors, as the page ranks"
 
 
 def _print(report: dict[str, Any]) -> None:
