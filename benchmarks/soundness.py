@@ -25,7 +25,7 @@ from bench.environment import usable_cores
 from bench.method import TrainParams
 from bench.protocol import Protocol
 from bench.reference import load_model
-from bench.suite import default_learning_rate
+from bench.request import default_learning_rate
 from bench.task import Source, Task
 from bench.training import fit, predict, task_loss
 

@@ -27,8 +27,9 @@ from bench.budget import Target
 from bench.data import load, prepare
 from bench.lending import CellRun, Context
 from bench.protocol import Protocol
+from bench.request import default_learning_rate
 from bench.selection import resolve_params
-from bench.suite import default_learning_rate, weight_hash
+from bench.suite import weight_hash
 from bench.task import Source
 from bench.training import Callback, Training
 

@@ -39,7 +39,7 @@ from bench.footprint import count_dense
 from bench.method import TrainParams
 from bench.protocol import Precision, Protocol
 from bench.reference import load_model
-from bench.suite import default_learning_rate
+from bench.request import default_learning_rate
 from bench.task import Source, Task
 from bench.training import fit, predict, task_loss
 

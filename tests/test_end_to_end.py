@@ -243,7 +243,7 @@ def test_another_encoder_of_the_same_name_replaces_the_page_and_says_so(tmp_path
 def test_a_run_that_finds_other_settings_in_its_folder_stops(tmp_path: Path) -> None:
     """As when two first runs on a folder are started at once with unlike settings."""
     from bench.errors import BenchError
-    from bench.suite import Request, resolve
+    from bench.request import Request, resolve
 
     request = Request(runs=tmp_path, tasks=("demo-sentiment",), workers=1)
     suite = resolve(request)

@@ -26,8 +26,8 @@ from bench.method import Knob, TrainParams
 from bench.plan import TRIAL_SEED, Cell
 from bench.protocol import Protocol, cut_tune
 from bench.records import Store
+from bench.request import Request, resolve
 from bench.selection import resolve_params
-from bench.suite import Request, resolve
 from bench.task import Source
 from bench.tasks.demo import demo_encoder_path
 from bench.tasks.table import table_task

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from bench.lending import Context
     from bench.plan import Cell
     from bench.pool import Pool
+    from bench.request import Request
     from bench.runner import Job
-    from bench.suite import Request, Suite
+    from bench.suite import Suite
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs a suite; see the module."""
     from bench import hub
     from bench.pool import warm_up
-    from bench.suite import resolve
+    from bench.request import resolve
 
     words = list(arguments.words)
     if arguments.config is not None:
@@ -184,7 +185,7 @@ def _interrupt(*_: Any) -> None:
 
 def _request(arguments: argparse.Namespace) -> Request:
     """The command line as a request; options that are silent keep the request's own defaults."""
-    from bench.suite import Request
+    from bench.request import Request
 
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Request)}
     return Request(**{name: value for name, value in given.items() if value is not None})

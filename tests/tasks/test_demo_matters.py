@@ -12,7 +12,7 @@ from bench.data import load
 from bench.execution import execute
 from bench.method import TrainParams
 from bench.reference import load_model
-from bench.suite import Request, resolve
+from bench.request import Request, resolve
 from bench.training import fit, predict, task_loss
 
 if TYPE_CHECKING:
