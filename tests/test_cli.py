@@ -397,6 +397,12 @@ def test_json_is_one_object_and_nothing_else(words: str, keys: set[str], no_netw
     assert result.err == ""
 
 
+def test_describe_names_no_learning_rate_that_no_run_uses() -> None:
+    (rate, *_) = json.loads(bench("describe", "movement", "--json").out)["parameters"]
+    assert (rate["name"], rate["default"]) == ("learning_rate", None)
+    assert "by width" in bench("describe", "movement").out
+
+
 def test_status_counts_what_is_done_and_left(tmp_path: Path, unruly: Path) -> None:
     runs = tmp_path / "runs"
     quick(runs, methods="raises")

@@ -55,7 +55,8 @@ def _parameters(method: type[Method]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "default": defaults[name],
+            # what is declared for the rate holds nowhere: a run's default is its encoder's
+            "default": None if name == "learning_rate" else defaults[name],
             "range": _range(knob),
             "tuned": knob.tuned,
             "help": knob.help,
@@ -71,6 +72,8 @@ def _range(knob: Knob) -> str:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "by width"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

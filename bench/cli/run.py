@@ -151,8 +151,8 @@ def _announce(
         f"{cost.trainings} trainings{general}, {cost.steps:,} optimizer steps; "
         f"{cost.unreachable} cells cannot be reached",
         f"about {duration(cost.seconds)} on this machine, from {TIMED_STEPS} timed steps of dense "
-        "fine-tuning a task (a teacher may double it, and ranking weights by many gradients, as "
-        "obert and textpruner do, may take longer than the training)",
+        "fine-tuning a task (a teacher may double it; what a method does besides training, such as "
+        "ranking weights by many gradients, comes on top)",
         f"about {cost.megabytes:,.0f} MB of disk{answers}",
     ):
         out.print(line, markup=False, soft_wrap=True)
