@@ -45,6 +45,10 @@ METRICS: dict[str, MetricInfo] = {
 }
 """Every metric that a task may name."""
 
+COLLAPSED = 0.01
+"""Standard deviation of a regression's predictions, as a share of the labels', below which a model
+gives every row one answer: what correlates then is next to nothing, and may have any sign."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -109,8 +113,14 @@ def score(
 def _notes(
     metric: str, suffix: str, given: NDArray[np.generic], wanted: NDArray[np.generic]
 ) -> Iterator[str]:
-    """Says why a correlation is 0 where it is not defined."""
+    """Says where a correlation is not defined and set to 0, and where it is one of rounding."""
     names = " and ".join(name + suffix for name in METRICS[metric].figures)
     for what, column in (("predictions", given), ("labels", wanted)):
         if (column == column[0]).all():
             yield f"{names} set to 0: all {what} are equal"
+    differ = given.min() < given.max()
+    if METRICS[metric].regression and differ and given.std() < COLLAPSED * wanted.std():
+        yield (
+            f"{names} of a collapsed model: all predictions are equal to {COLLAPSED:.0%} of the "
+            "labels' spread"
+        )

@@ -73,6 +73,21 @@ def test_correlation_with_a_constant_is_zero_and_says_so(
     )
 
 
+def test_a_regression_that_gives_every_row_one_answer_has_collapsed_and_says_so() -> None:
+    wanted = np.array([0.0, 1.0, 2.0, 5.0])
+    live, dead = score("pearson_spearman", 2 + wanted / 50, wanted), score(
+        "pearson_spearman", 2 - wanted / 200, wanted
+    )  # fmt: skip
+    assert (live.main, live.notes) == (pytest.approx(100.0), ())
+    assert dead.main == pytest.approx(-100.0)
+    assert dead.notes == (
+        "pearson and spearman of a collapsed model: all predictions are equal to 1% of the "
+        "labels' spread",
+    )
+    equal = np.full(1500, 2.9078853, dtype=np.float32)  # whose computed deviation is not zero
+    assert len(score("pearson_spearman", equal, np.arange(1500.0)).notes) == 1
+
+
 def test_parts_are_scored_one_by_one_and_weigh_the_same() -> None:
     parts = ["matched"] * 3 + ["mismatched"]
     result = score("accuracy", [0, 1, 2, 0], [0, 1, 2, 1], parts)
