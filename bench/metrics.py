@@ -121,6 +121,6 @@ def _notes(
     differ = given.min() < given.max()
     if METRICS[metric].regression and differ and given.std() < COLLAPSED * wanted.std():
         yield (
-            f"{names} of a collapsed model: all predictions are equal to {COLLAPSED:.0%} of the "
-            "labels' spread"
+            f"{names} of a collapsed model, whose predictions spread less than "
+            f"{100 * COLLAPSED:g} % as far as the labels"
         )

@@ -81,8 +81,8 @@ def test_a_regression_that_gives_every_row_one_answer_has_collapsed_and_says_so(
     assert (live.main, live.notes) == (pytest.approx(100.0), ())
     assert dead.main == pytest.approx(-100.0)
     assert dead.notes == (
-        "pearson and spearman of a collapsed model: all predictions are equal to 1% of the "
-        "labels' spread",
+        "pearson and spearman of a collapsed model, whose predictions spread less than 1 % as far "
+        "as the labels",
     )
     equal = np.full(1500, 2.9078853, dtype=np.float32)  # whose computed deviation is not zero
     assert len(score("pearson_spearman", equal, np.arange(1500.0)).notes) == 1
