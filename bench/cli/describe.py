@@ -72,8 +72,6 @@ def _range(knob: Knob) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "by width"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
