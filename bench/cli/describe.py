@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     out.print(table(["", ""], [[head.replace("_", " "), _text(v)] for head, v in shown.items()]))
     if parameters:
         heads = ["parameter", "default", "range", "tuned", "what it is"]
-        out.print(table(heads, [[_text(row[head]) for head in row] for row in parameters]))
+        for row in parameters:
+            row["default"] = "by width" if row["default"] is None else row["default"]
+        out.print(table(heads, [[_text(value) for value in row.values()] for row in parameters]))
     return 0
 
 
