@@ -67,6 +67,11 @@ def evaluate(
     score = metrics.score(task.info.metric, answers, rows.labels, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model))
     identity = ["external", weight_hash(folder), prepared.fingerprint, sorted(label_map.items())]
+    against = "its own shapes"
+    if dense is not None:
+        dense_folder = hub.model_folder(dense, offline=source.offline)
+        against = hub.model_name(dense, dense_folder)
+        identity.append(weight_hash(dense_folder))
     record = Record(
         id=digest(identity)[:16],
         status="external",
@@ -76,7 +81,7 @@ def evaluate(
             "axis": "weights",
             "ratio": counted["weights"]["ratio"],
             "seed": 0,
-            "model": dense or "its own shapes",
+            "model": against,
             "protocol": "",
         },
         method={"kind": "external", "control": False, "starts_from": "?", "teacher": "?"},

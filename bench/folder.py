@@ -42,9 +42,11 @@ def read_settings(runs: Path) -> FolderSettings | None:
     Raises:
         BenchError: The file does not say what it should.
     """
+    if not (runs / SETTINGS).exists():
+        return None
     held = read_json(runs / SETTINGS)
     if not isinstance(held, dict):
-        return None
+        held = {}
     precision, threads = held.get("precision"), held.get("threads")
     cache = held.get("teacher_cache_gb", 0.0)  # before there was one, no folder had any
     if (

@@ -124,10 +124,12 @@ def knob(
         low: Smallest valid value.
         high: Largest valid value.
         log: Search the logarithm.
-        choices: All valid values, instead of a range.
+        choices: All valid values, instead of a range; a flag has both without them.
         tuned: Let tuning move it. A method has at most five tuned knobs.
         help: One line for `bench describe`.
     """
+    if choices is None and isinstance(default, bool):
+        choices = (False, True)
     options = None if choices is None else tuple(choices)
     declared = Knob(low, high, log, options, tuned, help=help)
     return dataclasses.field(default=default, metadata={"knob": declared})

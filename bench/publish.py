@@ -19,6 +19,7 @@ from bench.published import DATA, PAGE, make_published
 from bench.records import (
     Record,
     Store,
+    check_suite_name,
     merge_suites,
     read_suite,
     read_suites,
@@ -32,9 +33,6 @@ from bench.sections import escape
 if TYPE_CHECKING:
     from pyarrow import Table
 
-RESERVED = {"readme", Path(PAGE).stem}
-"""Names that pages of the folder's own have."""
-
 
 def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
     """The suites of a run folder, each of which can stand beside what lies in `out` already.
@@ -47,8 +45,7 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
     if not suites:
         raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
     for name, suite in suites.items():
-        if name in RESERVED:
-            raise BenchError(f"{out} has another page '{name}': give the suite another --name.")
+        check_suite_name(name)
         known = read_suite(out / "records", name)
         if known is not None and not same_suite(known, suite):
             raise BenchError(

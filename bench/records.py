@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from bench.errors import BenchError, first_line
@@ -34,9 +35,37 @@ STATUSES = get_args(Status)
 SCORED = ("ok", "missed", "external")
 """Statuses of a cell that came to a model."""
 
-CELL_KEYS = {"method", "task", "axis", "ratio", "seed"}
-DICTS = ("cell", "method", "params", "tuning", "scores", "footprint", "cost", "data", "environment")
-"""Fields of a record that hold names and values."""
+FIELDS: dict[str, dict[str, type | UnionType]] = {
+    "cell": {"method": str, "task": str, "axis": str, "ratio": int | float, "seed": int},
+    "method": {"kind": str, "control": bool, "starts_from": str, "teacher": str},
+    "params": {},
+    "tuning": {},
+    "scores": {},
+    "footprint": {},
+    "cost": {},
+    "data": {
+        "train": int,
+        "train_available": int,
+        "report": int,
+        "skipped_rows": int,
+        "cut_to_fit": dict,
+    },
+    "environment": {
+        "python": str,
+        "packages": dict,
+        "processor": str,
+        "vector_extensions": list,
+        "device": str,
+        "threads": int,
+        "precision": str,
+    },
+}
+"""Fields of a record that hold names and values; what a page reads of them, where they are filled,
+and of what type."""
+
+RESERVED = ("readme", "published", "identity", "settings")
+"""What files beside a suite's page are called: the first two where pages are published, the others
+in a run folder. `<suite>-kept` is a suite's second figure."""
 
 SUITE_KEYS = {
     "name": str,
@@ -47,9 +76,11 @@ SUITE_KEYS = {
     "settings": dict,
     "data": dict,
     "commands": list,
+    "workers": int,
     "cells": dict,
 }
 """What a suite's description has at least, and of what type."""
+SETTINGS_KEYS = {"trials", "epochs", "batch_size", "dropout", "precision", "max_train_samples"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,23 +145,38 @@ class Record:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise BenchError(f"not a record of schema {SCHEMA}")
         known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-        missing = {"id", "status", "cell"} - set(known)
-        if not missing and isinstance(known["cell"], dict):
-            missing = CELL_KEYS - set(known["cell"])
-        if missing:
+        if missing := {"id", "status", "cell"} - set(known):
             raise BenchError(f"a record without {', '.join(sorted(missing))}")
-        odd = [name for name in DICTS if not isinstance(known.get(name, {}), dict)]
+        odd = list(_odd_fields(known))
         if known["status"] not in STATUSES:
             odd.append("status")
         if known["status"] in SCORED:
             counted, axes = known.get("footprint", {}), ("weights", "params", "flops")
-            if "footprint" not in odd and any("ratio" not in counted.get(a, ()) for a in axes):
+            if "footprint" not in odd and not all(
+                _has(counted.get(axis), "ratio") for axis in axes
+            ):
                 odd.append("footprint")
+            if known["status"] != "external" and not _has(known.get("cost"), "train_flops"):
+                odd.append("cost.train_flops")
             if not isinstance(known.get("score"), int | float):
                 odd.append("score")
         if odd:
             raise BenchError(f"a record with no valid {', '.join(odd)}")
         return cls(**known)
+
+
+def _odd_fields(record: dict[str, Any]) -> Iterator[str]:
+    """The fields, or keys of fields, that are not what `FIELDS` says; a field may be empty."""
+    for name, keys in FIELDS.items():
+        held = record.get(name, {})
+        if not isinstance(held, dict):
+            yield name
+        elif held:
+            yield from (f"{name}.{key}" for key, kind in keys.items() if not _has(held, key, kind))
+
+
+def _has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
+    return isinstance(held, dict) and isinstance(held.get(key), kind)
 
 
 @contextlib.contextmanager
@@ -307,14 +353,24 @@ def read_suite(folder: Path, name: str) -> dict[str, Any] | None:
     return suite
 
 
+def check_suite_name(name: str) -> None:
+    """Raises `BenchError` for a name whose files would be a folder's own, or another suite's."""
+    if name in RESERVED or name.endswith("-kept"):
+        raise BenchError(f"a suite '{name}' would overwrite other files: give it another --name.")
+
+
 def is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
     """Whether something that was read describes a suite."""
     return (
         isinstance(suite, dict)
         and all(isinstance(suite.get(key), kind) for key, kind in SUITE_KEYS.items())
         and NAME.fullmatch(suite["name"]) is not None
-        and "trials" in suite["settings"]
-        and all(isinstance(cell, list) and len(cell) == 4 for cell in suite["cells"].values())
+        and suite["settings"].keys() >= SETTINGS_KEYS
+        and all(
+            isinstance(cell, list)
+            and list(map(type, cell)) in ([str, str, float, int], [str, str, int, int])
+            for cell in suite["cells"].values()
+        )
     )
 
 

@@ -12,7 +12,8 @@ import importlib.util
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from types import UnionType
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError, unknown_name
 from bench.method import NAME, Method, MethodInfo, Params
@@ -128,11 +129,23 @@ class Registry(Generic[T]):
             return f"{loaded.__name__}.info.name is not the registered name '{name}'"
         if not NAME.fullmatch(name):
             return "a name has lower case letters, digits, '-' and '_' only"
+        for field, hint in get_type_hints(self._info_type).items():
+            if not _fits(getattr(info, field), hint):
+                return f"{loaded.__name__}.info.{field} is not what it should be ({hint})"
         if missing := getattr(loaded, "__abstractmethods__", None):
             return f"{loaded.__name__} does not implement {', '.join(sorted(missing))}"
         if issubclass(loaded, Method):
             return _params_objection(loaded)
         return ""
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of an annotated type, as far as the fields of `info` need it."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _params_objection(method: type[Method]) -> str:
@@ -159,11 +172,14 @@ def _distribution(point: EntryPoint) -> str:
 
 def missing_requirements(info: MethodInfo) -> dict[str, str]:
     """The modules that a method needs and that are not installed, each with its install line."""
-    return {
-        module: line
-        for module, line in info.requires.items()
-        if importlib.util.find_spec(module) is None
-    }
+    return {module: line for module, line in info.requires.items() if not _is_there(module)}
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the package that it should lie in
+        return False
 
 
 methods: Registry[Method] = Registry("bench.methods", Method, MethodInfo)  # type: ignore[type-abstract]

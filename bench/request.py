@@ -14,6 +14,7 @@ from bench.families import read_config
 from bench.folder import FolderSettings, settle
 from bench.method import NAME
 from bench.protocol import EFFORTS, Protocol
+from bench.records import check_suite_name
 from bench.selection import (
     check_pins,
     leave_out_other_families,
@@ -238,6 +239,7 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
             name += "-flops"
     if not NAME.fullmatch(name):
         raise BenchError(f"--name '{name}': lower case letters, digits, '-' and '_' only.")
+    check_suite_name(name)
     return name
 
 

@@ -211,6 +211,16 @@ class Suite:
         }
 
 
+READING = {
+    "do_lower_case": True,
+    "strip_accents": None,
+    "tokenize_chinese_chars": True,
+    "add_prefix_space": False,
+}
+"""What `tokenizer_config.json` says of how text is read, as uncased BERT has it. The rest of the
+file changes with the library that wrote it, and no piece with it."""
+
+
 def weight_hash(encoder: Path) -> str:
     """Identity of an encoder: a hash over weights, configuration and tokenizer."""
     state = hashlib.sha256()
@@ -218,6 +228,12 @@ def weight_hash(encoder: Path) -> str:
     for volatile in ("transformers_version", "_name_or_path"):
         config.pop(volatile, None)
     state.update(json.dumps(config, sort_keys=True).encode())
+    said = read_json(encoder / "tokenizer_config.json")
+    if isinstance(said, dict):
+        unusual = {
+            key: said[key] for key, usual in READING.items() if said.get(key, usual) != usual
+        }
+        state.update(json.dumps(unusual).encode() if unusual else b"")
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
     for path in sorted([*encoder.glob("*.safetensors"), *(encoder / name for name in names)]):
         if path.is_file():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Result, bench, quick, records
+from harness import Result, bench, quick, records, start
 
 from bench import hub
 from bench.cli.options import config_words, portable_command
@@ -166,6 +166,24 @@ def test_a_mistake_is_one_line_that_says_what_is_meant(
 def test_a_mistake_in_a_file_of_options_too(text: str, said: list[str]) -> None:
     Path("f.toml").write_text(text)
     assert_refused(bench("run", "--config", "f.toml"), *said)
+
+
+@pytest.mark.parametrize("name", ["settings", "identity", "readme", "published", "demo-kept"])
+def test_a_suite_never_takes_the_name_of_another_file(name: str, tmp_path: Path) -> None:
+    assert_refused(quick(tmp_path / "runs", "--name", name), f"'{name}'", "--name")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"precision": "fp'])
+def test_damaged_settings_are_not_taken_for_a_new_folder(content: str, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    assert_refused(quick(tmp_path), "settings.json", "remove it")
+
+
+def test_a_reader_that_goes_away_has_not_seen_everything() -> None:
+    process = start("methods", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
 
 
 def test_the_precision_of_a_run_folder_is_kept(tmp_path: Path) -> None:
@@ -337,7 +355,7 @@ def test_a_page_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> None:
     (tmp_path / "site/quits.py").write_text("raise SystemExit(3)")
     (tmp_path / "site/fails.py").write_text("import a_module_that_nobody_has")
-    plugin("good-one", counted="unruly:Counted")
+    plugin("good-one", counted="unruly:Counted", needy="unruly:Needy")
     plugin(
         "bad-one",
         gone="no_such_module:Method",
@@ -346,6 +364,7 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
         empty="unruly:Absent",
         no_method="unruly:NoMethod",
         no_info="unruly:NoInfo",
+        odd_kind="unruly:OddKind",
         misnamed="unruly:Raises",
         magnitude="unruly:Impostor",
     )
@@ -356,6 +375,7 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
         "empty": "Absent",
         "no-method": "not a subclass of bench.Method",
         "no-info": "info is missing",
+        "odd-kind": "info.kind is not what it should be",
         "misnamed": "not the registered name 'misnamed'",
         "magnitude": "already taken by prunebench",
     }
@@ -367,6 +387,8 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
         assert broken[name]["distribution"] == "bad-one 1.0"
     usable = {method["name"]: method for method in listed["methods"]}
     assert usable["counted"]["distribution"] == "good-one 1.0"
+    assert usable["needy"]["missing"] == {"nobody_has.this": "pip install it"}
+    assert "0.5 …" in bench("describe", "needy").out
     assert usable["magnitude"]["version"] == 1  # the built-in one
     for command in ("methods", "doctor"):
         flat = " ".join(bench(command).out.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +13,9 @@ from transformers import AutoTokenizer
 
 from bench.data import Encoded, encode, fingerprint, load, prepare
 from bench.errors import BenchError
+from bench.suite import weight_hash
 from bench.task import Source, Splits, Task, TaskInfo
 from bench.tasks.demo import Sentiment, demo_encoder_path
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ENCODER = demo_encoder_path()
 
@@ -123,3 +123,14 @@ def test_the_fingerprint_is_of_the_rows() -> None:
 def test_a_split_without_rows_stops(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no train rows"):
         prepare(Pairs(0), Source(), name="p", encoder=ENCODER, cap_at=None, cache=tmp_path)
+
+
+def test_an_encoder_that_reads_otherwise_is_another(tmp_path: Path) -> None:
+    def copy(name: str, **said: object) -> Path:
+        folder = Path(shutil.copytree(ENCODER, tmp_path / name))
+        file = folder / "tokenizer_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | said))
+        return folder
+
+    assert weight_hash(copy("same", a_key_of_another_version=1)) == weight_hash(ENCODER)
+    assert weight_hash(copy("cased", do_lower_case=False)) != weight_hash(ENCODER)

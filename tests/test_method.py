@@ -15,7 +15,7 @@ from bench import BenchError, Params, TrainParams, knob
 class Example(TrainParams):
     share: float = knob(0.5, low=0.0, high=1.0)
     count: int = knob(3, low=1, high=9, tuned=False)
-    fast: bool = knob(False, choices=(False, True))
+    fast: bool = knob(False)
     shape: str = knob("round", choices=("round", "square"))
 
 
@@ -30,7 +30,13 @@ def test_the_search_space_is_what_tuning_may_move() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("share=0.25", 0.25), ("count=7", 7), ("fast=True", True), ("shape=square", "square")],
+    [
+        ("share=0.25", 0.25),
+        ("count=7", 7),
+        ("fast=True", True),
+        ("fast=False", False),
+        ("shape=square", "square"),
+    ],
 )
 def test_texts_become_values_of_the_defaults_type(text: str, value: Any) -> None:
     name, _, given = text.partition("=")

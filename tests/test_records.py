@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 CELL = {"method": "dense", "task": "cola", "axis": "weights", "ratio": 1.0, "seed": 0}
 COUNTED = {axis: {"ratio": 1.0} for axis in ("weights", "params", "flops")}
-RECORD = Record(id="abc", status="ok", cell=CELL, score=71.25, footprint=COUNTED)
+RECORD = Record(
+    id="abc", status="ok", cell=CELL, score=71.25, footprint=COUNTED, cost={"train_flops": 1}
+)
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_other_json_is_no_record(tmp_path: Path, content: str) -> None:
 def test_a_record_names_what_it_lacks() -> None:
     with pytest.raises(BenchError, match="cell, id"):
         Record.from_json({"schema": 1, "status": "ok"})
-    with pytest.raises(BenchError, match="ratio, seed"):
+    with pytest.raises(BenchError, match=r"cell\.ratio, cell\.seed"):
         cell = {"method": "dense", "task": "cola", "axis": "weights"}
         Record.from_json({"schema": 1, "id": "abc", "status": "ok", "cell": cell})
 
@@ -69,6 +71,13 @@ def test_a_record_names_what_it_lacks() -> None:
         ({"footprint": {"weights": {"ratio": 1.0}}}, "no valid footprint"),
         ({"footprint": []}, "no valid footprint"),
         ({"cost": []}, "no valid cost"),
+        ({"cost": {"train_flops": "much"}}, r"no valid cost\.train_flops"),
+        ({"data": {"train": 9}}, r"no valid data\.train_available, data\.report"),
+        ({"environment": {"python": 3}}, r"no valid environment\.python"),
+        (
+            {"footprint": {key: {"ratio": "4"} for key in ("weights", "params", "flops")}},
+            "no valid footprint",
+        ),
         ({"cell": "dense"}, "no valid cell"),
     ],
 )

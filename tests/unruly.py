@@ -5,17 +5,19 @@ They talk to a test through the folder that `UNRULY` names.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench
-from bench import Method, MethodInfo, Run
+from bench import Method, MethodInfo, Run, knob
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -158,6 +160,20 @@ class NoMethod:
 
 class NoInfo(Unruly):
     pass
+
+
+class OddKind(Unruly):
+    info = dataclasses.replace(info("odd-kind"), kind="odd")  # type: ignore[arg-type]
+
+
+class Needy(Unruly):
+    """Needs a module of a package that is not there, and has a parameter without an upper end."""
+
+    info = dataclasses.replace(info("needy"), requires={"nobody_has.this": "pip install it"})
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(bench.TrainParams):
+        share: float = knob(0.6, low=0.5, tuned=False)
 
 
 class Impostor(Unruly):

@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1  # not everything was said
     except OSError as error:  # of a path that somebody named
         sys.stderr.write(f"bench: {error}\n")
         return 2

@@ -70,7 +70,8 @@ def _parameters(method: type[Method]) -> list[dict[str, Any]]:
 def _range(knob: Knob) -> str:
     if knob.choices is not None:
         return " | ".join(map(str, knob.choices))
-    return f"{knob.low:g} … {knob.high:g}{' (log)' if knob.log else ''}"
+    low, high = ("" if bound is None else f"{bound:g}" for bound in (knob.low, knob.high))
+    return f"{low} … {high}{' (log)' if knob.log else ''}"
 
 
 def _text(value: Any) -> str:
