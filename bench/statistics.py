@@ -120,28 +120,28 @@ def pairwise(samples: Mapping[str, Sample]) -> Pairs:
     found: Pairs = {}
     for count in (0, 1, 2):
         group = {p: d for p, d in differences.items() if len(varying.intersection(p)) == count}
-        found |= _moderated(group, len(varying.intersection(itertools.chain(*group))), count)
+        moving = varying.intersection(itertools.chain(*group))
+        own = [len(samples[name].seeds()) - 1 for name in moving]
+        # Of pairs of two that vary, one method's freedom is not its own.
+        found |= _moderated(group, sum(own) - (max(own) if own and count == 2 else 0))
     return {pair: found[pair] for pair in differences}
 
 
 def _moderated(
     differences: Mapping[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]],
-    methods: int,
-    varying: int,
+    together: int,
 ) -> Pairs:
     """Estimates of differences, where one of small T learns from the others that T is larger.
 
     Args:
         differences: Scores and contributions by pair.
-        methods: Methods among them that vary from seed to seed.
-        varying: How many of each pair do; of pairs of two, one method's freedom is not its own.
+        together: Degrees of freedom of all of them together.
     """
     if not differences:
         return {}
     own = [float(scores.var(ddof=1)) for scores, _ in differences.values()]
     own_freedom = [len(scores) - 1 for scores, _ in differences.values()]
-    most = max(1, methods - (varying == 2)) * max(own_freedom)
-    training, freedom = moderate(own, own_freedom, most)
+    training, freedom = moderate(own, own_freedom, max(together, *own_freedom))
     return {
         pair: _estimate(
             scores,

@@ -17,8 +17,12 @@ class KnowledgeAwarePruning(Method):
     """Prune the *pre-trained* encoder while a *fine-tuned* teacher teaches it the task.
 
     The student keeps the general knowledge of pre-training; the teacher supplies what the task
-    needs, layer by layer, as the smallest weights go. The rate warms up and decays as that of every
-    method here; the authors keep it constant (`decay=constant:warmup=0`).
+    needs, layer by layer, as the smallest weights go. What all methods share here differs from the
+    authors': a rate that warms up and decays (theirs is constant: `decay=constant:warmup=0`), so
+    that little of it is left once most weights are gone, one clip of all gradients (theirs is one a
+    parameter), a teacher without dropout. The score loss is a mean over pairs of real pieces, where
+    theirs counts padding up to 128 pieces too, so that a `score_weight` of theirs is worth
+    128 / pieces times as much here.
     """
 
     info = MethodInfo(

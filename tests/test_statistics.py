@@ -136,6 +136,22 @@ def test_moderation_finds_the_prior_that_was_drawn_from() -> None:
     assert recovered == pytest.approx([d / (d0 + d), d0 * s0 / (d0 + d)], rel=0.05)
 
 
+@pytest.mark.parametrize(("seeds", "together"), [([3] * 6, 10), ([5, 5, 2, 2, 2, 2, 2, 2], 10)])
+def test_no_difference_is_surer_than_all_methods_together(seeds: list[int], together: int) -> None:
+    """A layout of methods × seeds has Σ(seeds − 1), less one method's, degrees of freedom."""
+    rng = np.random.default_rng(1)
+    most = 0.0
+    for _ in range(30):
+        samples = {
+            f"method {i}": Sample(
+                dict(enumerate(rng.normal(size=count))), dict(enumerate(np.zeros((count, 9))))
+            )
+            for i, count in enumerate(seeds)
+        }
+        most = max(most, *(found.freedom for found in pairwise(samples).values()))
+    assert most == pytest.approx(together)
+
+
 def test_holm_agrees_with_a_worked_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
