@@ -32,8 +32,8 @@ class MovementPruner(Callback):
         ∂L/∂S = ∂L/∂W' ⊙ W, for removed weights too, and ∂L/∂W = ∂L/∂W' ⊙ M,
 
     so that scores grow for weights that move away from zero. The model holds W' whenever it runs
-    and W while the optimizer steps; removed weights, which momentum and decay still move for a while,
-    may come back.
+    and W while the optimizer steps; removed weights, which momentum and decay still move for a
+    while, may come back.
 
     Args:
         model: The model that is trained.
