@@ -66,12 +66,16 @@ def evaluate(
     answers = logits[:, 0] if order is None else order[logits.argmax(axis=1)]
     score = metrics.score(task.info.metric, answers, rows.labels, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model))
-    identity = ["external", weight_hash(folder), prepared.fingerprint, sorted(label_map.items())]
+    identity: list[Any] = [
+        "external",
+        weight_hash(folder),
+        prepared.fingerprint,
+        sorted(label_map.items()),
+    ]
     against = "its own shapes"
     if dense is not None:
-        dense_folder = hub.model_folder(dense, offline=source.offline)
-        against = hub.model_name(dense, dense_folder)
-        identity.append(weight_hash(dense_folder))
+        against = hub.model_name(dense, hub.local_path(dense))
+        identity.append([against, counted])
     record = Record(
         id=digest(identity)[:16],
         status="external",
