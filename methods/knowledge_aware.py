@@ -43,6 +43,12 @@ class KnowledgeAwarePruning(Method):
         hidden_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of hidden states")
         score_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of attention scores")
         label_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of the soft labels")
+        scope: Literal["local", "global"] = knob(
+            "local",
+            choices=("local", "global"),
+            tuned=False,
+            help="the same share of every matrix, as its authors, or one threshold over all",
+        )
         init: Literal["pretrained", "finetuned"] = knob(
             "pretrained", choices=("pretrained", "finetuned"), tuned=False, help="where it starts"
         )
@@ -58,7 +64,7 @@ class KnowledgeAwarePruning(Method):
             density=run.target.density(student),
             criterion=bench.magnitude,
             schedule=bench.CubicSchedule(events=100),
-            scope="local",
+            scope=params.scope,
         )
         if params.teacher == "none":
             run.fit(student, loss=bench.task_loss, params=params, callbacks=[pruner])

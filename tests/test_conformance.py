@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification
 
 from bench import registry
 from bench.budget import Target
+from bench.families import prunable
 from bench.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION
 from bench.selection import resolve_params
@@ -69,7 +70,7 @@ class TestKnowledgeAware(MethodConformance):
 
 class TestKnowledgeAwareVariant(MethodConformance):
     name = "knowledge-aware"
-    params: ClassVar = {"init": "finetuned", "teacher": "none"}
+    params: ClassVar = {"init": "finetuned", "teacher": "none", "scope": "global"}
 
 
 class TestRandomMask(MethodConformance):
@@ -137,6 +138,10 @@ METHODS = [
 ]
 
 
+def has_scope(name: str) -> bool:
+    return hasattr(registry.methods.get(name).Params(), "scope")
+
+
 @pytest.mark.parametrize("axis", ["weights", "flops"])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", METHODS)
@@ -159,6 +164,18 @@ def test_each_family_goes_through_each_method_that_serves_it(
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
     before = predict(model, run.data.report, "cpu")
     np.testing.assert_array_equal(before, predict(loaded, run.data.report, "cpu"))
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if has_scope(n)])
+def test_a_scope_is_among_which_weights_the_best_are_kept(name: str, tmp_path: Path) -> None:
+    """Locally every matrix keeps the same share; globally, of unequal matrices, it does not."""
+    shares = {}
+    for scope in ("local", "global"):
+        toy = Toy(tmp_path / scope, registry.methods.get(name), 4.0, {"scope": scope})
+        model = toy.compress()[1]
+        kept = [(m.weight != 0).double().mean().item() for m in prunable(model).values()]
+        shares[scope] = max(kept) - min(kept)
+    assert shares["local"] < 0.01 < shares["global"]
 
 
 def test_every_built_in_is_tested_here() -> None:
