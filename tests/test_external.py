@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from bench.errors import BenchError
 from bench.external import match_labels
 from bench.records import Store
 from bench.tasks.glue import GlueTask
+
+PUBLISHED = Path(__file__).parent.parent / "leaderboards"
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +240,34 @@ def test_compare_prints_what_the_page_ranks_by(runs: Path) -> None:
     assert found["holm_over"] == "every competitor against random-mask"
 
 
+def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
+    """Welch's way by hand: variances of independent tasks add, p from Student's t, then Holm."""
+    suite = ("--name", "glue-mini", "--runs", PUBLISHED, "--ratio", "20", "--json")
+    tasks = ("stsb", "sst2", "cola")  # MRPC tells nothing there
+
+    def of(*words: str) -> dict[str, Any]:
+        result = bench("compare", *words, *suite)
+        assert result.status == 0, result.err
+        return dict(json.loads(result.out))
+
+    rivals = ("knowledge-aware", "tinybert", "magnitude", "movement")
+    ps, whole = {}, {}
+    for pair in itertools.combinations(rivals, 2):
+        each = [of(*pair, "--task", task) for task in tasks]
+        half = [e["half_width_95"] / student.ppf(0.975, e["freedom"]) / 3 for e in each]
+        variance = sum(h**2 for h in half)
+        freedom = variance**2 / sum(h**4 / e["freedom"] for h, e in zip(half, each, strict=True))
+        lead = np.mean([e["difference"] for e in each])
+        whole[pair] = of(*pair)
+        assert whole[pair]["tasks"] == list(tasks)
+        assert whole[pair]["difference"] == pytest.approx(lead)
+        assert whole[pair]["freedom"] == pytest.approx(freedom)
+        ps[pair] = 2 * student.sf(abs(lead) / variance**0.5, freedom)
+        assert whole[pair]["p"] == pytest.approx(ps[pair])
+    smallest = min(ps, key=lambda pair: ps[pair])
+    assert whole[smallest]["p_holm"] == pytest.approx(6 * ps[smallest])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -244,6 +276,7 @@ def test_compare_prints_what_the_page_ranks_by(runs: Path) -> None:
         ("magnitude dense --task demo-sentimen", "Did you mean 'demo-sentiment'?"),
         ("magnitude dense --task demo-sentiment --ratio 7", "no ratio 7; it has 4"),
         ("magnitude dense --task demo-sentiment --name sum", "unknown suite 'sum'"),
+        ("magnitud dense", "with a score on demo-sentiment"),
     ],
 )
 def test_compare_names_what_there_is(words: str, said: str, runs: Path) -> None:

@@ -1,4 +1,4 @@
-"""`bench compare`: two methods on one task, with a test and example by example."""
+"""`bench compare`: two methods on one task, example by example, or on the average; with a test."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from bench.cli.output import console, emit_json, table
 from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.opened import OpenSuite
     from bench.standings import Row, Standings
 
@@ -23,12 +25,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "compare",
         help="test two methods against each other, example by example",
-        description="Prints the difference of two methods' scores with its interval and p, and the "
-        "report examples that they answer differently, all seeds together.",
+        description="Prints the difference of two methods' scores with its interval and p: on a "
+        "task, with the report examples that they answer differently, all seeds together, or on "
+        "the average that a page ranks by.",
     )
     parser.add_argument("one", metavar="A", help="a method, as the page names it")
     parser.add_argument("other", metavar="B", help="another, or a control")
-    parser.add_argument("--task", required=True, metavar="T", help="the task")
+    parser.add_argument("--task", metavar="T", help="the task (default: the average of the page)")
     parser.add_argument("--ratio", type=float, metavar="R",
                         help="the ratio; needed where the suite has several")  # fmt: skip
     add_suite(parser)
@@ -43,22 +46,25 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_suite(arguments.runs, arguments.name)
     task = arguments.task
     result = _standings(opened, task, arguments.ratio)
-    one, other = (_row(result, method, task) for method in (arguments.one, arguments.other))
+    over = result.averaged if task is None else [task]
+    one, other = (_row(result, method, over) for method in (arguments.one, arguments.other))
     names = (one.method, other.method)
-    found = statistics.difference(result.pairs[task], *names)
-    examples = _examples(opened, one, other, task)
-    scores = [fmean(one.scores[task]), fmean(other.scores[task])]
+    pairs = result.average_pairs if task is None else result.pairs[task]
+    found = statistics.difference(pairs, *names)
+    examples = None if task is None else _examples(opened, one, other, task)
+    scores = [fmean(fmean(row.scores[t]) for t in over) for row in (one, other)]
     report = {
         "suite": opened.suite["name"],
         "task": task,
+        "tasks": over,
         "ratio": max(r.cell["ratio"] for row in (one, other) for r in row.records),
         "methods": list(names),
         "scores": scores,
-        "seeds": [len(one.scores[task]), len(other.scores[task])],
+        "seeds": [min(len(row.scores[t]) for t in over) for row in (one, other)],
         "difference": scores[0] - scores[1] if found is None else found.value,
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
-        "p_holm": None if found is None else result.adjusted(result.pairs[task], *names),
+        "p_holm": None if found is None else result.adjusted(pairs, *names),
         "holm_over": result.family(*names)[0],
         "freedom": None if found is None else found.freedom,
         "examples": examples,
@@ -76,7 +82,8 @@ def _print(report: dict[str, Any]) -> None:
     def say(line: str) -> None:
         out.print(line, markup=False, soft_wrap=True)
 
-    say(f"{report['suite']}, {report['task']}, {report['ratio']:g}×")
+    what = report["task"] or f"average of {', '.join(report['tasks'])}"
+    say(f"{report['suite']}, {what}, {report['ratio']:g}×")
     for method, score, seeds in zip(report["methods"], report["scores"], report["seeds"],
                                     strict=True):  # fmt: skip
         say(f"{method}: {score:.2f}, mean of {seeds} seed{'s' * (seeds > 1)}")
@@ -88,6 +95,8 @@ def _print(report: dict[str, Any]) -> None:
             f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm over {report['holm_over']}; "
             f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
     examples = report["examples"]
+    if report["task"] is None:
+        return
     if examples is None:
         say("predictions are missing: which examples are answered differently is not known")
         return
@@ -101,14 +110,15 @@ def _print(report: dict[str, Any]) -> None:
             say(f"and {len(examples) - SHOWN} more (--json has all)")
 
 
-def _standings(opened: OpenSuite, task: str, ratio: float | None) -> Standings:
-    """The table that the two stand in."""
+def _standings(opened: OpenSuite, task: str | None, ratio: float | None) -> Standings:
+    """The table that the two stand in, of one task or of all."""
     from bench.standings import standings
 
     done = [record for record in opened.records if record.status != "external"]
-    tasks = list(dict.fromkeys(record.cell["task"] for record in done))
-    if task not in tasks:
+    tasks = list(dict.fromkeys(cell[1] for cell in opened.suite["cells"].values()))
+    if task is not None and task not in tasks:
         raise unknown_name("task", task, tasks)
+    tasks = tasks if task is None else [task]
     ratios = sorted({record.cell["ratio"] for record in done} - {1.0})
     if ratio is None and len(ratios) > 1:
         listed = " or ".join(f"{known:g}" for known in ratios)
@@ -119,17 +129,25 @@ def _standings(opened: OpenSuite, task: str, ratio: float | None) -> Standings:
         listed = ", ".join(f"{known:g}" for known in ratios)
         raise BenchError(f"the suite has no ratio {ratio:g}; it has {listed}.")
     at = {
-        wanted: [r for r in done if r.cell["ratio"] == wanted and r.cell["task"] == task]
+        wanted: [r for r in done if r.cell["ratio"] == wanted and r.cell["task"] in tasks]
         for wanted in (ratio, 1.0)
     }
-    return standings(at[ratio] if ratio != 1 else [], at[1.0], [task], opened.answers)
+    return standings(at[ratio] if ratio != 1 else [], at[1.0], tasks, opened.answers)
 
 
-def _row(result: Standings, method: str, task: str) -> Row:
-    row = result.row(method)
-    if row is None or not row.scores[task]:
-        known = [row.method for row in result.rows if row.scores[task]]
-        raise unknown_name(f"method with a score on {task}", method, known)
+def _row(result: Standings, method: str, tasks: Sequence[str]) -> Row:
+    """The row of a method that has a score on each of the tasks.
+
+    Raises:
+        BenchError: There is none, or no task at all.
+    """
+    if not tasks:
+        raise BenchError("no task of the suite counts towards an average; --task names one.")
+    known = [row for row in result.rows if all(row.scores[task] for task in tasks)]
+    row = next((row for row in known if row.method == method), None)
+    if row is None:
+        what = f"method with a score on {' and '.join(tasks)}"
+        raise unknown_name(what, method, [row.method for row in known])
     return row
 
 
