@@ -17,11 +17,11 @@ class KnowledgeAwarePruning(Method):
     """Prune the *pre-trained* encoder while a *fine-tuned* teacher teaches it the task.
 
     The student keeps the general knowledge of pre-training; the teacher supplies what the task
-    needs, layer by layer, as the smallest weights go. What all methods share here differs from the
-    authors': a rate that warms up and decays (theirs is constant: `decay=constant:warmup=0`), so
-    that little of it is left once most weights are gone, one clip of all gradients (theirs is one a
-    parameter), a teacher without dropout. The score loss is a mean over pairs of real pieces, where
-    theirs counts padding up to 128 pieces too, so that a `score_weight` of theirs is worth
+    needs, layer by layer, as the smallest weights go. They go until the last step, so that the rate
+    is constant by default, as its authors': of one that decays little is left once most weights are
+    gone. What all methods share here differs from theirs: one clip of all gradients (theirs is one
+    a parameter), a teacher without dropout. The score loss is a mean over pairs of real pieces,
+    where theirs counts padding up to 128 pieces too, so that a `score_weight` of theirs is worth
     128 / pieces times as much here.
     """
 
@@ -32,6 +32,7 @@ class KnowledgeAwarePruning(Method):
         removes="single weights of the six matrices of each layer",
         starts_from="pretrained",
         teacher="finetuned",
+        version=2,
         paper="arXiv:2104.08682",
         paper_steps=84_612,  # MRPC, augmented: 12 epochs of 7,051 steps
     )
@@ -40,6 +41,10 @@ class KnowledgeAwarePruning(Method):
     class Params(TrainParams):
         """Weights of the three losses, and the two questions of the paper's analysis."""
 
+        warmup: float = knob(0.0, low=0.0, high=0.2, help="share of the steps with a rising rate")
+        decay: str = knob(
+            "constant", choices=("linear", "constant"), tuned=False, help="shape after warm-up"
+        )
         hidden_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of hidden states")
         score_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of attention scores")
         label_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of the soft labels")
