@@ -186,6 +186,8 @@ def test_the_knowledge_aware_loss_is_the_papers(tmp_path: Path, is_regression: b
     assert taken["loss"](student, batch).item() == pytest.approx(wanted, rel=1e-5)
     assert len(one.hidden) == 3
     assert len(one.scores) == 2
+    assert taken["params"].decay == "constant"  # the authors' schedule is "none"
+    assert taken["params"].warmup == 0
 
 
 def test_a_taught_loss_asks_both_models(model: PreTrainedModel) -> None:

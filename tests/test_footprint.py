@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,21 @@ def test_published_ratios_of_sparse_bert_base(bert_base, sparsity, weights, para
     assert flops is None or f"{ratios['flops']:.1f}" == flops
     if sparsity == 0.95:
         assert f"{ratios['params']:.3f} {ratios['flops']:.3f}" == "3.802 13.206"
+
+
+def test_the_readme_has_the_counts_of_a_bert_base_at_twenty_times(bert_base):
+    kept, zeros = 4_246_732, 84_934_656 - 4_246_732
+    headless = bert_base.parameters - (768 * 2 + 2)
+    sparse = dataclasses.replace(bert_base, weights=kept, parameters=headless - zeros)
+    counted = {axis: both["actual"] for axis, both in compare(bert_base, sparse).items()}
+    attention, pooler_and_classifier = 301_989_888, 591_360  # multiplications, S = 128
+    assert counted == {
+        "weights": kept,
+        "params": 109_482_240 - zeros,
+        "flops": 2 * (128 * kept + attention + pooler_and_classifier),
+    }
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert all(f"| {figure:,} |" in readme for figure in counted.values())
 
 
 def test_a_real_sparse_bert_base(bert_base):
