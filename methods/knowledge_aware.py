@@ -39,7 +39,7 @@ class KnowledgeAwarePruning(Method):
 
     @dataclass(frozen=True, kw_only=True)
     class Params(TrainParams):
-        """Weights of the three losses, and the two questions of the paper's analysis."""
+        """The authors' schedule, three losses, and the two questions of the paper's analysis."""
 
         warmup: float = knob(0.0, low=0.0, high=0.2, help="share of the steps with a rising rate")
         decay: str = knob(

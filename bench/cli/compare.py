@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import add_suite
@@ -47,21 +46,21 @@ def run(arguments: argparse.Namespace) -> int:
     task = arguments.task
     result = _standings(opened, task, arguments.ratio)
     over = result.averaged if task is None else [task]
-    one, other = (_row(result, method, over) for method in (arguments.one, arguments.other))
+    one, first = _row(result, arguments.one, over)
+    other, second = _row(result, arguments.other, over)
     names = (one.method, other.method)
     pairs = result.average_pairs if task is None else result.pairs[task]
     found = statistics.difference(pairs, *names)
     examples = None if task is None else _examples(opened, one, other, task)
-    scores = [fmean(fmean(row.scores[t]) for t in over) for row in (one, other)]
     report = {
         "suite": opened.suite["name"],
         "task": task,
         "tasks": over,
         "ratio": max(r.cell["ratio"] for row in (one, other) for r in row.records),
         "methods": list(names),
-        "scores": scores,
+        "scores": [first, second],
         "seeds": [min(len(row.scores[t]) for t in over) for row in (one, other)],
-        "difference": scores[0] - scores[1] if found is None else found.value,
+        "difference": first - second if found is None else found.value,
         "half_width_95": None if found is None else found.half_width,
         "p": None if found is None else found.p,
         "p_holm": None if found is None else result.adjusted(pairs, *names),
@@ -94,9 +93,9 @@ def _print(report: dict[str, Any]) -> None:
         say(f"difference: {report['difference']:+.2f} ± {report['half_width_95']:.2f} (95 %), "
             f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm over {report['holm_over']}; "
             f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
-    examples = report["examples"]
     if report["task"] is None:
         return
+    examples = report["examples"]
     if examples is None:
         say("predictions are missing: which examples are answered differently is not known")
         return
@@ -135,20 +134,20 @@ def _standings(opened: OpenSuite, task: str | None, ratio: float | None) -> Stan
     return standings(at[ratio] if ratio != 1 else [], at[1.0], tasks, opened.answers)
 
 
-def _row(result: Standings, method: str, tasks: Sequence[str]) -> Row:
-    """The row of a method that has a score on each of the tasks.
+def _row(result: Standings, method: str, tasks: Sequence[str]) -> tuple[Row, float]:
+    """The row of a method that has a score on each of the tasks, and their average.
 
     Raises:
         BenchError: There is none, or no task at all.
     """
     if not tasks:
         raise BenchError("no task of the suite counts towards an average; --task names one.")
-    known = [row for row in result.rows if all(row.scores[task] for task in tasks)]
-    row = next((row for row in known if row.method == method), None)
-    if row is None:
-        what = f"method with a score on {' and '.join(tasks)}"
-        raise unknown_name(what, method, [row.method for row in known])
-    return row
+    averages = {row.method: row.average(tasks) for row in result.rows}
+    row, average = result.row(method), averages.get(method)
+    if row is None or average is None:
+        known = [name for name, value in averages.items() if value is not None]
+        raise unknown_name(f"method with a score on {' and '.join(tasks)}", method, known)
+    return row, average
 
 
 def _examples(opened: OpenSuite, one: Row, other: Row, task: str) -> list[dict[str, Any]] | None:
