@@ -242,11 +242,13 @@ def _lend(cell: Cell, context: Context, log: Log, progress: Progress, *, trial: 
 
 def _compress(cell: Cell, run: CellRun, params: Params) -> PreTrainedModel:
     """Lets the method compress."""
-    model = registry.methods.get(Variant.parse(cell.method).method)().compress(run, params)
+    try:
+        model = registry.methods.get(Variant.parse(cell.method).method)().compress(run, params)
+    finally:
+        if (run.flops or run.kept) and (made := run.data.facts.get("augmentation")):
+            run.kept["augmentation"] = ("augmentation", made["flops"])
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
-    if (run.flops or run.kept) and (made := run.data.facts.get("augmentation")):
-        run.kept["augmentation"] = ("augmentation", made["flops"])
     return model
 
 

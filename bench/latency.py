@@ -143,13 +143,14 @@ def _measure(
                 failed(engine, first_line(error))
                 continue
             runs[key], allowed[key] = run, engine.tolerance * largest
-    if not any(name == DENSE for name, _ in runs):
-        raise BenchError("no engine runs the dense model.")
+    agrees = {key: differences[key] <= allowed[key] for key in runs}
+    if not any(name == DENSE and agrees[name, engine] for name, engine in runs):
+        raise BenchError("no engine runs the dense model with the right answers.")
     for _ in range(ROUNDS):
         for run in runs.values():
             run.time()
     medians = {key: statistics.median(run.milliseconds) for key, run in runs.items()}
-    best = min(median for (name, _), median in medians.items() if name == DENSE)
+    best = min(median for key, median in medians.items() if key[0] == DENSE and agrees[key])
     return [
         Timing(
             model=key[0],
@@ -161,7 +162,7 @@ def _measure(
             calls=len(run.milliseconds),
             gain=best / medians[key],
             difference=differences[key] if math.isfinite(differences[key]) else None,
-            agrees=differences[key] <= allowed[key],
+            agrees=agrees[key],
         )
         for key, run in runs.items()
     ]

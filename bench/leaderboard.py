@@ -110,9 +110,10 @@ def make_page(
             sections.above_dense(result),
             *sections.below(result.rows),
         ]
-    parts.append(
-        sections.unanswered([r for r in ordered if r.score is not None and not kept(r.id)])
-    )
+    parts += [
+        sections.processors(ordered),
+        sections.unanswered([r for r in ordered if r.score is not None and not kept(r.id)]),
+    ]
     parts.append(sections.external([record for record in every if record.status == "external"]))
     files: dict[Path, str] = {}
     figures = {
@@ -209,9 +210,13 @@ def _table(
              number(share, 1),
              *(number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
              *([_speed(row)] if timed else []),
-             *(f"{row.train_flops(tuning=all_of_it) / 1e12:.3g}" for all_of_it in (False, True))]
+             *(_teraflops(row.train_flops(tuning=all_of_it)) for all_of_it in (False, True))]
         )  # fmt: skip
     return heads, cells
+
+
+def _teraflops(flops: float | None) -> str:
+    return "–" if flops is None else f"{flops / 1e12:.3g}"
 
 
 def _speed(row: Row) -> str:

@@ -28,7 +28,7 @@ from bench.protocol import digest
 from bench.records import Store, atomic_path, is_whole, read_json, write_json
 from bench.reference import Reference, load_model, obtain
 from bench.teacher_cache import KeptAnswers
-from bench.training import collate, fit, steps_per_epoch
+from bench.training import Callback, collate, fit, steps_per_epoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bench.method import Kind, Knob, Method, Run
     from bench.protocol import Protocol
     from bench.task import Task
-    from bench.training import Batch, Callback, Loss
+    from bench.training import Batch, Loss, Training
 
 Progress = Callable[[int, int], None]
 """Told of steps made and steps in all."""
@@ -130,6 +130,16 @@ def _search_space(
     method: type[Method], encoder: Path, labels: int, target: Target
 ) -> dict[str, Knob]:
     return method.search_space(_classifier_config(encoder, labels), target)
+
+
+class _Begun(Callback):
+    """Keeps hold of a training, so that one that diverges is charged for the steps it made."""
+
+    training: Training | None = None
+
+    def start(self, training: Training) -> None:
+        """Takes it."""
+        self.training = training
 
 
 @dataclass
@@ -353,24 +363,28 @@ class CellRun:
     ) -> None:
         """Makes so many optimizer steps on some rows, and charges them."""
         self._fits += 1
-        training = fit(
-            model,
-            data,
-            loss=loss,
-            params=params,
-            protocol=self.context.protocol,
-            device=self.context.device,
-            seed=(self.seed, self._fits),
-            callbacks=callbacks,
-            progress=self.progress,
-            steps=steps,
-            rows=rows,
-        )
-        self.steps += training.step
-        visited = np.repeat(data.lengths, training.visits)
-        forward = count_dense(model).forward_flops(visited)
-        forward += sum(callback.forward_flops(visited) for callback in callbacks)
-        self._charge(part, TRAINED_PASS * forward)
+        begun = _Begun()
+        try:
+            fit(
+                model,
+                data,
+                loss=loss,
+                params=params,
+                protocol=self.context.protocol,
+                device=self.context.device,
+                seed=(self.seed, self._fits),
+                callbacks=[*callbacks, begun],
+                progress=self.progress,
+                steps=steps,
+                rows=rows,
+            )
+        finally:
+            if begun.training is not None:
+                self.steps += begun.training.step
+                visited = np.repeat(data.lengths, begun.training.visits)
+                forward = count_dense(model).forward_flops(visited)
+                forward += sum(callback.forward_flops(visited) for callback in callbacks)
+                self._charge(part, TRAINED_PASS * forward)
 
     def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Meter]:
         """The model as a teacher, each of whose passes is charged, and what charges it."""

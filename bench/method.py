@@ -197,7 +197,7 @@ class TrainParams(Params):
         high=1e-2,
         log=True,
         help="peak of AdamW's; not pinned, 5e-5 from width 768 on, 2e-4 from 128 on, else 4e-3; "
-        "searched from a quarter to four times that",
+        "searched from a quarter to four times that, within the range",
     )
     warmup: float = knob(0.1, low=0.0, high=0.2, help="share of the steps with a rising rate")
     weight_decay: float = knob(0.01, low=0.0, high=1.0, tuned=False, help="decoupled, on matrices")

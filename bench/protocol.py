@@ -24,6 +24,20 @@ EFFORTS = {
 CAP_SALT = "cap"
 TUNE_SALT = "tune"
 
+UNSAID: dict[str, object] = {
+    "max_train_samples": None,
+    "corpus": "",
+    "learning_rate": 1e-4,
+    "batch_size": 32,
+    "dropout": 0.1,
+    "clip_norm": 1.0,
+    "augment": 0,
+    "carried": "",
+    "version": 2,
+}
+"""What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
+stand for other settings; a new field enters with its default, and old hashes stay."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -59,14 +73,9 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits over all fields.
-
-        A field with a default counts only where it differs from it, so that a field which is new
-        leaves the results of before where they are; who changes a default raises `version`.
-        """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        said = {k: v for k, v in dataclasses.asdict(self).items() if v != defaults[k]}
-        return digest(said)[:12]
+        """Twelve hexadecimal digits over all fields but those that have their value in `UNSAID`."""
+        fields = dataclasses.asdict(self).items()
+        return digest({k: v for k, v in fields if k not in UNSAID or v != UNSAID[k]})[:12]
 
 
 def digest(value: object) -> str:

@@ -27,10 +27,14 @@ def _accuracy(references: Column, predictions: Column) -> float:
 
 
 def _f1(references: Column, predictions: Column) -> float:
-    """F1 of class 1; with more than two classes the mean over them."""
-    several = max(references.max(), predictions.max()) > 1
-    average = "macro" if several else "binary"
-    return float(sk.f1_score(references, predictions, average=average, zero_division=0))
+    """F1 of class 1; where labels have more than two classes the mean over those that they have.
+
+    The labels alone decide, so that no answer changes what another is scored by.
+    """
+    classes = np.unique(references) if references.max() > 1 else [1]
+    return float(
+        sk.f1_score(references, predictions, labels=classes, average="macro", zero_division=0)
+    )
 
 
 def _matthews(references: Column, predictions: Column) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -71,7 +71,10 @@ def _tuning(settings: dict[str, Any], records: Sequence[Record]) -> str:
     """How parameters were found."""
     if sources := {r.tuning["from"].partition(",")[0] for r in records if "from" in r.tuning}:
         listed = ", ".join(map(escape, sorted(sources)))
-        return f"Parameters carried over from the tuning of {listed}; none tuned here."
+        return (
+            f"Parameters carried over from the tuning of {listed}, whose page has what it took; "
+            "none tuned here."
+        )
     if not settings["trials"]:
         return "Default parameters, no tuning."
     how = sorted({r.tuning["sampler"] for r in records if "sampler" in r.tuning})
@@ -228,6 +231,32 @@ def retained(suite: str, records: Sequence[Record], answers: Answers) -> str:
     return f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
 
 
+def processors(records: Sequence[Record]) -> str:
+    """Which rows of a task were trained on different hardware, or nothing."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for record in records:
+        if record.environment and record.cost.get("train_flops"):
+            there = found.setdefault(record.cell["task"], {})
+            there.setdefault(_hardware(record.environment), {})[record.cell["method"]] = None
+    tasks: dict[str, list[str]] = {}
+    for task, there in found.items():
+        if len(there) > 1:
+            listed = "; ".join(f"{on}: {escape(', '.join(sorted(m)))}" for on, m in there.items())
+            tasks.setdefault(listed, []).append(task)
+    lines = [f"- {escape(', '.join(names))}: {listed}" for listed, names in tasks.items()]
+    if not lines:
+        return ""
+    return (
+        "**Trained on different hardware**, whose rounding alone moves single seeds, so that an "
+        "order across it says little:\n\n" + "\n".join(lines)
+    )
+
+
+def _hardware(environment: Mapping[str, Any]) -> str:
+    extensions = " ".join(environment["vector_extensions"])
+    return escape(f"{environment['processor']} ({extensions}), {environment['device']}")
+
+
 def machines(records: Sequence[Record]) -> str:
     """Every environment that a cell ran in."""
     lines: dict[str, None] = {}
@@ -236,8 +265,7 @@ def machines(records: Sequence[Record]) -> str:
         if env:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
             lines[
-                f"- {escape(env['processor'])} ({escape(' '.join(env['vector_extensions']))}), "
-                f"{escape(env['device'])}, {env['precision']}, threads a cell {env['threads']}; "
+                f"- {_hardware(env)}, {env['precision']}, threads a cell {env['threads']}; "
                 f"Python {env['python']}, {packages}"
             ] = None
         if timed := record.latency:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Criterion = Callable[[str, nn.Linear], Tensor]
 """From a matrix's name and module to scores of the weight's shape; the highest are kept."""
 
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Whose multiples, whole parts taken off, put rows into an order that is even over every matrix."""
+
 Scope = Literal["local", "global", "row"]
 """Whose highest scores stay: each matrix's, those of all, or each output row's."""
 
@@ -159,8 +162,11 @@ class Masks:
             best = _best(torch.cat(list(flat.values())), sum(counts))
             parts = best.split([score.numel() for score in flat.values()])
         elif scope == "row":
-            counts = keep_counts([s.shape[1] for s in scores.values() for _ in s], density)
-            rows = torch.tensor(counts).split([len(score) for score in scores.values()])
+            widths = [score.shape[1] for score in scores.values() for _ in score]
+            order = sorted(range(len(widths)), key=lambda i: i * GOLDEN_RATIO % 1)  # scattered
+            spread = torch.zeros(len(widths), dtype=torch.long)  # so that no matrix is favoured
+            spread[order] = torch.tensor(keep_counts([widths[i] for i in order], density))
+            rows = spread.split([len(score) for score in scores.values()])
             parts = tuple(
                 _best_of_rows(score.detach(), count)
                 for score, count in zip(scores.values(), rows, strict=True)

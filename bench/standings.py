@@ -55,12 +55,18 @@ class Row:
         found = [r.footprint[axis]["ratio"] for r in self.records if r.status == "ok"]
         return statistics.fmean(found) if found else None
 
-    def train_flops(self, *, tuning: bool) -> float:
+    def train_flops(self, *, tuning: bool) -> float | None:
         """Training FLOPs of one seed on all tasks: the mean over seeds, summed over tasks.
 
         Args:
             tuning: Whether what the parameters took to find is counted.
+
+        Returns:
+            `None` where a task is missing, or where parameters were found by another suite, whose
+            tuning these records do not know.
         """
+        if tuning and any(r.tuning.get("parameters") == "carried" for r in self.records):
+            return None
         by_task: dict[str, list[float]] = {}
         for record in self.records:
             if "train_flops" in record.cost:
@@ -69,6 +75,8 @@ class Row:
                     parts = record.cost.get("parts", {})
                     flops -= sum(value for part, value in parts.items() if part.endswith("tuning"))
                 by_task.setdefault(record.cell["task"], []).append(flops)
+        if by_task.keys() < self.scores.keys():
+            return None
         return sum(map(statistics.fmean, by_task.values()))
 
 

@@ -55,6 +55,7 @@ class OneShotWanda(Method):
         removes="single weights of the six matrices of each layer, the same share of every row",
         starts_from="finetuned",
         paper="arXiv:2306.11695",
+        version=2,
     )
 
     @dataclass(frozen=True, kw_only=True)

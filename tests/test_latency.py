@@ -83,6 +83,16 @@ def test_the_dense_model_runs_on_engines_that_the_given_one_does_not() -> None:
     assert found["given", "slow"].gain == pytest.approx(gain)
 
 
+def test_a_dense_answer_that_is_wrong_is_no_measure_of_speed() -> None:
+    model = tiny_classifier("bert")
+    right, wrong = sleeper("right", 0.01), sleeper("wrong", 0.0, wrong=100.0)
+    timings = measure(model, None, [right], [Load(1, 8, 1)], denominators=[right, wrong])
+    found = {(t.model, t.engine): t for t in timings}
+    assert found["dense", "right"].gain == 1
+    with pytest.raises(BenchError, match="no engine runs the dense model with the right answers"):
+        measure(model, None, [wrong], [Load(1, 8, 1)])
+
+
 def test_an_engine_that_cannot_run_a_model_leaves_the_others_alone() -> None:
     def make(subject, load):
         raise RuntimeError("no locator available\nfor this file")

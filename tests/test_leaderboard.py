@@ -7,6 +7,7 @@ import io
 import json
 import statistics
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,41 @@ def test_a_row_that_lacks_a_task_has_no_average() -> None:
     assert table["magnitude"]["cola (matthews)"] == "–"
     assert table["magnitude"]["average"] == "–"
     assert "2 of 14 cells are not done yet" in make_page(suite(records()), found, FOLDER).markdown
+
+
+def test_what_a_row_cost_is_told_only_where_all_of_it_is_known() -> None:
+    """Not where a task is missing, nor what another suite's tuning took."""
+    found = [
+        replace(r, tuning={"parameters": "carried", "from": "other, cola, 4×", "trials": 4})
+        if r.cell["method"] == "magnitude"
+        else r
+        for r in records()
+    ]
+    page = make_page(suite(found), found, FOLDER)
+    table = rows(page.tables["20× fewer prunable weights"])
+    assert table["magnitude"]["final run, TFLOP a seed"] == "4"
+    assert table["magnitude"]["with its tuning, TFLOP"] == "–"
+    assert table["random-mask (control)"]["with its tuning, TFLOP"] == "4"
+    assert table["movement"]["final run, TFLOP a seed"] == "–"  # it has no record of WNLI
+
+
+def test_rows_of_different_hardware_are_told_apart() -> None:
+    def on(processor: str) -> dict[str, Any]:
+        return {"processor": processor, "vector_extensions": ["avx2"], "device": "cpu",
+                "precision": "fp32", "threads": 1, "python": "3.11", "packages": {}}  # fmt: skip
+
+    one = [replace(r, environment=on("one")) for r in records()]
+    assert "different hardware" not in make_page(suite(one), one, FOLDER).markdown
+    two = [
+        replace(r, environment=on("an|other"))
+        if (r.cell["method"], r.cell["task"]) == ("magnitude", "cola")
+        else r
+        for r in one
+    ]
+    markdown = make_page(suite(two), two, FOLDER).markdown
+    others = "one (avx2), cpu: dense, movement, random-mask"
+    assert rf"- cola: {others}; an\|other (avx2), cpu: magnitude" in markdown
+    assert "- wnli: " not in markdown
 
 
 def test_competitors_come_by_their_average_and_controls_apart() -> None:

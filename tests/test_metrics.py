@@ -40,6 +40,15 @@ def test_f1_of_more_than_two_classes_is_the_mean_over_them() -> None:
     assert score("f1", GIVEN, WANTED).main == pytest.approx(80.0)
 
 
+def test_labels_alone_decide_which_f1_it_is() -> None:
+    """One answer of a third class is an error more, and changes nothing else."""
+    labels = [0] * 90 + [1] * 10
+    assert score("f1", [0] * 100, labels).main == 0
+    assert score("f1", [2] + [0] * 99, labels).main == 0
+    several = score("f1", [0, 3, 1, 2], [0, 0, 1, 2])  # nothing is labelled 3: a mean over three
+    assert several.main == pytest.approx(100 * (2 / 3 + 1 + 1) / 3)
+
+
 def test_matthews() -> None:
     assert score("matthews", GIVEN, WANTED).main == pytest.approx(100 * 2 / math.sqrt(12))
     assert score("matthews", [0, 1], [1, 0]).main == pytest.approx(-100.0)

@@ -73,3 +73,18 @@ def test_every_field_is_in_the_hash() -> None:
     ]
     assert len({base.hash, *(other.hash for other in others)}) == len(others) + 1
     assert base.hash == Protocol(epochs=3, trials=0, precision="fp32").hash
+
+
+def test_a_default_that_changes_gives_other_hashes() -> None:
+    """Or a folder of the version before would be taken for done."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Next(Protocol):
+        version: int = Protocol.version + 1
+        batch_size: int = 64
+
+    now = Protocol(epochs=3, trials=0, precision="fp32")
+    later = Next(epochs=3, trials=0, precision="fp32")
+    alike = dataclasses.replace(later, batch_size=now.batch_size)
+    assert len({now.hash, later.hash, alike.hash}) == 3
+    assert now.hash == "ed48f99b5a3f"  # as the records of before have it
