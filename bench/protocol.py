@@ -55,7 +55,8 @@ class Protocol:
         clip_norm: Largest 2-norm of the gradient of one step.
         carried: The suite that parameters were carried from; empty for none.
         augment: Variants by word replacement that are drawn of each training row; 0 means none.
-        version: Raised when the same settings would now give other numbers.
+        version: Raised when the same settings would now give other numbers; the only version that
+            the key of a reference knows.
     """
 
     epochs: int
