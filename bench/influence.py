@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.metrics import f1_classes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -53,9 +55,8 @@ def _accuracy(given: Column, wanted: Column) -> Column:
 
 
 def _f1(given: Column, wanted: Column) -> Column:
-    """That of class 1; where labels have more than two classes the mean over those they have."""
-    scored = np.unique(wanted) if wanted.max() > 1 else [1]
-    return np.asarray(np.mean([_f1_of(given == c, wanted == c) for c in scored], axis=0))
+    each = [_f1_of(given == c, wanted == c) for c in f1_classes(wanted)]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def _f1_of(given: Column, wanted: Column) -> Column:

@@ -129,7 +129,7 @@ def _measure(
 ) -> list[Timing]:
     """One load: checks the answers, then times them in interleaved rounds."""
     runs: dict[tuple[str, str], _Run] = {}
-    differences, allowed = {}, {}
+    differences, agrees = {}, {}
     for name, subject in subjects.items():
         inputs = inputs_of(subject.model, load.rows, load.pieces)
         wanted = subject.model(**inputs).logits
@@ -142,8 +142,7 @@ def _measure(
             except Exception as error:  # of whatever the engine is made of
                 failed(engine, first_line(error))
                 continue
-            runs[key], allowed[key] = run, engine.tolerance * largest
-    agrees = {key: differences[key] <= allowed[key] for key in runs}
+            runs[key], agrees[key] = run, differences[key] <= engine.tolerance * largest
     if not any(name == DENSE and agrees[name, engine] for name, engine in runs):
         raise BenchError("no engine runs the dense model with the right answers.")
     for _ in range(ROUNDS):

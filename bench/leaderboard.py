@@ -113,8 +113,8 @@ def make_page(
     parts += [
         sections.processors(ordered),
         sections.unanswered([r for r in ordered if r.score is not None and not kept(r.id)]),
+        sections.external([record for record in every if record.status == "external"]),
     ]
-    parts.append(sections.external([record for record in every if record.status == "external"]))
     files: dict[Path, str] = {}
     figures = {
         "": (

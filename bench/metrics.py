@@ -110,6 +110,14 @@ def score(
     return Score(statistics.fmean(values.values()), values, tuple(notes))
 
 
+def f1_classes(labels: NDArray[np.generic]) -> Sequence[int]:
+    """The classes whose F1 is averaged: class 1, or all that the labels have where more than two.
+
+    The labels alone decide, so that no answer changes what another is scored by.
+    """
+    return sorted(set(labels.tolist())) if labels.max() > 1 else [1]
+
+
 def _notes(
     metric: str, suffix: str, given: NDArray[np.generic], wanted: NDArray[np.generic]
 ) -> Iterator[str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
-from bench.metrics import METRICS
+from bench.metrics import METRICS, f1_classes
 
 Column = NDArray[Any]
 
@@ -27,11 +27,7 @@ def _accuracy(references: Column, predictions: Column) -> float:
 
 
 def _f1(references: Column, predictions: Column) -> float:
-    """F1 of class 1; where labels have more than two classes the mean over those that they have.
-
-    The labels alone decide, so that no answer changes what another is scored by.
-    """
-    classes = np.unique(references) if references.max() > 1 else [1]
+    classes = f1_classes(references)
     return float(
         sk.f1_score(references, predictions, labels=classes, average="macro", zero_division=0)
     )

@@ -233,11 +233,13 @@ def retained(suite: str, records: Sequence[Record], answers: Answers) -> str:
 
 def processors(records: Sequence[Record]) -> str:
     """Which rows of a task were trained on different hardware, or nothing."""
-    found: dict[str, dict[str, dict[str, None]]] = {}
+    found: dict[str, dict[str, set[str]]] = {}
     for record in records:
-        if record.environment and record.cost.get("train_flops"):
+        env = record.environment
+        if env and record.cost.get("train_flops"):
             there = found.setdefault(record.cell["task"], {})
-            there.setdefault(_hardware(record.environment), {})[record.cell["method"]] = None
+            on = f"{_processor(env)}, {escape(env['device'])}"
+            there.setdefault(on, set()).add(record.cell["method"])
     tasks: dict[str, list[str]] = {}
     for task, there in found.items():
         if len(there) > 1:
@@ -252,9 +254,8 @@ def processors(records: Sequence[Record]) -> str:
     )
 
 
-def _hardware(environment: Mapping[str, Any]) -> str:
-    extensions = " ".join(environment["vector_extensions"])
-    return escape(f"{environment['processor']} ({extensions}), {environment['device']}")
+def _processor(measured: Mapping[str, Any]) -> str:
+    return escape(f"{measured['processor']} ({' '.join(measured['vector_extensions'])})")
 
 
 def machines(records: Sequence[Record]) -> str:
@@ -265,13 +266,12 @@ def machines(records: Sequence[Record]) -> str:
         if env:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
             lines[
-                f"- {_hardware(env)}, {env['precision']}, threads a cell {env['threads']}; "
-                f"Python {env['python']}, {packages}"
+                f"- {_processor(env)}, {escape(env['device'])}, {env['precision']}, "
+                f"threads a cell {env['threads']}; Python {env['python']}, {packages}"
             ] = None
         if timed := record.latency:
             lines[
-                f"- speed: {escape(timed['processor'])} "
-                f"({escape(' '.join(timed['vector_extensions']))}), {timed['threads']} threads; "
+                f"- speed: {_processor(timed)}, {timed['threads']} threads; "
                 + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
             ] = None
     return "\n".join(lines)

@@ -162,11 +162,7 @@ class Masks:
             best = _best(torch.cat(list(flat.values())), sum(counts))
             parts = best.split([score.numel() for score in flat.values()])
         elif scope == "row":
-            widths = [score.shape[1] for score in scores.values() for _ in score]
-            order = sorted(range(len(widths)), key=lambda i: i * GOLDEN_RATIO % 1)  # scattered
-            spread = torch.zeros(len(widths), dtype=torch.long)  # so that no matrix is favoured
-            spread[order] = torch.tensor(keep_counts([widths[i] for i in order], density))
-            rows = spread.split([len(score) for score in scores.values()])
+            rows = _row_counts(list(scores.values()), density)
             parts = tuple(
                 _best_of_rows(score.detach(), count)
                 for score, count in zip(scores.values(), rows, strict=True)
@@ -198,6 +194,20 @@ def _best(scores: Tensor, count: int) -> Tensor:
     mask = torch.zeros_like(scores, dtype=torch.bool)
     mask[scores.topk(count, sorted=False).indices] = True
     return mask
+
+
+def _row_counts(matrices: Sequence[Tensor], density: float) -> tuple[Tensor, ...]:
+    """How many weights each row of each matrix keeps.
+
+    What the fractions leave over goes to rows that are scattered evenly, so that no matrix of a
+    width gets more of it than the others.
+    """
+    widths = [matrix.shape[1] for matrix in matrices for _ in matrix]
+    scattered = sorted(range(len(widths)), key=lambda row: row * GOLDEN_RATIO % 1)
+    counts = torch.zeros(len(widths), dtype=torch.long)
+    counts[scattered] = torch.tensor(keep_counts([widths[row] for row in scattered], density))
+    by_matrix: tuple[Tensor, ...] = counts.split([len(matrix) for matrix in matrices])
+    return by_matrix
 
 
 def _best_of_rows(scores: Tensor, counts: Tensor) -> Tensor:
