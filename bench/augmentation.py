@@ -75,16 +75,14 @@ class Augmenter:
         Raises:
             BenchError: The checkpoint has no masked-language-model head, or no whole words.
         """
-        from transformers import AutoTokenizer
-
-        from bench.data import max_pieces
+        from bench.data import load_tokenizer, max_pieces
         from bench.footprint import count_dense
         from bench.knowledge import load_masked_model
 
         self.variants = variants
         self.identity = ["word replacement", variants, CANDIDATES, PROBABILITY, weights]
         self._device, self._limit = device, max_pieces(encoder)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+        self._tokenizer: Any = load_tokenizer(encoder)
         try:
             self._encoder, self._head = load_masked_model(encoder)
         except BenchError as error:

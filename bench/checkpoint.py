@@ -1,13 +1,65 @@
-"""Saved models that were made elsewhere, read as sequence classifiers."""
+"""Saved models read as sequence classifiers: nothing of an encoder is ever made up."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def read_classifier(
+    folder: Path, config: PretrainedConfig, *, fresh_head: bool
+) -> tuple[PreTrainedModel, list[str]]:
+    """The model in a folder as a sequence classifier in fp32.
+
+    Args:
+        folder: A Hugging Face folder.
+        config: Its configuration, with the labels of the task.
+        fresh_head: Whether pooler and classifier may be missing, or be of another shape.
+
+    Returns:
+        The model, and the names of its tensors that the folder lacks, all of them the head's.
+
+    Raises:
+        BenchError: The folder lacks tensors, or has others than the configuration describes.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    from bench.families import head_modules, layers
+
+    library_log: Any = logging
+    library_log.set_verbosity_error()  # it would report the fresh head at length
+    library_log.disable_progress_bar()
+    automatic: Any = AutoModelForSequenceClassification
+    try:
+        model, loading = automatic.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told below, in one line
+            output_loading_info=True,
+        )
+    except Exception as error:  # a configuration that describes no model fails in any way it likes
+        raise BenchError(
+            f"{folder}: its config.json and weights make no model: {first_line(error)}"
+        ) from None
+    if not layers(model):
+        raise BenchError(f"{folder}: its config.json describes a model without layers.")
+    head = tuple(f"{module}." for module in head_modules(model)) if fresh_head else ()
+    missing = sorted(loading["missing_keys"])
+    others = sorted(key for key, *_ in loading["mismatched_keys"])
+    for keys, what in ((missing, "are missing"), (others, "have another shape than config.json")):
+        if keys := [key for key in keys if not key.startswith(head)]:
+            raise BenchError(f"{folder}: {len(keys)} tensors {what}, such as {keys[0]}.")
+    return model, missing
 
 
 def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, list[str]]:
@@ -20,18 +72,11 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
     Raises:
         BenchError: It cannot be read, or is of no supported family.
     """
-    import torch
-    from safetensors import SafetensorError
     from torch.nn.init import ones_
-    from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
 
-    from bench.families import head_modules, read_config
+    from bench.families import read_config
     from bench.hub import local_path, model_folder
 
-    library_log: Any = logging
-    library_log.set_verbosity_error()  # it would report the fresh head at length
-    library_log.disable_progress_bar()
     folder = local_path(name)
     if not folder.is_dir():  # a local one needs no tokenizer to be counted
         folder = model_folder(name)
@@ -43,22 +88,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
             f"{name} has no classification head; it is counted with a fresh one for {num_labels} "
             "labels, and without any other head."
         )
-    automatic: Any = AutoModelForSequenceClassification
-    try:
-        model, loading = automatic.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=bool(notes),
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BenchError(f"{name}: its weights cannot be read: {first_line(error)}") from None
-    fresh = tuple(f"{module}." for module in head_modules(model)) if notes else ()
-    missing = sorted(key for key in loading["missing_keys"] if not key.startswith(fresh))
-    if missing:
-        raise BenchError(f"{name}: {len(missing)} tensors are missing, such as {missing[0]}.")
-    for key in loading["missing_keys"]:
+    model, missing = read_classifier(folder, config, fresh_head=bool(notes))
+    for key in missing:
         ones_(model.get_parameter(key))  # a fresh head's zero biases are none of the model's zeros
     return model, notes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data import Encoded, max_pieces, tokenizer_hash
+from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
 from bench.errors import BenchError
 from bench.records import read_json, write_json
 
@@ -178,10 +178,7 @@ def _files(source: str, offline: bool) -> list[Path]:
 
 def _encode(passages: Sequence[str], encoder: Path, limit: int) -> Encoded:
     """Tokenises passages, each into as many rows as it takes."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
-    output = tokenizer(
+    output = load_tokenizer(encoder)(
         list(passages), truncation=True, max_length=limit, return_overflowing_tokens=True
     )
     rows = output["input_ids"]

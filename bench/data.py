@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.protocol import cap, cut_tune
 from bench.records import Store, atomic_path, read_json, read_parquet, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from datasets import Dataset
     from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
 
     from bench.augmentation import Augmenter
     from bench.task import Source, Splits, Task
@@ -209,6 +213,52 @@ def fingerprint(task: Task, splits: Splits) -> str:
     return state.hexdigest()[:16]
 
 
+def read_rows(task: Task, source: Source) -> Splits:
+    """A task's rows, checked against what `Splits` promises: a plugin may read them as it likes.
+
+    Raises:
+        BenchError: They cannot be read, a split has none, or one is not what it should be.
+    """
+    try:
+        splits = task.load(source)
+        faults = [fault for split in ("train", "dev") for fault in _faults(task, splits, split)]
+    except BenchError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise BenchError(f"task '{task.name}' cannot read its rows: {reason}") from error
+    if faults:
+        raise BenchError(f"task '{task.name}' {faults[0]}.")
+    return splits
+
+
+def _faults(task: Task, splits: Splits, split: str) -> Iterator[str]:
+    """What is wrong with a split, the worst first."""
+    rows: Dataset = getattr(splits, split)
+    if len(rows) == 0:
+        yield f"has no {split} rows"
+        return
+    columns = set(rows.column_names)
+    if missing := {"id", "text", "label"} - columns:
+        yield f"has no column {min(missing)} in its {split} rows"
+        return
+    if ("text_pair" in columns) != ("text_pair" in splits.train.column_names):
+        yield "has pairs in one of its splits only"
+    for name in columns & {"id", "text", "text_pair", "part"}:
+        if not all(isinstance(text, str) for text in rows[name][:]):
+            yield f"has a {name} that is no text in its {split} rows"
+    if len(set(rows["id"][:])) < len(rows):
+        yield f"has an id twice in its {split} rows"
+    classes = range(task.num_labels)
+    for label in rows["label"][:]:
+        if not (isinstance(label, float | int) and math.isfinite(label)):
+            yield f"has the label {label!r} in its {split} rows, which is no number"
+            return
+        if not task.is_regression and label not in classes:
+            yield f"has the label {label} in its {split} rows, beside classes 0 to {classes[-1]}"
+            return
+
+
 def prepare(
     task: Task,
     source: Source,
@@ -233,10 +283,7 @@ def prepare(
     Raises:
         BenchError: Rows cannot be read, or a split has none.
     """
-    splits = task.load(source)
-    for split, rows in (("train", splits.train), ("dev", splits.dev)):
-        if len(rows) == 0:
-            raise BenchError(f"task '{task.name}' has no {split} rows.")
+    splits = read_rows(task, source)
     limit = max_pieces(encoder)
     data = fingerprint(task, splits)
     key = [data, tokenizer_hash(encoder), limit, cap_at]
@@ -336,10 +383,11 @@ def encode(splits: list[Dataset], encoder: Path, limit: int, is_regression: bool
         encoder: Folder with the tokenizer.
         limit: Pieces that fit the model's positions.
         is_regression: Whether labels are figures.
-    """
-    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    Raises:
+        BenchError: As `load_tokenizer`.
+    """
+    tokenizer = load_tokenizer(encoder)
     encoded = []
     for rows in splits:
         pair = rows["text_pair"][:] if "text_pair" in rows.column_names else None
@@ -372,6 +420,29 @@ def max_pieces(encoder: Path) -> int:
     from bench.families import max_text_positions, read_config
 
     return max_text_positions(read_config(encoder))
+
+
+def load_tokenizer(encoder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in an encoder's folder.
+
+    Raises:
+        BenchError: There is none that can be read, or it has pieces that the encoder does not know.
+    """
+    from transformers import AutoTokenizer
+
+    from bench.families import read_config
+    from bench.hub import check_tokenizer
+
+    check_tokenizer(encoder)  # the library would make one up that knows no word
+    try:
+        tokenizer: PreTrainedTokenizerBase
+        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    except Exception as error:  # half a file fails in any way it likes
+        raise BenchError(f"{encoder}: its tokenizer cannot be read: {first_line(error)}") from None
+    size, known = len(tokenizer), read_config(encoder).vocab_size
+    if not 0 < size <= known:
+        raise BenchError(f"{encoder}: its tokenizer has {size} pieces, and the model has {known}.")
+    return tokenizer
 
 
 def tokenizer_hash(encoder: Path) -> str:

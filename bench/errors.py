@@ -53,7 +53,8 @@ def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> 
 
 def first_line(error: Exception) -> str:
     """What an error says in its first line, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first, *others = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first
 
 
 def require(*packages: str) -> None:

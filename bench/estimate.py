@@ -119,9 +119,10 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     """Seconds of one optimizer step, and of loading a model and scoring the report split."""
     prepared = context.tasks[task_name]
     task, data = registry.task(prepared.task), load(prepared)
-    load_model(context.encoder, task, context.protocol.dropout)  # the first imports its code
+    dropout = context.protocol.dropout
+    load_model(context.encoder, task, dropout, fresh_head=True)  # the first imports its code
     begin = time.perf_counter()
-    model = load_model(context.encoder, task, context.protocol.dropout)
+    model = load_model(context.encoder, task, dropout, fresh_head=True)
     loading = time.perf_counter() - begin
     batch = context.protocol.batch_size
     order = np.random.default_rng(0).permutation(len(data.train))  # rows of every length

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from bench.task import Task
 
 
+MADE = ".model"
+"""Where a cell's model waits for its record."""
+
+
 @dataclass
 class Log:
     """A cell's log file, a line at a time."""
@@ -73,9 +77,10 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     store = Store(context.runs)
     cell_id = context.cell_id(cell)
     folder = store.folder(cell_id)
-    log = Log(folder / "log.txt")
-    for left in [folder / "model", *folder.glob(".*")]:  # by an earlier record, or by a kill
+    for left in folder.glob(".*"):  # by a kill
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    # What is finished stays whole until the record that replaces it is there.
+    log = Log(folder / ("log.txt" if store.get(cell_id) is None else ".log.txt"))
     begin = time.perf_counter()
     environment.reset_peak_memory(context.device)
     try:
@@ -105,6 +110,10 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
         record, method=_method_facts(cell), cost=cost, environment=described
     )
     log(f"{record.status} after {cost['wall_s']:.1f} s")
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    for made, kept in ((folder / MADE, folder / "model"), (log.path, folder / "log.txt")):
+        if made.exists():
+            made.replace(kept)
     store.put(record, predictions)
     return record
 
@@ -244,6 +253,8 @@ def _compress(cell: Cell, run: CellRun, params: Params) -> PreTrainedModel:
     """Lets the method compress."""
     try:
         model = registry.methods.get(Variant.parse(cell.method).method)().compress(run, params)
+    except SystemExit as error:
+        raise BenchError(f"{cell.method} asked the process to exit ({error.code})") from error
     finally:
         if (run.flops or run.kept) and (made := run.data.facts.get("augmentation")):
             run.kept["augmentation"] = ("augmentation", made["flops"])
@@ -272,7 +283,7 @@ def _run(
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
     if context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0):
-        save_model(model, context.runs / cell_id / "model", context.encoder)
+        save_model(model, context.runs / cell_id / MADE, context.encoder)
     parts = _parts(cell, run, found)
     record = Record(
         id=cell_id,

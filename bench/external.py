@@ -120,15 +120,18 @@ def match_labels(
         raise BenchError(f"{model} has {len(names)} outputs, {what}.")
     if wanted is None:
         return None
-    plain = {_plain(label): number for number, label in enumerate(wanted)}
+    alike = len({_plain(label) for label in wanted}) < len(wanted)  # as C and C++ are
+    plain_name = str if alike else _plain
+    plain = {plain_name(label): number for number, label in enumerate(wanted)}
     given = {str(number): text for number, text in names.items()}
     for key, label in label_map.items():
         if key not in given and key not in given.values():
             raise unknown_name(f"label of {model}", key, [*given, *given.values()])
-        if _plain(label) not in plain:
+        if plain_name(label) not in plain:
             raise unknown_name(f"label of {task.name}", label, wanted)
     chosen = [
-        _plain(label_map.get(number, label_map.get(text, text))) for number, text in given.items()
+        plain_name(label_map.get(number, label_map.get(text, text)))
+        for number, text in given.items()
     ]
     if sorted(chosen) != sorted(plain):
         example = ",".join(f"{number}={label}" for number, label in enumerate(wanted))
@@ -158,7 +161,7 @@ def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
 
 def _plain(label: str) -> str:
     """A label's name without case and punctuation."""
-    return re.sub(r"[^a-z0-9]", "", label.lower())
+    return re.sub(r"[\W_]", "", label.casefold())
 
 
 def _dense(name: str | None, model: PreTrainedModel) -> PreTrainedModel:

@@ -11,7 +11,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,10 +152,9 @@ def read_config(folder: Path) -> PretrainedConfig:
 
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a wrong value fails in any way it likes
         raise BenchError(
-            f"{folder} holds no model configuration that can be read: {reason}"
+            f"{folder} holds no model configuration that can be read: {first_line(error)}"
         ) from None
     family_of(config)
     return config

@@ -151,7 +151,7 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
             remedy="Either name a local folder with --model DIR, "
             f"or fetch it once with a network: bench fetch --model {name_or_path}.",
         )
-    _check_model(folder)
+    check_model(folder)
     return folder
 
 
@@ -186,14 +186,27 @@ def _no_folder(name: str, folder: Path) -> BenchError:
     return BenchError(f"no model folder '{name}'.{hint}")
 
 
-def _check_model(folder: Path) -> None:
-    """Finds what is missing or broken now rather than minutes into a run."""
+def check_model(folder: Path) -> None:
+    """Finds what is missing or broken now rather than minutes into a run.
+
+    Raises:
+        BenchError: A file is missing or unreadable.
+    """
     if not folder.is_dir():
         raise BenchError(f"{folder} is a file; a model is a folder with a config.json.")
     if "model_type" not in _read_object(folder / "config.json"):
         raise BenchError(f"{folder / 'config.json'} names no model_type.")
     for path in _weight_files(folder):
         _check_weights(path)
+    check_tokenizer(folder)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Looks for the files of a tokenizer.
+
+    Raises:
+        BenchError: They are not there.
+    """
     if not any(all((folder / f).is_file() for f in files) for files in _TOKENIZERS):
         wanted = ", or ".join(" and ".join(files) for files in _TOKENIZERS)
         raise BenchError(f"{folder} has no tokenizer: it needs {wanted}.")

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save
 from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM
 from transformers.modeling_outputs import BaseModelOutput
 
 from bench.corpus import read_passages
-from bench.data import Encoded, max_pieces, tokenizer_hash
+from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
 from bench.errors import BenchError, DivergedError
 from bench.families import read_config
 from bench.records import atomic_path, read_json, write_json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 LONGEST = 128
 """Pieces of a passage at most; what is longer is cut."""
@@ -214,8 +214,7 @@ def _masked_rows(passages: Sequence[str], encoder: Path, limit: int) -> dict[str
         `pieces` with the masks in place and `targets`, `UNASKED` where none is, each `[pieces]`;
         `offsets`, where each row begins, `[rows + 1]`.
     """
-    tokenizer: PreTrainedTokenizerBase
-    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    tokenizer = load_tokenizer(encoder)
     if tokenizer.mask_token_id is None:
         raise BenchError(f"the tokenizer in {encoder} has no mask: leave --probe-text.")
     rows = tokenizer(list(passages), truncation=True, max_length=limit)["input_ids"]

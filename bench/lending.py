@@ -19,7 +19,7 @@ from bench import environment, registry
 from bench.budget import Target, best_ratio
 from bench.corpus import load_corpus
 from bench.distillation import remember
-from bench.errors import BenchError
+from bench.errors import BenchError, DivergedError
 from bench.families import read_config
 from bench.footprint import TRAINED_PASS, count_dense
 from bench.method import TrainParams
@@ -27,6 +27,7 @@ from bench.plan import ALWAYS, Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, atomic_path, is_whole, read_json, write_json
 from bench.reference import Reference, load_model, obtain
+from bench.selection import search_space
 from bench.teacher_cache import KeptAnswers
 from bench.training import Callback, collate, fit, steps_per_epoch
 
@@ -129,7 +130,7 @@ def _limit(kind: Kind, encoder: Path, labels: int, axis: Axis) -> float:
 def _search_space(
     method: type[Method], encoder: Path, labels: int, target: Target
 ) -> dict[str, Knob]:
-    return method.search_space(_classifier_config(encoder, labels), target)
+    return search_space(method, _classifier_config(encoder, labels), target)
 
 
 class _Begun(Callback):
@@ -401,7 +402,14 @@ class CellRun:
 
     def _reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to this cell."""
-        found = self.obtain_reference(params)
+        begun = _Begun()
+        try:
+            found = self.obtain_reference(params, begun)
+        except DivergedError:
+            if (training := begun.training) is not None:
+                counts, lengths = count_dense(training.model), self.data.train.lengths
+                self._charge("reference", counts.training_flops(lengths, training.visits))
+            raise
         if self.reference is None or self.reference.key != found.key:
             self.reference = found
             self.kept[found.key] = ("reference", found.train_flops)
@@ -409,7 +417,7 @@ class CellRun:
                 self.steps += found.steps
         return found
 
-    def obtain_reference(self, params: TrainParams | None) -> Reference:
+    def obtain_reference(self, params: TrainParams | None, *callbacks: Callback) -> Reference:
         """The reference, charged to nobody."""
         context = self.context
         return obtain(
@@ -427,6 +435,7 @@ class CellRun:
             device=context.device,
             seed=self.seed,
             progress=self.progress,
+            callbacks=callbacks,
         )
 
     def _charge(self, part: str, flops: int) -> None:

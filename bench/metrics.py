@@ -45,6 +45,23 @@ METRICS: dict[str, MetricInfo] = {
 }
 """Every metric that a task may name."""
 
+
+def misfit(metric: str, labels: Sequence[str] | None) -> str:
+    """Why a metric cannot score a task, or nothing.
+
+    Args:
+        metric: A key of `METRICS`.
+        labels: Class names; `None` for a regression.
+    """
+    if metric not in METRICS:
+        return str(unknown_name("metric", metric, METRICS)).rstrip(".")
+    if METRICS[metric].regression != (labels is None):
+        return f"metric {metric} does not fit {'a regression' if labels is None else 'classes'}"
+    if METRICS[metric].binary and labels is not None and len(labels) != 2:
+        return f"metric {metric} needs two classes, not {len(labels)}"
+    return ""
+
+
 COLLAPSED = 0.01
 """Standard deviation of a regression's predictions, as a share of the labels', below which a model
 gives every row one answer: what correlates then is next to nothing, and may have any sign."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line, unknown_name
+from bench.hub import check_model
 from bench.predictions import in_store, published
 from bench.records import Record, Store, read_suites
 
@@ -75,16 +76,17 @@ def kept_model(store: Store, record: Record) -> Path:
     """The folder of a cell's model.
 
     Raises:
-        BenchError: It was not kept.
+        BenchError: It was not kept, or is not whole any more.
     """
     folder = store.folder(record.id) / "model"
     if record.status == "external":
         raise BenchError(f"{record.id} was made elsewhere: the run folder has no model of it.")
-    if not (folder / "config.json").is_file():
+    if record.score is None or not (folder / "config.json").is_file():
         raise BenchError(
             f"the model of cell {record.id} was not kept: run it with --keep-models all and "
             "--rerun all."
         )
+    check_model(folder)
     return folder
 
 
@@ -107,7 +109,8 @@ def read_records(out: Path, name: str) -> list[Record]:
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
     # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+    lines = text.removesuffix("\n").split("\n") if text else []  # a shard may have had none yet
+    for number, line in enumerate(lines, 1):
         try:
             records.append(Record.from_json(json.loads(line)))
         except (ValueError, BenchError) as error:

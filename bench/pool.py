@@ -217,8 +217,14 @@ def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)  # before torch looks for GPUs; a server's is that of its start
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # libraries leave their semaphores else
+    signal.signal(signal.SIGTERM, _interrupt)  # rather than die, and leave semaphores behind
+    sys.unraisablehook = _unless_interrupted
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        _run_jobs(pipe)
+
+
+def _run_jobs(pipe: mp.Connection) -> None:
     import torch
 
     try:
@@ -245,6 +251,16 @@ def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
             pipe.send(("stop", error))
             continue
         pipe.send(("busy",) if record is None else ("ended", record))
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _unless_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+    """Tells of an error in a destructor, but not of the interrupt that met one."""
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def _die_with_parent() -> None:

@@ -74,7 +74,7 @@ def read_published(path: Path) -> dict[str, Table]:
 
     if not path.exists():
         return {}
-    table = read_parquet(path, "take the suite's run folder in again, or restore the file")
+    table = read_parquet(path, "restore it, or remove it and take the suite's run folder in again")
     cells = table["cell"].to_numpy(zero_copy_only=False)
     begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
     return {

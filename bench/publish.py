@@ -39,9 +39,11 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
 
     Raises:
         BenchError: The folder has no suite, one that cannot be read, or one of the same name as in
-            `out` that is not comparable.
+            `out` that is not comparable; or `out` is a run folder itself.
     """
     suites = Store(runs).suites()
+    if Store(out).suites():
+        raise BenchError(f"{out} is a run folder: --out names the folder of the pages.")
     if not suites:
         raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
     for name, suite in suites.items():

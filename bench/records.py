@@ -322,6 +322,8 @@ class Store:
                 return False
         except Timeout:
             return True
+        except OSError:  # who may only read here cannot ask
+            return False
 
 
 def read_suites(folder: Path) -> dict[str, dict[str, Any]]:

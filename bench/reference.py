@@ -11,16 +11,15 @@ import dataclasses
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging
 
+from bench.checkpoint import read_classifier
 from bench.environment import isolated_rng
 from bench.families import family_of, read_config
 from bench.footprint import count_dense
@@ -35,8 +34,10 @@ if TYPE_CHECKING:
     from bench.method import TrainParams
     from bench.protocol import Protocol
     from bench.task import Task
+    from bench.training import Callback
 
-logging.set_verbosity_error()  # a new head is what is wanted here, not something to warn of
+
+logging.set_verbosity_error()  # what a checkpoint lacks is told by those who load it
 logging.disable_progress_bar()
 
 
@@ -67,6 +68,9 @@ def load_model(
         task: Gives the width and the label names of the head.
         dropout: The protocol's dropout, whatever the checkpoint's configuration says.
         fresh_head: Draw the classifier anew from torch's generator, whatever the folder holds.
+
+    Raises:
+        BenchError: The folder lacks tensors that are not to be drawn anew.
     """
     config = read_config(folder)
     family = family_of(config)
@@ -76,14 +80,7 @@ def load_model(
     config.problem_type = None
     for name in family.dropout:
         setattr(config, name, dropout)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        local_files_only=True,
-        use_safetensors=True,
-        ignore_mismatched_sizes=fresh_head,
-    )
+    model, _ = read_classifier(folder, config, fresh_head=fresh_head)
     if fresh_head:
         for name in family.head:
             linear = cast("nn.Linear", model.get_submodule(name))
@@ -122,6 +119,7 @@ def obtain(
     device: str,
     seed: int,
     progress: Callable[[int, int], None],
+    callbacks: Sequence[Callback] = (),
 ) -> Reference:
     """Returns a reference, training it first where the run folder has none.
 
@@ -136,6 +134,10 @@ def obtain(
         device: `cpu` or `cuda`.
         seed: Report seed, or the trials' seed.
         progress: Called with steps made and steps in all.
+        callbacks: Of the training, if there is one.
+
+    Raises:
+        DivergedError: Its training met a NaN or an infinite value.
     """
     settings = {"params": dataclasses.asdict(params), "protocol": protocol.hash, "seed": seed}
     key = digest({**identity, **settings})[:16]
@@ -154,6 +156,7 @@ def obtain(
                     protocol=protocol,
                     device=device,
                     seed=(seed, 0),
+                    callbacks=callbacks,
                     progress=progress,
                 )
             save_model(model.cpu(), folder, encoder)

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_typ
 
 from bench.errors import BenchError, unknown_name
 from bench.method import NAME, Method, MethodInfo, Params
+from bench.metrics import misfit
 from bench.task import Task, TaskInfo
 
 OWN_DISTRIBUTION = "prunebench"
@@ -136,7 +137,7 @@ class Registry(Generic[T]):
             return f"{loaded.__name__} does not implement {', '.join(sorted(missing))}"
         if issubclass(loaded, Method):
             return _params_objection(loaded)
-        return ""
+        return _task_objection(loaded) if issubclass(loaded, Task) else ""
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -159,6 +160,21 @@ def _params_objection(method: type[Method]) -> str:
     method.Params()  # the defaults must pass their own checks
     if len(method.Params.search_space()) > 5:
         return f"{method.__name__}.Params has more than five tuned knobs"
+    return ""
+
+
+def _task_objection(task: type[Task]) -> str:
+    labels = task.info.labels
+    if labels is not None and not (
+        all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels) > 1
+    ):
+        return f"{task.__name__}.info.labels are not two or more different names"
+    if wrong := misfit(task.info.metric, labels):
+        return wrong
+    try:
+        task()
+    except Exception as error:
+        return f"{task.__name__}() fails: {type(error).__name__}: {error}"
     return ""
 
 

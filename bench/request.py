@@ -17,7 +17,7 @@ from bench.protocol import EFFORTS, Protocol
 from bench.records import check_suite_name
 from bench.selection import (
     check_pins,
-    leave_out_other_families,
+    leave_out_unable,
     select_methods,
     select_tasks,
 )
@@ -117,7 +117,7 @@ def resolve(request: Request) -> Suite:
         encoder, model = _encoder(request, tasks)
     except BenchError as error:
         raise _with_missing_data(error, tasks, source) from None
-    notices += leave_out_other_families(variants, encoder, request.methods)
+    notices += leave_out_unable(variants, encoder, request.methods)
     check_pins(variants, encoder)
 
     from bench.corpus import find_text
@@ -202,6 +202,8 @@ def _common_suite(tasks: dict[str, Task]) -> str:
 
 def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
     """Folder and name of the encoder."""
+    from bench.checkpoint import read_classifier
+    from bench.data import load_tokenizer
     from bench.tasks.demo import demo_encoder_path
 
     model = request.model
@@ -216,14 +218,19 @@ def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
     if model == DEMO:
         return demo_encoder_path(), "demo-encoder"
     folder = hub.model_folder(model, offline=request.offline)
+    # Tried now rather than in every cell; all of a method's promise is that this is pre-trained.
+    read_classifier(folder, read_config(folder), fresh_head=True)
+    load_tokenizer(folder)
     return folder, hub.model_name(model, folder)
 
 
 def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:
     """The error for a missing encoder; it says of the data too, where they are missing as well."""
+    from bench.data import read_rows
+
     for task in tasks.values():
         try:
-            task.load(source)
+            read_rows(task, source)
         except BenchError as other:
             return BenchError(f"{error} And {other}")
     return error

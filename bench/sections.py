@@ -78,9 +78,15 @@ def _tuning(settings: dict[str, Any], records: Sequence[Record]) -> str:
     if not settings["trials"]:
         return "Default parameters, no tuning."
     how = sorted({r.tuning["sampler"] for r in records if "sampler" in r.tuning})
+    untuned = {
+        f"{r.cell['method']} on {r.cell['task']} at {r.cell['ratio']:g}×"
+        for r in records
+        if r.tuning.get("trials") and r.tuning["parameters"] == "default"
+    }
+    but = f" No trial met the ratio of {escape('; '.join(sorted(untuned)))}: defaults there."
     return (
         f"Each method tuned in {settings['trials']} trials a task and ratio ({', '.join(how)}), on "
-        "tune rows cut out of the training rows."
+        f"tune rows cut out of the training rows.{but if untuned else ''}"
     )
 
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.budget import Target
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError, first_line, unknown_name
 from bench.families import family_of, read_config
+from bench.method import Knob
 from bench.plan import ALWAYS, Variant
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from bench.method import Method, Params
     from bench.protocol import Protocol
     from bench.task import Task
@@ -76,7 +79,38 @@ def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str
     return variants, notices
 
 
-def leave_out_other_families(
+def search_space(method: type[Method], config: PretrainedConfig, target: Target) -> dict[str, Knob]:
+    """What a method lets tuning move on an encoder: a plugin may fail to say.
+
+    Raises:
+        BenchError: It does, or names what is none of its parameters.
+    """
+    try:
+        space = method.search_space(config, target)
+        known = method.Params.knobs()
+        odd = [n for n, knob in space.items() if n not in known or not isinstance(knob, Knob)]
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise BenchError(f"{method.info.name} cannot say what to tune: {reason}") from error
+    if odd:
+        raise BenchError(f"{method.info.name} wants to tune '{odd[0]}', no knob of its own.")
+    return space
+
+
+def objection(method: type[Method], encoder: Path) -> str:
+    """Why a method cannot serve an encoder, or nothing."""
+    config = read_config(encoder)
+    family, served = family_of(config).model_type, method.info.families
+    if family not in served:
+        return f"{method.info.name} serves {', '.join(served)}, and the encoder is of type {family}"
+    try:
+        search_space(method, config, Target("weights", 1.0))
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+def leave_out_unable(
     variants: dict[Variant, bool], encoder: Path, wanted: Sequence[str]
 ) -> list[str]:
     """Takes out what cannot serve an encoder and was not asked for by its name; returns notices.
@@ -84,13 +118,11 @@ def leave_out_other_families(
     Raises:
         BenchError: A method was asked for by its name and cannot serve the encoder.
     """
-    family = family_of(read_config(encoder)).model_type
     notices = []
     for variant in list(variants):
-        served = registry.methods.get(variant.method).info.families
-        if family in served:
+        line = objection(registry.methods.get(variant.method), encoder)
+        if not line:
             continue
-        line = f"{variant.method} serves {', '.join(served)}, and the encoder is of type {family}"
         if any(Variant.parse(text).method == variant.method for text in wanted if text != "all"):
             raise BenchError(f"{line}.")
         del variants[variant]
@@ -107,7 +139,7 @@ def check_pins(variants: Iterable[Variant], encoder: Path) -> None:
     config, uncompressed = read_config(encoder), Target("weights", 1.0)
     for variant in variants:
         method = registry.methods.get(variant.method)
-        space, defaults = method.search_space(config, uncompressed), method.Params.defaults()
+        space, defaults = search_space(method, config, uncompressed), method.Params.defaults()
         for name, value in method.Params.parse(dict(variant.pins)).items():
             if name in space and space[name].first and value != defaults[name]:
                 space[name].check(f"{name} of {variant.method} on this encoder", value)

@@ -47,18 +47,20 @@ def write_submission(
     Raises:
         BenchError: A task is none of GLUE's, comes twice, or a cell's model was not kept.
     """
-    written: list[Path] = []
+    chosen: dict[str, tuple[GlueTask, Path]] = {}
     for record in records:
         name = record.cell["task"]
         task = registry.task(name) if name in registry.tasks.names() else None
         if not isinstance(task, GlueTask):
             raise BenchError(f"'{name}' is none of GLUE's tasks: its server knows nothing of it.")
-        folder = kept_model(store, record)
+        if name in chosen:
+            raise BenchError(f"two of the cells are of {name}: the server takes one.")
+        chosen[name] = task, kept_model(store, record)
+    written: list[Path] = []
+    for task, folder in chosen.values():
         model = load_model(folder, task, dropout=0.0)
         for part, rows in task.load_test(source).items():
             path = out / f"{task.submission(part)}.tsv"
-            if path in written:
-                raise BenchError(f"two of the cells are of {name}: the server takes one.")
             (encoded,) = encode([rows], folder, max_pieces(folder), task.is_regression)
             lines = _answers(task, predict(model, encoded, device))
             table = "".join(f"{i}\t{answer}\n" for i, answer in enumerate(lines))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.errors import BenchError
 from bench.folder import FolderSettings, hold
 from bench.plan import Cell, Selection, Variant, plan
 from bench.records import Store, is_suite, merge_suites, read_json, same_suite, write_json
@@ -125,6 +126,11 @@ class Suite:
                 cache=cache,
                 augmenter=augmenter if augment else None,
             )
+            if self.protocol.trials and not tasks[task.name].facts["tune"]:
+                raise BenchError(
+                    f"{task.name} has too few different training rows to be tuned on: "
+                    "run it with --trials 0."
+                )
         return Context(
             runs=self.runs,
             protocol=self.protocol,

@@ -13,21 +13,27 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the same digits and no waiting for cores 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Installs packages with methods: `plugin("distribution", name="module:Class", …)`."""
+    """Installs packages with methods or, as a second argument says, another group of entry points.
+
+    `plugin("distribution", name="module:Class", …)`, `plugin("distribution", "bench.tasks", …)`.
+    """
     import harness
 
     from bench import registry
     from bench.method import Method, MethodInfo
+    from bench.task import Task, TaskInfo
 
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(Path(__file__).parent)]))
 
-    def installer(distribution: str, **points: str) -> None:
-        harness.install(site, distribution, **points)
-        fresh = registry.Registry("bench.methods", Method, MethodInfo)  # type: ignore[type-abstract]
-        monkeypatch.setattr(registry, "methods", fresh)
+    def installer(distribution: str, group: str = "bench.methods", **points: str) -> None:
+        harness.install(site, distribution, group, **points)
+        methods = registry.Registry("bench.methods", Method, MethodInfo)  # type: ignore[type-abstract]
+        tasks = registry.Registry("bench.tasks", Task, TaskInfo)  # type: ignore[type-abstract]
+        monkeypatch.setattr(registry, "methods", methods)
+        monkeypatch.setattr(registry, "tasks", tasks)
 
     return installer
 

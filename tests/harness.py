@@ -75,16 +75,17 @@ def statuses(runs: Path) -> dict[str, str]:
     return {method: record.status for (method, _, _), record in records(runs).items()}
 
 
-def install(site: Path, distribution: str, **points: str) -> None:
+def install(site: Path, distribution: str, group: str, **points: str) -> None:
     """Lays out what an installed package with entry points looks like.
 
     Args:
         site: A folder of the module path.
         distribution: Name of the package.
-        points: Objects by the name of their method, with `_` for `-`.
+        group: Group of the entry points.
+        points: Objects by the name of their method or task, with `_` for `-`.
     """
     folder = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     lines = [f"{name.replace('_', '-')} = {value}" for name, value in points.items()]
-    (folder / "entry_points.txt").write_text("\n".join(["[bench.methods]", *lines]) + "\n")
+    (folder / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Result, bench, quick, records, start
+from harness import QUICK, Result, bench, quick, records, start
+from safetensors.numpy import load_file, save_file
 
 from bench import hub
 from bench.cli.options import config_words, portable_command
@@ -268,6 +269,25 @@ def without_tokenizer(model: Path) -> None:
         path.unlink()
 
 
+def renamed_weights(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    wrapped = {f"wrapped.{name}": tensor for name, tensor in tensors.items()}
+    save_file(wrapped, model / "model.safetensors", {"format": "pt"})
+
+
+def configured(**changes: object) -> Callable[[Path], None]:
+    def spoil(model: Path) -> None:
+        config = json.loads((model / "config.json").read_text()) | changes
+        (model / "config.json").write_text(json.dumps(config))
+
+    return spoil
+
+
+def truncated_tokenizer(model: Path) -> None:
+    path = next(model.glob("tokenizer.json"))
+    path.write_text(path.read_text()[:500])
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -279,6 +299,15 @@ def without_tokenizer(model: Path) -> None:
         (of_no_known_family, ["thing"]),
         (truncated_weights, ["model.safetensors", "copy it again"]),
         (without_tokenizer, ["tokenizer"]),
+        (truncated_tokenizer, ["its tokenizer cannot be read"]),
+        (renamed_weights, ["tensors are missing", "bert.embeddings"]),
+        (configured(num_hidden_layers=40), ["tensors are missing", "encoder.layer"]),
+        (configured(num_hidden_layers=0), ["without layers"]),
+        (configured(hidden_size=96), ["have another shape"]),
+        (configured(num_attention_heads=7), ["make no model", "7"]),
+        (configured(hidden_act="nope"), ["make no model", "nope"]),
+        (configured(hidden_size="x"), ["configuration", "hidden_size"]),
+        (configured(vocab_size=10), ["have another shape"]),
     ],
 )
 def test_a_model_that_cannot_be_used_stops_before_anything_runs(
@@ -397,6 +426,65 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
     assert bench("methods").status == 0
     assert bench("doctor").status == 1
     assert_refused(bench("run", "--methods", "quits"), "quits (from bad-one 1.0)", "SystemExit")
+
+
+def test_a_method_that_cannot_say_what_to_tune_hurts_nothing_else(plugin, tmp_path: Path) -> None:
+    plugin("bad-one", speechless="unruly:Speechless")
+    said = "speechless cannot say what to tune: RuntimeError: no idea"
+    assert_refused(quick(tmp_path, methods="speechless"), said)
+    others = bench("run", *QUICK, "--dry-run", "--methods", "all", "--runs", tmp_path)
+    assert (others.status, others.err) == (0, "")
+    assert f"left out: {said}" in " ".join(others.out.split())
+    doctor = bench("doctor")
+    assert doctor.status == 1
+    assert f"speechless (from bad-one 1.0): {said}" in " ".join(doctor.out.split())
+
+
+def test_a_task_that_cannot_be_made_or_scored_is_a_broken_plugin(plugin) -> None:
+    wanted = {
+        "needs-a-word": "NeedsAWord() fails: TypeError",
+        "odd-metric": "unknown metric 'perplexity'",
+        "no-classes": "metric accuracy does not fit a regression",
+        "one-class": "labels are not two or more different names",
+    }
+    classes = {"needs_a_word": "NeedsAWord", "odd_metric": "OddMetric", "no_classes": "NoClasses",
+               "one_class": "OneClass", "plain": "Plain"}  # fmt: skip
+    points = {name: f"unruly:{cls}" for name, cls in classes.items()}
+    plugin("bad-tasks", "bench.tasks", **points)
+    listed = json.loads(bench("tasks", "--json").out)["broken"]
+    broken = {entry["name"]: entry["reason"] for entry in listed}
+    assert broken.keys() == wanted.keys()
+    for name, reason in wanted.items():
+        assert reason in broken[name]
+        assert_refused(bench("run", "--tasks", name, "--model", "demo"), reason)
+    assert bench("doctor").status == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Fails", "'fails' cannot read its rows: KeyError: 'no such column'"),
+        ("Forgets", "'forgets' cannot read its rows: AttributeError"),
+        ("NoLabel", "'no-label' has no column label in its dev rows"),
+        ("FarLabel", "'far-label' has the label 2 in its dev rows, beside classes 0 to 1"),
+        ("NoNumber", "'no-number' has the label 'a' in its dev rows, which is no number"),
+        ("Twice", "'twice' has an id twice in its dev rows"),
+        ("NoText", "'no-text' has a text that is no text in its dev rows"),
+    ],
+)
+def test_rows_that_break_a_tasks_promise_are_one_line(name, said, plugin, tmp_path) -> None:
+    task = said.split("'")[1]
+    plugin("bad-tasks", "bench.tasks", **{task.replace("-", "_"): f"unruly:{name}"})
+    words = ("--model", "demo", "--methods", "dense", "--runs", tmp_path / "runs")
+    assert_refused(bench("run", "--tasks", task, *words), said)
+
+
+def test_tuning_needs_rows_to_tune_on(plugin, tmp_path: Path) -> None:
+    plugin("good-task", "bench.tasks", plain="unruly:Plain")
+    words = ("run", "--tasks", "plain", "--max-train-samples", "2", "--model", "demo", "--dry-run",
+             "--methods", "magnitude", "--runs", tmp_path / "runs")  # fmt: skip
+    assert_refused(bench(*words, "--trials", "2"), "plain has too few different training rows")
+    assert bench(*words, "--trials", "0").status == 0
 
 
 # JSON.

@@ -71,7 +71,31 @@ def test_damaged_published_predictions_are_named(runs: Path, tmp_path: Path) -> 
     path = cut_short(out / "records" / "demo.parquet")
     result = bench("leaderboard", "--check", "--out", out)
     assert (result.status, result.err.count("\n")) == (2, 1), result.err
-    assert str(path) in result.err
+    assert f"{path} cannot be read" in result.err
+    assert "remove it and take the suite's run folder in again" in result.err
+    path.unlink()
+    assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
+    assert bench("leaderboard", "--check", "--out", out).status == 0
+
+
+def test_a_suite_without_any_record_yet_is_published_and_filled_later(tmp_path: Path) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    assert quick(runs, "--shard", "3/3", methods="majority").status == 0
+    for _ in range(2):
+        result = bench("leaderboard", "--runs", runs, "--out", out)
+        assert (result.status, result.err) == (0, "")
+    assert "2 of 2 cells are not done yet" in (out / "demo.md").read_text()
+    assert quick(runs, methods="majority").status == 0
+    assert bench("leaderboard", "--runs", runs, "--out", out).status == 0
+    assert "not done yet" not in (out / "demo.md").read_text()
+
+
+def test_pages_are_not_published_into_a_run_folder(runs: Path) -> None:
+    before = sorted(runs.rglob("*"))
+    result = bench("leaderboard", "--runs", runs, "--out", runs)
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert "is a run folder" in result.err
+    assert sorted(runs.rglob("*")) == before
 
 
 def test_damaged_rows_are_named_with_what_mends_them(runs: Path) -> None:

@@ -13,10 +13,11 @@ from transformers import AutoModelForSequenceClassification
 
 from bench import metrics, registry
 from bench.data import prepare
-from bench.execution import execute, is_storage_error
+from bench.errors import DivergedError
+from bench.execution import Log, _lend, execute, is_storage_error
 from bench.footprint import count_dense
 from bench.lending import Context
-from bench.method import Method, MethodInfo
+from bench.method import Method, MethodInfo, TrainParams
 from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.records import Record, Store
@@ -79,6 +80,25 @@ def test_a_training_is_charged_three_forward_passes_over_real_tokens(context: Co
     assert record.cost["parts"] == {"reference": 3 * 2 * macs}
     assert record.cost["train_flops"] == 3 * 2 * macs
     assert record.cost["steps"] == 5
+
+
+def test_a_reference_that_diverges_is_charged_for_the_steps_it_made(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(model: Any, batch: Any) -> Any:
+        losses.append(task_loss(model, batch) * (float("nan") if len(losses) == 2 else 1))
+        return losses[-1]
+
+    losses: list[Any] = []
+    monkeypatch.setattr("bench.reference.task_loss", loss)
+    lent = _lend(cell("dense", seed=7), context, Log(context.runs / "log"), print, trial=False)
+    with pytest.raises(DivergedError, match="at step 3"):
+        lent.finetuned(TrainParams(learning_rate=1e-4))
+    assert lent.kept == {}
+    visited = lent.data.train.lengths.sum() * 3 / 5  # 3 of 5 batches, of about as many pieces
+    assert lent.flops.keys() == {"reference"}
+    linear = 3 * 2 * visited * 2 * (4 * 64**2 + 2 * 64 * 128)
+    assert lent.flops["reference"] == pytest.approx(linear, rel=0.3)
 
 
 def test_masks_save_no_training_and_the_reference_is_charged_to_who_needs_it(

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,15 @@ def test_doubtful_labels_are_refused() -> None:
     ):
         with pytest.raises(BenchError, match=said.replace("?", r"\?")):
             match_labels(names, mrpc, label_map, "m")
+    for labels in (("нет", "да"), ("C", "C++"), ("yes", "no")):
+        task = SimpleNamespace(name="t", num_labels=2, info=SimpleNamespace(labels=labels))
+        for names, label_map in (
+            (dict(enumerate(labels[::-1])), {}),
+            ({0: "LABEL_0", 1: "LABEL_1"}, {"0": labels[1], "1": labels[0]}),
+        ):
+            order = match_labels(names, task, label_map, "m")
+            assert order is not None
+            assert order.tolist() == [1, 0]
     with pytest.raises(BenchError, match="a regression has 1"):
         match_labels({0: "a", 1: "b"}, stsb, {}, "m")
 
@@ -188,6 +198,23 @@ def test_predictions_for_the_server(tmp_path: Path) -> None:
     refused = bench("predict", cells["rte"], "--runs", runs, "--data-dir", glue, "--out", out)
     assert refused.status == 2
     assert "RTE/test.tsv" in refused.err
+    kept = runs / cells["rte"] / "model"
+    for file in [*kept.glob("tokenizer*"), *kept.glob("vocab*")]:
+        file.unlink()
+    refused = bench("predict", cells["stsb"], cells["rte"], "--runs", runs, "--data-dir", glue,
+                    "--out", tmp_path / "other")  # fmt: skip
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "has no tokenizer" in refused.err
+    assert not (tmp_path / "other").exists()
+    assert bench("export", cells["rte"], "--runs", runs, "--out", tmp_path / "other").status == 2
+    twice = bench("predict", cells["stsb"], cells["stsb"], "--runs", runs, "--data-dir", glue,
+                  "--out", tmp_path / "other")  # fmt: skip
+    assert (twice.status, "two of the cells are of stsb" in twice.err) == (2, True)
+    assert not (tmp_path / "other").exists()
+    weights = runs / cells["stsb"] / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused = bench("predict", cells["stsb"], "--runs", runs, "--data-dir", glue, "--out", out)
+    assert (refused.status, "no whole safetensors file" in refused.err) == (2, True)
 
 
 @pytest.mark.slow

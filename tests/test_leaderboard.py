@@ -220,6 +220,18 @@ def test_a_missing_control_is_named() -> None:
     )
 
 
+def test_a_study_without_a_usable_trial_is_not_shown_as_tuned() -> None:
+    tuning = {"trials": 4, "sampler": "random", "parameters": "tuned"}
+    found = [replace(one, tuning=tuning) for one in records()]
+    asked = suite(found)
+    asked["settings"] = asked["settings"] | {"trials": 4}
+    assert "defaults there" not in make_page(asked, found, FOLDER).markdown
+    found[-1] = replace(found[-1], tuning=tuning | {"parameters": "default"})
+    cell = found[-1].cell
+    said = f"No trial met the ratio of {cell['method']} on {cell['task']} at {cell['ratio']:g}×"
+    assert said in make_page(asked, found, FOLDER).markdown
+
+
 def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
     first = make_page(suite(records()), records(), FOLDER)
     again = make_page(suite(records()), records()[::-1], FOLDER)

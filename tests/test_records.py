@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -109,6 +111,16 @@ def test_a_lock_is_seen_and_goes_with_its_holder(tmp_path: Path) -> None:
     with store.lock("abc").acquire(timeout=0):
         assert other.is_locked("abc")
     assert not other.is_locked("abc")
+
+
+def test_who_may_only_read_a_folder_sees_no_lock(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with Store(tmp_path).lock("abc"):
+        pass
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    assert not Store(tmp_path).is_locked("abc")
 
 
 SUITE = {

@@ -93,6 +93,23 @@ def test_an_interrupted_run_keeps_its_finished_cells(runs, unruly, monkeypatch, 
     assert len(records(runs)) == 4
 
 
+def test_an_interrupted_rerun_leaves_what_was_finished(runs, unruly, monkeypatch) -> None:
+    (unruly / "open").touch()
+    assert quick(runs, methods="interrupts").status == 0
+    folder = runs / records(runs)["interrupts", 4, 0].id
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {"model.safetensors", "log.txt", "record.json"} <= {path.name for path in before}
+    (unruly / "open").unlink()
+    monkeypatch.setenv("UNRULY_SIGNAL", "self SIGTERM")
+    assert quick(runs, "--rerun", "all", methods="interrupts").status == 130
+    assert all(path.read_bytes() == content for path, content in before.items())
+    (unruly / "open").touch()
+    assert quick(runs, "--rerun", "all", methods="interrupts").status == 0
+    log = (folder / "log.txt").read_bytes()
+    assert (log != before[folder / "log.txt"], log.count(b"ok after")) == (True, 1)
+    assert not list(folder.glob(".*"))
+
+
 @pytest.mark.slow
 def test_an_interrupt_ends_the_workers_too(runs, monkeypatch) -> None:
     monkeypatch.setenv("UNRULY_SIGNAL", "parent SIGTERM")
@@ -184,7 +201,12 @@ def test_a_method_that_raises_fails_its_cell_alone(runs, unruly) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "said"), [("diverges", "loss"), ("returns-nothing", "NoneType, not a model")]
+    ("method", "said"),
+    [
+        ("diverges", "loss"),
+        ("returns-nothing", "NoneType, not a model"),
+        ("quits", "asked the process to exit (3)"),
+    ],
 )
 def test_a_failed_record_says_what_went_wrong(runs, method, said) -> None:
     result = quick(runs, methods=method)

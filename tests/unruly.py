@@ -1,6 +1,6 @@
-"""Methods that misbehave, as somebody's plugin might bring them; `harness.install` registers them.
+"""Methods and tasks that misbehave, as somebody's plugin might bring them.
 
-They talk to a test through the folder that `UNRULY` names.
+`harness.install` registers them; methods talk to a test through the folder that `UNRULY` names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from datasets import Dataset
 
 import bench
 from bench import Method, MethodInfo, Run, knob
@@ -144,6 +146,13 @@ class Diverges(Unruly):
         return model
 
 
+class Quits(Unruly):
+    info = info("quits")
+
+    def misbehave(self) -> None:
+        raise SystemExit(3)
+
+
 class ReturnsNothing(Unruly):
     info = info("returns-nothing")
 
@@ -151,7 +160,7 @@ class ReturnsNothing(Unruly):
         return None  # type: ignore[return-value]
 
 
-ALL = (Counted, Raises, Dies, Waits, Meets, Interrupts, FullDisk, Diverges, ReturnsNothing)
+ALL = (Counted, Raises, Dies, Waits, Meets, Interrupts, FullDisk, Diverges, Quits, ReturnsNothing)
 
 
 class NoMethod:
@@ -176,7 +185,91 @@ class Needy(Unruly):
         share: float = knob(0.6, low=0.5, tuned=False)
 
 
+class Speechless(Unruly):
+    """Cannot say what to tune."""
+
+    info = info("speechless")
+
+    @classmethod
+    def search_space(cls, config: Any, target: bench.Target) -> dict[str, Any]:
+        raise RuntimeError("no idea")
+
+
 class Impostor(Unruly):
     """Wants the name of a built-in."""
 
     info = info("magnitude", version=99)
+
+
+class Plain(bench.Task):
+    """A task that keeps its promises; the others each break one."""
+
+    info = bench.TaskInfo(name="plain", summary="", labels=("a", "b"), metric="accuracy")
+    changes: ClassVar[dict[str, Any]] = {}
+
+    def load(self, source: bench.Source) -> bench.Splits:
+        rows = {
+            "id": [str(number) for number in range(20)],
+            "text": [f"the film {number}" for number in range(20)],
+            "label": [number % 2 for number in range(20)],
+        }
+        changed = {name: column for name, column in (rows | self.changes).items() if column}
+        return bench.Splits(train=Dataset.from_dict(rows), dev=Dataset.from_dict(changed))
+
+
+class NeedsAWord(Plain):
+    info = dataclasses.replace(Plain.info, name="needs-a-word")
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+
+class OddMetric(Plain):
+    info = dataclasses.replace(Plain.info, name="odd-metric", metric="perplexity")
+
+
+class NoClasses(Plain):
+    info = dataclasses.replace(Plain.info, name="no-classes", labels=None)
+
+
+class OneClass(Plain):
+    info = dataclasses.replace(Plain.info, name="one-class", labels=("a",))
+
+
+class Fails(Plain):
+    info = dataclasses.replace(Plain.info, name="fails")
+
+    def load(self, source: bench.Source) -> bench.Splits:
+        raise KeyError("no such column")
+
+
+class Forgets(Plain):
+    info = dataclasses.replace(Plain.info, name="forgets")
+
+    def load(self, source: bench.Source) -> bench.Splits:
+        return None  # type: ignore[return-value]
+
+
+class NoLabel(Plain):
+    info = dataclasses.replace(Plain.info, name="no-label")
+    changes: ClassVar[dict[str, Any]] = {"label": []}
+
+
+class FarLabel(Plain):
+    info = dataclasses.replace(Plain.info, name="far-label")
+    changes: ClassVar[dict[str, Any]] = {"label": [2] * 20}
+
+
+class NoNumber(Plain):
+    info = dataclasses.replace(Plain.info, name="no-number")
+    changes: ClassVar[dict[str, Any]] = {"label": ["a"] * 20}
+
+
+class Twice(Plain):
+    info = dataclasses.replace(Plain.info, name="twice")
+    changes: ClassVar[dict[str, Any]] = {"id": ["1"] * 20}
+
+
+class NoText(Plain):
+    info = dataclasses.replace(Plain.info, name="no-text")
+    changes: ClassVar[dict[str, Any]] = {"text": [None] * 20}

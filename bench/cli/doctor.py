@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections.abc import Iterator
 
 from bench import registry
 from bench.cli.output import console, emit_json, table
+from bench.errors import BenchError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,6 +16,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("doctor", help="check the installation")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=run)
+
+
+def _silent() -> Iterator[registry.Broken]:
+    """Methods that cannot say what to tune on an encoder of a family that they serve."""
+    from bench.budget import Target
+    from bench.families import family_of, read_config
+    from bench.selection import search_space
+    from bench.tasks.demo import demo_encoder_path
+
+    config = read_config(demo_encoder_path())
+    for name, method in registry.methods.usable().items():
+        if family_of(config).model_type in method.info.families:
+            try:
+                search_space(method, config, Target("weights", 1.0))
+            except BenchError as error:
+                yield registry.Broken(name, registry.methods.distribution(name), str(error))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         missing |= registry.missing_requirements(method.info)
     able, unable = find_engines()  # an optional extra: what lacks is said, and is no fault
     facts["engines"] = ", ".join(engine.name for engine in able)
-    broken = [*registry.methods.broken(), *registry.tasks.broken()]
+    broken = [*registry.methods.broken(), *_silent(), *registry.tasks.broken()]
     if arguments.json:
         emit_json({"facts": facts, "missing": missing, "broken": [str(entry) for entry in broken]})
         return int(bool(missing or broken))

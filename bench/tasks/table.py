@@ -22,7 +22,7 @@ from typing import Any
 from bench.config import read_toml
 from bench.errors import BenchError, unknown_name
 from bench.method import NAME
-from bench.metrics import METRICS
+from bench.metrics import misfit
 from bench.task import Source, Splits, Task, TaskInfo
 from bench.tasks.rows import FORMATS, Layout, read_splits
 
@@ -136,11 +136,5 @@ def _mistakes(declared: dict[str, Any]) -> Iterator[str]:
     if regression == (labels is not None):
         given = "both" if regression else "neither"
         yield f'it needs labels = ["...", "..."] or regression = true, and has {given}'
-    metric = _metric(declared)
-    if metric not in METRICS:
-        yield str(unknown_name("metric", metric, METRICS)).rstrip(".")
-        return
-    if METRICS[metric].regression != regression:
-        yield f"metric {metric} does not fit {'a regression' if regression else 'classes'}"
-    if METRICS[metric].binary and isinstance(labels, list) and len(labels) != 2:
-        yield f"metric {metric} needs two classes, not {len(labels)}"
+    if wrong := misfit(_metric(declared), None if regression else labels or ("", "")):
+        yield wrong
