@@ -22,8 +22,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        repr(content)  # dotted keys are read to any depth, but no message could show their value
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}.") from None
     except ValueError as error:
         raise BenchError(f"{path} is no TOML: {error}.") from None
+    except RecursionError:
+        raise BenchError(f"{path} is nested too deep.") from None
     return content

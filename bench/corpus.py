@@ -135,10 +135,11 @@ def _lines(path: Path) -> Iterator[str]:
                 continue
             try:
                 text = json.loads(line)[COLUMN]
-            except (ValueError, KeyError, TypeError):
-                text = None
-            if not isinstance(text, str):
-                raise BenchError(f"{path}:{number}: no JSON object with a text under '{COLUMN}'.")
+                str.encode(text)  # which half a surrogate pair cannot be
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise BenchError(
+                    f"{path}:{number}: no JSON object with a text under '{COLUMN}'."
+                ) from None
             yield text
 
 
@@ -160,6 +161,8 @@ def _files(source: str, offline: bool) -> list[Path]:
 
     path = hub.local_path(source)
     if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise BenchError(f"--corpus {source} is none of {', '.join(SUFFIXES)}.")
         return [path]
     if path.exists() or hub.is_path(source) or path.suffix in SUFFIXES:
         raise BenchError(f"--corpus {source} is no file; it takes one of {', '.join(SUFFIXES)}.")

@@ -162,6 +162,7 @@ def test_a_mistake_is_one_line_that_says_what_is_meant(
         ("ratios = [4, 1]", ["'1'", "greater than 1"]),
         ("seeds = 0", ["--seeds", "'0'"]),
         ("methods = ['magnitud']", ["Did you mean 'magnitude'?"]),
+        (r'data_dir = "a\u0000"', ["f.toml", "'data_dir'", "NUL"]),
     ],
 )
 def test_a_mistake_in_a_file_of_options_too(text: str, said: list[str]) -> None:
@@ -185,6 +186,15 @@ def test_a_reader_that_goes_away_has_not_seen_everything() -> None:
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("run --help", "all|NAME,?"), ("describe movement --json", r"0 \u2026")]
+)
+def test_a_character_that_the_output_lacks_is_replaced(words: str, said: str) -> None:
+    process = start(*words.split(), PYTHONIOENCODING="ascii")
+    assert said in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
 
 
 def test_the_precision_of_a_run_folder_is_kept(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def test_the_same_text_is_tokenised_once(tmp_path) -> None:
         ("empty.txt", b"\n \n", "holds no text"),
         ("latin.txt", "café\n".encode("latin-1"), "is not UTF-8"),
         ("bad.jsonl", b'{"text": "a"}\n{"t": "b"}\n', "bad.jsonl:2: no JSON object with a text"),
+        ("half.jsonl", rb'{"text": "\ud800"}', "half.jsonl:1: no JSON object with a text"),
+        pytest.param("deep.jsonl", b"[" * 200_000, "deep.jsonl:1: no JSON object", id="deep"),
+        ("text.bin", b"text\n", "text.bin is none of .txt, .jsonl, .parquet"),
         ("bad.parquet", b"nothing of the kind", "is no Parquet file"),
     ],
 )

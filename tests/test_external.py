@@ -295,6 +295,13 @@ def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
     assert whole[smallest]["p_holm"] == pytest.approx(6 * ps[smallest])
 
 
+def test_a_method_is_not_compared_with_itself() -> None:
+    refused = bench("compare", "movement", "movement", "--name", "glue-mini", "--runs", PUBLISHED,
+                    "--ratio", "20")  # fmt: skip
+    assert (refused.status, refused.out) == (2, "")
+    assert "both are movement" in refused.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),

@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     one, first = _row(result, arguments.one, over)
     other, second = _row(result, arguments.other, over)
     names = (one.method, other.method)
+    if one is other:
+        raise BenchError(f"both are {one.method}; compare takes two different methods.")
     pairs = result.average_pairs if task is None else result.pairs[task]
     found = statistics.difference(pairs, *names)
     examples = None if task is None else _examples(opened, one, other, task)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import unknown_name
+from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
     from bench.task import Source
@@ -278,7 +278,7 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
         options: The long options that there are, with their dashes.
 
     Raises:
-        BenchError: The file cannot be read, or has a key that is no option.
+        BenchError: The file cannot be read, or has a key that is no option, or a NUL.
     """
     from bench.config import read_toml
 
@@ -294,6 +294,8 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
             words += [option, ",".join(map(str, value))]
         elif value is not False:
             words += [option, str(value)]
+        if any("\0" in word for word in words):
+            raise BenchError(f"'{key}' in {path} holds a NUL character.")
     return words
 
 

@@ -36,4 +36,4 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def emit_json(value: dict[str, Any]) -> None:
     """Writes one JSON object to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

@@ -15,7 +15,7 @@ import csv
 import hashlib
 import io
 import json
-import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _NO_LABEL = ("", "-", "None")
+
+_LARGEST = (2 - 2**-23) * 2.0**127
+"""Of float32, which models learn labels in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +50,8 @@ class Layout:
     label: str
     header: tuple[str, ...] = ()
     named: bool = False
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = -_LARGEST
+    high: float = _LARGEST
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class _UnreadableRow(Exception):  # noqa: N818  # no error: the row is left out
 
 
 class _EmptyText(_UnreadableRow):
-    """A row that is whole, but has nothing to read; it says nothing of the file's end."""
+    """A row that is whole, but has no text to read; it says nothing of the file's end."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def read_rows(
     data = _read_bytes(path, remedy)
     try:
         table = FORMATS[path.suffix](data, layout)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is no {path.suffix} file: {_clip(error)}.") from None
     wanted = [column for column in (*layout.text, layout.label) if column]
     needed = [_position(path, table.names, column) for column in wanted]
@@ -212,6 +215,7 @@ def _tsv(data: bytes, layout: Layout) -> _Table:
 
 
 def _csv(data: bytes, layout: Layout) -> _Table:
+    csv.field_size_limit(2**31 - 1)  # the default refuses texts of more than 131,072 characters
     reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
     try:
         names = list(layout.header) or next(reader)
@@ -238,7 +242,7 @@ def _jsonl(data: bytes, _: Layout) -> _Table:
     def cells(line: str) -> list[Any] | str:
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return f"no JSON: {error}"
         return [row.get(name) for name in names] if isinstance(row, dict) else "no JSON object"
 
@@ -284,6 +288,8 @@ def _cells(cells: list[Any] | str, names: list[str], needed: list[int], texts: i
         text = cells[position]
         if not isinstance(text, str) or not text.strip():
             raise _EmptyText(f"no text in column '{names[position]}'")
+        if re.search("[\ud800-\udfff]", text):
+            raise _EmptyText(f"half a surrogate pair in column '{names[position]}'")
     return [cells[position] for position in needed]
 
 
@@ -313,12 +319,8 @@ def _score_parser(layout: Layout) -> Callable[[Any], float]:
             score = float(value)
         except (TypeError, ValueError, OverflowError):
             raise _UnreadableRow(f"label '{_clip(value)}' cannot be read") from None
-        if not math.isfinite(score) or not layout.low <= score <= layout.high:
-            bounded = math.isfinite(layout.low) or math.isfinite(layout.high)
-            wanted = (
-                f"number from {layout.low:g} to {layout.high:g}" if bounded else "finite number"
-            )
-            raise ValueError(f"label {score:g} is no {wanted}")
+        if not layout.low <= score <= layout.high:
+            raise ValueError(f"label {score:g} is no number from {layout.low:g} to {layout.high:g}")
         return score
 
     return parse
@@ -352,5 +354,5 @@ def _dataset(parts: Mapping[str, Rows]) -> Dataset:
 
 def _clip(value: object) -> str:
     """A value from a file, short enough for one line of a message."""
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).encode(errors="replace").decode().split())
     return text if len(text) <= 120 else f"{text[:119]}…"

@@ -14,6 +14,7 @@ name or as its number, from 0. `bench.tasks.rows` says how each format is read.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_file(value: Any) -> bool:
-    return _is_text(value) and Path(value).suffix in FORMATS
+    return _is_text(value) and Path(value).suffix in FORMATS and "\0" not in value
 
 
 def _are_texts(value: Any, counts: range) -> bool:
@@ -104,7 +105,7 @@ def table_task(path: Path) -> TableTask:
             names every mistake in it.
     """
     declared = read_toml(path)
-    mistakes = list(_mistakes(declared))
+    mistakes = list(_mistakes(path.parent, declared))
     if mistakes:
         raise BenchError(f"{path}: {'; '.join(mistakes)}.")
     return TableTask(path, declared)
@@ -115,7 +116,7 @@ def _metric(declared: dict[str, Any]) -> str:
     return str(declared.get("metric", default))
 
 
-def _mistakes(declared: dict[str, Any]) -> Iterator[str]:
+def _mistakes(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
     for key, value in declared.items():
         if key not in _KEYS:
             yield str(unknown_name("key", key, _KEYS)).rstrip(".")
@@ -126,8 +127,13 @@ def _mistakes(declared: dict[str, Any]) -> Iterator[str]:
     for key in _REQUIRED:
         if key not in declared:
             yield f"'{key}' is missing"
-    files = {Path(declared[key]) for key in ("train", "dev") if _is_file(declared.get(key))}
-    if "train" in declared and "dev" in declared and len(files) == 1:
+    # Not Path.resolve, which fails at a link to itself.
+    files = [
+        os.path.realpath(folder / declared[key])
+        for key in ("train", "dev")
+        if _is_file(declared.get(key))
+    ]
+    if len(files) == 2 and files[0] == files[1]:
         yield "train and dev are the same file"
     texts = declared.get("text")
     if "label" in declared and declared["label"] in (texts if isinstance(texts, list) else [texts]):

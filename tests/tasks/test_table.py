@@ -66,6 +66,11 @@ def test_csv_with_an_open_quote_stops(tmp_path) -> None:
         load(tmp_path, 'queue,subject\nother,a\nother,"b\n')
 
 
+def test_csv_takes_a_long_text(tmp_path) -> None:
+    text = "word " * 30_000
+    assert load(tmp_path, f"queue,subject\nother,{text}\n").train["text"] == [text]
+
+
 def test_tsv_takes_quotes_as_text(tmp_path) -> None:
     splits = load(tmp_path, 'subject\tqueue\n"a\tother\n', ".tsv")
     assert splits.dev[0] == {"id": "0", "text": '"a', "label": 2}
@@ -85,6 +90,24 @@ def test_jsonl_pair(tmp_path) -> None:
     assert splits.skipped[2].startswith("train.jsonl:5: no JSON: ")
 
 
+def test_json_that_cannot_be_taken_apart_or_written_is_left_out(tmp_path) -> None:
+    lines = [json.dumps({"subject": "a", "queue": 1})] * 3
+    lines += [
+        "[" * 200_000,
+        r'{"subject": "\ud800", "queue": 1}',
+        r'{"subject": "b", "queue": "\ud800"}',
+    ]
+    splits = load(tmp_path, "\n".join(lines) + "\n", ".jsonl", labels=None, regression=True)
+    assert splits.train["text"] == ["a"] * 3
+    assert splits.skipped[0].startswith("train.jsonl:4: no JSON: maximum recursion depth")
+    assert splits.skipped[1:3] == (
+        "train.jsonl:5: half a surrogate pair in column 'subject'",
+        "train.jsonl:6: label '?' cannot be read",
+    )
+    with pytest.raises(BenchError, match=r"train.jsonl is no .jsonl file: maximum recursion"):
+        load(tmp_path, lines[3], ".jsonl")
+
+
 def test_parquet_regression(tmp_path) -> None:
     for name in ("train", "dev"):
         pq.write_table(pa.table({"t": ["a", "b"], "y": [1, 2.5]}), tmp_path / f"{name}.parquet")
@@ -99,9 +122,9 @@ def test_parquet_regression(tmp_path) -> None:
     assert splits.dev.features["label"].dtype == "float64"
 
 
-@pytest.mark.parametrize("label", ["nan", "inf"])
-def test_regression_label_must_be_finite(tmp_path, label) -> None:
-    with pytest.raises(BenchError, match=rf"train.csv:2: label {label} is no finite number"):
+@pytest.mark.parametrize("label", ["nan", "inf", "1e300"])
+def test_regression_label_must_be_finite_in_float32(tmp_path, label) -> None:
+    with pytest.raises(BenchError, match=r"train.csv:2: label .* is no number from -3.4.*\+38"):
         load(tmp_path, f"subject,queue\na,{label}\n", labels=None, regression=True)
 
 
@@ -127,6 +150,7 @@ def test_missing_column_and_missing_file(tmp_path) -> None:
         ({"name": "Support Tickets"}, "name = 'Support Tickets' is not a name of lower case"),
         ({"name": "../up"}, "name = '../up' is not a name of lower case"),
         ({"train": "train.xlsx"}, "train = 'train.xlsx' is not a file that ends in .tsv"),
+        ({"train": "a\0.csv"}, r"train = 'a\x00.csv' is not a file that ends in .tsv"),
         ({"dev": "train.csv"}, "train and dev are the same file"),
         ({"text": ["a", "b", "c"]}, "text = ['a', 'b', 'c'] is not a column or a list of two"),
         ({"text": 3}, "text = 3 is not a column"),
@@ -156,6 +180,7 @@ def test_all_mistakes_stand_in_one_line(tmp_path) -> None:
         table_task(declare(tmp_path, name="A", train="x", metric="bleu", extra=1))
     message = str(caught.value)
     assert "\n" not in message
+    assert "same file" not in message
     for part in ("tickets.toml: ", "name = 'A'", "train = 'x'", "metric 'bleu'", "key 'extra'"):
         assert part in message
 
@@ -166,11 +191,19 @@ def test_unreadable_declarations(tmp_path) -> None:
         table_task(tmp_path / "broken.toml")
     with pytest.raises(BenchError, match=r"cannot read .*gone.toml: No such file"):
         table_task(tmp_path / "gone.toml")
+    for deep in ("train = " + "[" * 5_000, "train" + ".a" * 5_000 + " = 1"):
+        (tmp_path / "deep.toml").write_text(deep)
+        with pytest.raises(BenchError, match=r"deep.toml is nested too deep"):
+            table_task(tmp_path / "deep.toml")
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"dev": "./train.csv"}, "same file"), ({"label": "subject"}, "both text and label")],
+    [
+        ({"dev": "./train.csv"}, "same file"),
+        ({"dev": "t/../train.csv"}, "same file"),
+        ({"label": "subject"}, "both text and label"),
+    ],
 )
 def test_a_declaration_that_would_score_itself_is_refused(tmp_path, changes, said) -> None:
     with pytest.raises(BenchError, match=said):
