@@ -186,7 +186,7 @@ def _table(
     """Heads and cells of one ratio's table; how many seeds a row should have is `planned`."""
     tasks, dense = result.tasks, result.row(DENSE)
     dense_average = dense.average(result.averaged) if dense else None
-    timed = any(record.latency for row in result.rows for record in row.records)
+    timed = any(_speed(row) != "–" for row in result.rows)
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),

@@ -232,6 +232,18 @@ def test_a_study_without_a_usable_trial_is_not_shown_as_tuned() -> None:
     assert said in make_page(asked, found, FOLDER).markdown
 
 
+@pytest.mark.parametrize(("length", "shown"), [(128, True), (32, False)])
+def test_only_what_was_timed_at_the_pages_length_has_a_column(length: int, shown: bool) -> None:
+    timed = {"model": "given", "batch": 1, "seq_len": length, "agrees": True, "gain": 2.5,
+             "engine": "sparse"}  # fmt: skip
+    latency = {"rows": [timed], "processor": "p", "vector_extensions": [], "threads": 1,
+               "engines": {"sparse": "1"}}  # fmt: skip
+    found = [replace(one, latency=latency) for one in records()]
+    page = make_page(suite(found), found, FOLDER).markdown
+    assert ("measured speed over the best dense engine" in page) is shown
+    assert ("2.50 sparse" in page) is shown
+
+
 def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
     first = make_page(suite(records()), records(), FOLDER)
     again = make_page(suite(records()), records()[::-1], FOLDER)
