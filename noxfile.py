@@ -1,8 +1,8 @@
-"""Lint, types and tests: `nox` runs all three, `nox -s tests` one of them."""
+"""Lint, types and tests: `nox` runs all three, `nox -s tests` the latter two."""
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
@@ -18,21 +18,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-def types(session: nox.Session) -> None:
-    """Mypy, strict, on the packages."""
-    _install(session, ".[dev]")
-    session.run("mypy")
-
-
-@nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, the slow ones included, with the engines and the example plugin installed."""
-    _install(session, ".[dev,engines]")
+    """Mypy, and all tests, the slow ones included, with the engines and the example plugin.
+
+    One session, since both need all that the package depends on, which takes minutes to install.
+    """
+    session.install("-c", "constraints.txt", "setuptools", ".[dev,engines]")
+    session.install("--no-deps", TEXTPRUNER)
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")
+    session.run("mypy")
     session.run("pytest", *PARALLEL, *session.posargs)
     session.run("bench", "leaderboard", "--check")
-
-
-def _install(session: nox.Session, package: str) -> None:
-    session.install("-c", "constraints.txt", "setuptools", package)
-    session.install("--no-deps", TEXTPRUNER)
