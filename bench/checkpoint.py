@@ -49,7 +49,7 @@ def read_classifier(
         )
     except Exception as error:  # a configuration that describes no model fails in any way it likes
         raise BenchError(
-            f"{folder}: its config.json and weights make no model: {first_line(error)}"
+            f"{folder}: its config.json and weights cannot be read as a model: {first_line(error)}"
         ) from None
     if not layers(model):
         raise BenchError(f"{folder}: its config.json describes a model without layers.")
