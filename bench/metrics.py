@@ -45,6 +45,10 @@ METRICS: dict[str, MetricInfo] = {
 }
 """Every metric that a task may name."""
 
+COLLAPSED = 0.01
+"""Standard deviation of a regression's predictions, as a share of the labels', below which a model
+gives every row one answer: what correlates then is next to nothing, and may have any sign."""
+
 
 def misfit(metric: str, labels: Sequence[str] | None) -> str:
     """Why a metric cannot score a task, or nothing.
@@ -60,11 +64,6 @@ def misfit(metric: str, labels: Sequence[str] | None) -> str:
     if METRICS[metric].binary and labels is not None and len(labels) != 2:
         return f"metric {metric} needs two classes, not {len(labels)}"
     return ""
-
-
-COLLAPSED = 0.01
-"""Standard deviation of a regression's predictions, as a share of the labels', below which a model
-gives every row one answer: what correlates then is next to nothing, and may have any sign."""
 
 
 @dataclass(frozen=True)
