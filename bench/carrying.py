@@ -85,10 +85,8 @@ def _untuned(
             known.setdefault(record.cell["task"], {})[f"{record.cell['ratio']:g}×"] = None
     has = "; ".join(f"{name} at {', '.join(ratios)}" for name, ratios in known.items())
     at = "" if ratio is None else f" at {ratio:g}×"
-    return BenchError(
-        f"--carry-from {wanted}: {method} is not tuned there on {task}{at}; it is on "
-        f"{has or 'nothing'}. SUITE:TASK:RATIO names another."
-    )
+    other = f"; it is on {has}. SUITE:TASK:RATIO names another." if has else ", nor anywhere else."
+    return BenchError(f"--carry-from {wanted}: {method} is not tuned there on {task}{at}{other}")
 
 
 def check_source(wanted: str, runs: Path, suite: str) -> None:

@@ -25,7 +25,7 @@ def read_classifier(
         The model, and the names of its tensors that the folder lacks, all of them the head's.
 
     Raises:
-        BenchError: The folder lacks tensors, or has others than the configuration describes.
+        BenchError: The folder lacks tensors, has others than the configuration describes, or NaN.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -59,6 +59,9 @@ def read_classifier(
     for keys, what in ((missing, "are missing"), (others, "have another shape than config.json")):
         if keys := [key for key in keys if not key.startswith(head)]:
             raise BenchError(f"{folder}: {len(keys)} tensors {what}, such as {keys[0]}.")
+    for key, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise BenchError(f"{folder}: the tensor {key} holds NaN or infinity.")
     return model, missing
 
 
@@ -72,7 +75,8 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
     Raises:
         BenchError: It cannot be read, or is of no supported family.
     """
-    from torch.nn.init import ones_
+    import torch
+    from torch.nn.init import normal_
 
     from bench.families import read_config
     from bench.hub import local_path, model_folder
@@ -89,6 +93,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
             "labels, and without any other head."
         )
     model, missing = read_classifier(folder, config, fresh_head=bool(notes))
-    for key in missing:
-        ones_(model.get_parameter(key))  # a fresh head's zero biases are none of the model's zeros
+    generator = torch.Generator().manual_seed(0)
+    for key in missing:  # drawn: a fresh head's zero biases are none of the model's zeros
+        normal_(model.get_parameter(key), std=0.02, generator=generator)
     return model, notes

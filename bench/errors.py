@@ -66,5 +66,5 @@ def require(*packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise BenchError(
-            f"{' and '.join(missing)} is not installed: pip install 'prunebench[engines]'."
+            f"not installed: {', '.join(missing)}; pip install 'prunebench[engines]' brings it."
         )

@@ -252,6 +252,7 @@ class CellRun:
                 limit=1e9 * self.context.teacher_cache_gb,
                 meter=meter,
                 precision=self.context.protocol.precision,
+                log=self.log,
             )
             remember(model, known)
         return model

@@ -8,9 +8,11 @@ result depends on who came first.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, cast
@@ -65,6 +67,7 @@ class KeptAnswers:
         limit: Bytes that all kept answers of the run folder may take.
         meter: Is told of every answer, as if the teacher had given it anew.
         precision: The protocol's, in which answers are computed whoever asks first.
+        log: Takes a line where answers that should be kept cannot be.
     """
 
     def __init__(
@@ -77,9 +80,10 @@ class KeptAnswers:
         limit: float,
         meter: Meter,
         precision: Precision,
+        log: Callable[[str], None],
     ) -> None:
         self._teacher = weakref.ref(model)  # which has us, and would else outlive its cell
-        self._precision = precision
+        self._precision, self._log = precision, log
         self._data, self._lengths, self._meter = data, data.lengths, meter
         self._folder, self._store, self._limit = reference / FOLDER, store, limit
         self._open: dict[str, dict[str, NDArray[np.float32]]] = {}
@@ -141,8 +145,15 @@ class KeptAnswers:
                 if not is_whole(path):
                     self._make_room(need)
                     computing = autocast(self._model.device, self._precision)
-                    with self._meter.paused(), computing, atomic_path(path) as temporary:
-                        self._write(file, temporary)
+                    try:
+                        with self._meter.paused(), computing, atomic_path(path) as temporary:
+                            self._write(file, temporary)
+                    except OSError as error:
+                        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                            raise
+                        self._limit = 0  # the cell can do without, the disk may have room for it
+                        self._log(f"the teacher answers anew each time, not from disk: {error}")
+                        return None
                 path.touch()
                 self._open[file] = self._mapped(path)
         self._meter.charge(self._lengths[batch.rows])

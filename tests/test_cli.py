@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from harness import QUICK, Result, bench, quick, records, start
 from safetensors.numpy import load_file, save_file
@@ -285,6 +286,12 @@ def renamed_weights(model: Path) -> None:
     save_file(wrapped, model / "model.safetensors", {"format": "pt"})
 
 
+def weights_with_nan(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    next(value for name, value in tensors.items() if name.endswith("key.weight"))[0, 0] = np.nan
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+
+
 def configured(**changes: object) -> Callable[[Path], None]:
     def spoil(model: Path) -> None:
         config = json.loads((model / "config.json").read_text()) | changes
@@ -310,6 +317,7 @@ def truncated_tokenizer(model: Path) -> None:
         (truncated_weights, ["model.safetensors", "copy it again"]),
         (without_tokenizer, ["tokenizer"]),
         (truncated_tokenizer, ["its tokenizer cannot be read"]),
+        (weights_with_nan, ["key.weight holds NaN"]),
         (renamed_weights, ["tensors are missing", "bert.embeddings"]),
         (configured(num_hidden_layers=40), ["tensors are missing", "encoder.layer"]),
         (configured(num_hidden_layers=0), ["without layers"]),

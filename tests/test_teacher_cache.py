@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gc
+import os
 import weakref
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.task import Source
 from bench.tasks.demo import demo_encoder_path
+from bench.teacher_cache import KeptAnswers
 from bench.training import autocast, batches, collate
 
 if TYPE_CHECKING:
@@ -145,6 +148,22 @@ def test_the_answers_that_were_not_used_for_longest_make_room(tmp_path: Path) ->
     ask(0, room)
     third = ask(2, room)
     assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+def test_a_full_disk_costs_the_answers_and_not_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: KeptAnswers, file: str, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    cell = Cell("knowledge-aware", TASK, "weights", 4.0, 0, "demo-encoder", PROTOCOL.hash)
+    live = execute(cell, context(tmp_path / "live", 0.0))
+    monkeypatch.setattr(KeptAnswers, "_write", write)
+    full = execute(cell, context(tmp_path / "full", 1.0))
+    assert (full.status, full.score, full.cost["parts"]) == ("ok", live.score, live.cost["parts"])
+    assert not list(tmp_path.glob("full/references/*/answers/*"))
+    assert "No space left" in (tmp_path / "full" / full.id / "log.txt").read_text()
 
 
 @pytest.mark.slow

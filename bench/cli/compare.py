@@ -88,11 +88,12 @@ def _print(report: dict[str, Any]) -> None:
     for method, score, seeds in zip(report["methods"], report["scores"], report["seeds"],
                                     strict=True):  # fmt: skip
         say(f"{method}: {score:.2f}, mean of {seeds} seed{'s' * (seeds > 1)}")
+    lead = f"{round(report['difference'], 2) + 0.0:+.2f}"  # adding 0 makes -0 one
     if report["half_width_95"] is None:
-        say(f"difference: {report['difference']:+.2f}; no interval and no test: it takes two seeds "
+        say(f"difference: {lead}; no interval and no test: it takes two seeds "
             "of both, and their predictions")  # fmt: skip
     else:
-        say(f"difference: {report['difference']:+.2f} ± {report['half_width_95']:.2f} (95 %), "
+        say(f"difference: {lead} ± {report['half_width_95']:.2f} (95 %), "
             f"p = {report['p']:.2g}, {report['p_holm']:.2g} after Holm over {report['holm_over']}; "
             f"{report['freedom']:.1f} degrees of freedom")  # fmt: skip
     if report["task"] is None:
