@@ -5,7 +5,8 @@ import nox
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile",
+            "--no-loadscope-reorder")  # fmt: skip
 TEXTPRUNER = "textpruner==1.1.post2"  # asks for a numpy that no longer builds: without dependencies
 
 
