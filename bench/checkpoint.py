@@ -11,6 +11,35 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
+def from_folder(
+    automatic: Any, folder: Path, **settings: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model in a folder in fp32, read by a class of transformers that prints nothing.
+
+    Args:
+        automatic: The class, such as `AutoModelForMaskedLM`.
+        folder: A Hugging Face folder.
+        settings: Further arguments of its `from_pretrained`.
+
+    Returns:
+        The model, and which tensors were missing or did not fit.
+    """
+    import torch
+    from transformers.utils import logging
+
+    library_log: Any = logging
+    library_log.set_verbosity_error()  # it would report a fresh head at length
+    library_log.disable_progress_bar()
+    return automatic.from_pretrained(  # type: ignore[no-any-return]
+        folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        output_loading_info=True,
+        **settings,
+    )
+
+
 def read_classifier(
     folder: Path, config: PretrainedConfig, *, fresh_head: bool
 ) -> tuple[PreTrainedModel, list[str]]:
@@ -27,25 +56,16 @@ def read_classifier(
     Raises:
         BenchError: The folder lacks tensors, has others than the configuration describes, or NaN.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
 
     from bench.families import head_modules, layers
 
-    library_log: Any = logging
-    library_log.set_verbosity_error()  # it would report the fresh head at length
-    library_log.disable_progress_bar()
-    automatic: Any = AutoModelForSequenceClassification
     try:
-        model, loading = automatic.from_pretrained(
+        model, loading = from_folder(
+            AutoModelForSequenceClassification,
             folder,
             config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
             ignore_mismatched_sizes=True,  # told below, in one line
-            output_loading_info=True,
         )
     except Exception as error:  # a configuration that describes no model fails in any way it likes
         raise BenchError(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,9 @@ import numpy as np
 from bench.errors import BenchError, first_line
 from bench.protocol import cap, cut_tune
 from bench.records import Store, atomic_path, read_json, read_parquet, write_json
+from bench.task import checked_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from datasets import Dataset
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
@@ -213,52 +211,6 @@ def fingerprint(task: Task, splits: Splits) -> str:
     return state.hexdigest()[:16]
 
 
-def read_rows(task: Task, source: Source) -> Splits:
-    """A task's rows, checked against what `Splits` promises: a plugin may read them as it likes.
-
-    Raises:
-        BenchError: They cannot be read, a split has none, or one is not what it should be.
-    """
-    try:
-        splits = task.load(source)
-        faults = [fault for split in ("train", "dev") for fault in _faults(task, splits, split)]
-    except BenchError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise BenchError(f"task '{task.name}' cannot read its rows: {reason}") from error
-    if faults:
-        raise BenchError(f"task '{task.name}' {faults[0]}.")
-    return splits
-
-
-def _faults(task: Task, splits: Splits, split: str) -> Iterator[str]:
-    """What is wrong with a split, the worst first."""
-    rows: Dataset = getattr(splits, split)
-    if len(rows) == 0:
-        yield f"has no {split} rows"
-        return
-    columns = set(rows.column_names)
-    if missing := {"id", "text", "label"} - columns:
-        yield f"has no column {min(missing)} in its {split} rows"
-        return
-    if ("text_pair" in columns) != ("text_pair" in splits.train.column_names):
-        yield "has pairs in one of its splits only"
-    for name in columns & {"id", "text", "text_pair", "part"}:
-        if not all(isinstance(text, str) for text in rows[name][:]):
-            yield f"has a {name} that is no text in its {split} rows"
-    if len(set(rows["id"][:])) < len(rows):
-        yield f"has an id twice in its {split} rows"
-    classes = range(task.num_labels)
-    for label in rows["label"][:]:
-        if not (isinstance(label, float | int) and math.isfinite(label)):
-            yield f"has the label {label!r} in its {split} rows, which is no number"
-            return
-        if not task.is_regression and label not in classes:
-            yield f"has the label {label} in its {split} rows, beside classes 0 to {classes[-1]}"
-            return
-
-
 def prepare(
     task: Task,
     source: Source,
@@ -283,7 +235,7 @@ def prepare(
     Raises:
         BenchError: Rows cannot be read, or a split has none.
     """
-    splits = read_rows(task, source)
+    splits = checked_rows(task, source)
     limit = max_pieces(encoder)
     data = fingerprint(task, splits)
     key = [data, tokenizer_hash(encoder), limit, cap_at]

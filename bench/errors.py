@@ -57,6 +57,11 @@ def first_line(error: Exception) -> str:
     return f"{first} {others[0].strip()}" if first.endswith(":") and others else first
 
 
+def kind_and_line(error: Exception) -> str:
+    """An error's kind and first line, for what comes out of code that is not ours."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def require(*packages: str) -> None:
     """Checks that packages of the optional extra are installed.
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 from transformers.modeling_outputs import BaseModelOutput
 
+from bench.checkpoint import from_folder
 from bench.corpus import read_passages
 from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
 from bench.errors import BenchError, DivergedError
@@ -178,22 +179,17 @@ def load_masked_model(encoder: Path) -> tuple[PreTrainedModel, PreTrainedModel]:
         BenchError: The checkpoint has no such head; the message says what is missing.
     """
     try:
-        model, found = AutoModelForMaskedLM.from_pretrained(
-            encoder,
-            output_loading_info=True,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-        )
+        model, found = from_folder(AutoModelForMaskedLM, encoder)
+        missing = sorted(found["missing_keys"])
     except ValueError:  # no class for such a configuration
-        model, found = None, {"missing_keys": ["all"]}
-    if missing := sorted(found["missing_keys"]):
+        missing = ["all"]
+    if missing:
         named = ", ".join(missing)
         raise BenchError(
             f"the encoder's checkpoint has no masked-language-model head (missing: {named})"
         )
     model.eval()
-    base = model.base_model
+    base: PreTrainedModel = model.base_model  # type: ignore[assignment]
     setattr(model, model.base_model_prefix, _StandIn())
     return base, model
 

@@ -217,7 +217,8 @@ def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)  # before torch looks for GPUs; a server's is that of its start
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
-    signal.signal(signal.SIGTERM, _interrupt)  # rather than die, and leave semaphores behind
+    # As an interrupt, rather than die and leave semaphores behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _unless_interrupted
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
@@ -251,10 +252,6 @@ def _run_jobs(pipe: mp.Connection) -> None:
             pipe.send(("stop", error))
             continue
         pipe.send(("busy",) if record is None else ("ended", record))
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _unless_interrupted(unraisable: sys.UnraisableHookArgs) -> None:

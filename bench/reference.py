@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
-from transformers.utils import logging
 
 from bench.checkpoint import read_classifier
 from bench.environment import isolated_rng
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Callback
-
-
-logging.set_verbosity_error()  # what a checkpoint lacks is told by those who load it
-logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from bench.selection import (
     select_tasks,
 )
 from bench.suite import Suite
-from bench.task import Source
+from bench.task import Source, checked_rows
 
 if TYPE_CHECKING:
     from bench.budget import Axis
@@ -226,11 +226,9 @@ def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
 
 def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:
     """The error for a missing encoder; it says of the data too, where they are missing as well."""
-    from bench.data import read_rows
-
     for task in tasks.values():
         try:
-            read_rows(task, source)
+            checked_rows(task, source)
         except BenchError as other:
             return BenchError(f"{error} And {other}")
     return error

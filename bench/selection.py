@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.budget import Target
-from bench.errors import BenchError, first_line, unknown_name
+from bench.errors import BenchError, kind_and_line, unknown_name
 from bench.families import family_of, read_config
 from bench.method import Knob
 from bench.plan import ALWAYS, Variant
@@ -90,16 +90,15 @@ def search_space(method: type[Method], config: PretrainedConfig, target: Target)
         known = method.Params.knobs()
         odd = [n for n, knob in space.items() if n not in known or not isinstance(knob, Knob)]
     except Exception as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        reason = kind_and_line(error)
         raise BenchError(f"{method.info.name} cannot say what to tune: {reason}") from error
     if odd:
         raise BenchError(f"{method.info.name} wants to tune '{odd[0]}', no knob of its own.")
     return space
 
 
-def objection(method: type[Method], encoder: Path) -> str:
-    """Why a method cannot serve an encoder, or nothing."""
-    config = read_config(encoder)
+def objection(method: type[Method], config: PretrainedConfig) -> str:
+    """Why a method cannot serve an encoder of this configuration, or nothing."""
     family, served = family_of(config).model_type, method.info.families
     if family not in served:
         return f"{method.info.name} serves {', '.join(served)}, and the encoder is of type {family}"
@@ -118,9 +117,9 @@ def leave_out_unable(
     Raises:
         BenchError: A method was asked for by its name and cannot serve the encoder.
     """
-    notices = []
+    config, notices = read_config(encoder), []
     for variant in list(variants):
-        line = objection(registry.methods.get(variant.method), encoder)
+        line = objection(registry.methods.get(variant.method), config)
         if not line:
             continue
         if any(Variant.parse(text).method == variant.method for text in wanted if text != "all"):
@@ -138,6 +137,8 @@ def check_pins(variants: Iterable[Variant], encoder: Path) -> None:
     """
     config, uncompressed = read_config(encoder), Target("weights", 1.0)
     for variant in variants:
+        if not variant.pins:  # most: what can be tuned is counted out for them elsewhere
+            continue
         method = registry.methods.get(variant.method)
         space, defaults = search_space(method, config, uncompressed), method.Params.defaults()
         for name, value in method.Params.parse(dict(variant.pins)).items():

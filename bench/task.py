@@ -15,10 +15,14 @@ A plugin adds a task by subclassing `Task` and naming it in the entry-point grou
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from bench.errors import BenchError, kind_and_line
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from datasets import Dataset
@@ -112,3 +116,48 @@ class Task(abc.ABC):
             BenchError: A file or the hub cannot be reached, or its content is not what the task's
                 layout says; the message names the file, the line and the remedy.
         """
+
+
+def checked_rows(task: Task, source: Source) -> Splits:
+    """A task's rows, checked against what `Splits` promises: a plugin may read them as it likes.
+
+    Raises:
+        BenchError: They cannot be read, a split has none, or one is not what it should be.
+    """
+    try:
+        splits = task.load(source)
+        faults = (fault for split in ("train", "dev") for fault in _faults(task, splits, split))
+        fault = next(faults, None)
+    except BenchError:
+        raise
+    except Exception as error:
+        reason = kind_and_line(error)
+        raise BenchError(f"task '{task.name}' cannot read its rows: {reason}") from error
+    if fault:
+        raise BenchError(f"task '{task.name}' {fault}.")
+    return splits
+
+
+def _faults(task: Task, splits: Splits, split: str) -> Iterator[str]:
+    """What is wrong with a split, the worst first."""
+    rows: Dataset = getattr(splits, split)
+    if len(rows) == 0:
+        yield f"has no {split} rows"
+        return
+    columns = set(rows.column_names)
+    if missing := {"id", "text", "label"} - columns:
+        yield f"has no column {min(missing)} in its {split} rows"
+        return
+    if ("text_pair" in columns) != ("text_pair" in splits.train.column_names):
+        yield "has pairs in one of its splits only"
+    for name in ("id", "text", "text_pair", "part"):
+        if name in columns and not all(isinstance(text, str) for text in rows[name][:]):
+            yield f"has a {name} that is no text in its {split} rows"
+    if len(set(rows["id"][:])) < len(rows):
+        yield f"has an id twice in its {split} rows"
+    classes = range(task.num_labels)
+    for label in rows["label"][:]:
+        if not (isinstance(label, float | int) and math.isfinite(label)):
+            yield f"has the label {label!r} in its {split} rows, which is no number"
+        elif not task.is_regression and label not in classes:
+            yield f"has the label {label} in its {split} rows, beside classes 0 to {classes[-1]}"

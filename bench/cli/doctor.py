@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from bench import registry
 from bench.cli.output import console, emit_json, table
-from bench.errors import BenchError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,22 +15,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("doctor", help="check the installation")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=run)
-
-
-def _silent() -> Iterator[registry.Broken]:
-    """Methods that cannot say what to tune on an encoder of a family that they serve."""
-    from bench.budget import Target
-    from bench.families import family_of, read_config
-    from bench.selection import search_space
-    from bench.tasks.demo import demo_encoder_path
-
-    config = read_config(demo_encoder_path())
-    for name, method in registry.methods.usable().items():
-        if family_of(config).model_type in method.info.families:
-            try:
-                search_space(method, config, Target("weights", 1.0))
-            except BenchError as error:
-                yield registry.Broken(name, registry.methods.distribution(name), str(error))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         missing |= registry.missing_requirements(method.info)
     able, unable = find_engines()  # an optional extra: what lacks is said, and is no fault
     facts["engines"] = ", ".join(engine.name for engine in able)
-    broken = [*registry.methods.broken(), *_silent(), *registry.tasks.broken()]
+    broken = [*registry.methods.broken(), *_unable(), *registry.tasks.broken()]
     if arguments.json:
         emit_json({"facts": facts, "missing": missing, "broken": [str(entry) for entry in broken]})
         return int(bool(missing or broken))
@@ -69,3 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not missing and not broken:
         out.print("nothing is missing, no plugin is broken.")
     return int(bool(missing or broken))
+
+
+def _unable() -> Iterator[registry.Broken]:
+    """Methods that serve the family of the demo's encoder and fail on it all the same."""
+    from bench.families import family_of, read_config
+    from bench.selection import objection
+    from bench.tasks.demo import demo_encoder_path
+
+    config = read_config(demo_encoder_path())
+    for name, method in registry.methods.usable().items():
+        if family_of(config).model_type in method.info.families and (
+            reason := objection(method, config)
+        ):
+            yield registry.Broken(name, registry.methods.distribution(name), reason)

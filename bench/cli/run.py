@@ -9,7 +9,7 @@ import sys
 import tempfile
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.cli.options import add_options, config_words, portable_command
 from bench.cli.output import console
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         out.print(f"note: {notice}", markup=False, soft_wrap=True)
     if arguments.dry_run:
         return _dry_run(suite, arguments, out)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     precision = suite.protocol.precision if suite.auto_precision else None
     return _run(suite, arguments, portable_command(words, precision), out)
 
@@ -177,10 +177,6 @@ def _pool(suite: Suite, todo: Sequence[Job]) -> AbstractContextManager[Pool | No
     if suite.workers == 1 or not todo:
         return nullcontext()
     return closing(Pool(suite.workers, visible_gpus() if suite.device == "cuda" else ()))
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _request(arguments: argparse.Namespace) -> Request:
