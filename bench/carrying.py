@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.descriptions import read_suites
 from bench.errors import BenchError, unknown_name
 from bench.opened import open_suite
-from bench.records import Record, Store
 
 if TYPE_CHECKING:
     from bench.lending import Context
     from bench.plan import Cell
+    from bench.records import Record
 
 PUBLISHED = Path("leaderboards")
 """Where a suite is looked for that the run folder does not have."""
@@ -126,7 +127,7 @@ def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
 
 
 def _folder_of(name: str, runs: Path) -> Path:
-    here = Store(runs).suites()
+    here = read_suites(runs / "suites")
     published = [path.stem for path in sorted((PUBLISHED / "records").glob("*.json"))]
     if name not in here and name not in published:
         raise unknown_name("suite", name, [*here, *published])

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import plots, sections
+from bench.descriptions import read_suite
 from bench.errors import BenchError
 from bench.opened import suite_records
 from bench.predictions import in_store
-from bench.records import Record, Store, read_suite, write_text
+from bench.records import Record, Store, write_text
 from bench.sections import escape
 from bench.standings import DENSE, Row, Standings, number, standings
 

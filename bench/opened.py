@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.descriptions import read_suites
 from bench.errors import BenchError, first_line, unknown_name
 from bench.hub import check_model
 from bench.predictions import in_store, published
-from bench.records import Record, Store, read_suites
+from bench.records import Record, Store
 
 if TYPE_CHECKING:
     from bench.predictions import Answers
@@ -43,7 +44,7 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
     """
     base = folder / "records"
     store = Store(folder)
-    suites = store.suites() or read_suites(base)
+    suites = read_suites(folder / "suites") or read_suites(base)
     if not suites:
         raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
     if name is None and len(suites) > 1:

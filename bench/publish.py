@@ -11,6 +11,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.descriptions import (
+    check_suite_name,
+    merge_suites,
+    read_suite,
+    read_suites,
+    same_suite,
+    tasks_of_other_data,
+)
 from bench.errors import BenchError, first_line
 from bench.leaderboard import Page, make_page, slim
 from bench.opened import read_records, suite_records
@@ -19,12 +27,6 @@ from bench.published import DATA, PAGE, make_published
 from bench.records import (
     Record,
     Store,
-    check_suite_name,
-    merge_suites,
-    read_suite,
-    read_suites,
-    same_suite,
-    tasks_of_other_data,
     write_json,
     write_text,
 )
@@ -41,8 +43,8 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
         BenchError: The folder has no suite, one that cannot be read, or one of the same name as in
             `out` that is not comparable; or `out` is a run folder itself.
     """
-    suites = Store(runs).suites()
-    if Store(out).suites():
+    suites = read_suites(runs / "suites")
+    if read_suites(out / "suites"):
         raise BenchError(f"{out} is a run folder: --out names the folder of the pages.")
     if not suites:
         raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import hub
+from bench.descriptions import check_suite_name
 from bench.errors import BenchError
 from bench.families import read_config
 from bench.folder import FolderSettings, settle
 from bench.method import NAME
 from bench.protocol import EFFORTS, Protocol
-from bench.records import check_suite_name
 from bench.selection import (
     check_pins,
     leave_out_unable,

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.descriptions import is_suite, merge_suites, same_suite
 from bench.errors import BenchError
 from bench.folder import FolderSettings, hold
 from bench.plan import Cell, Selection, Variant, plan
-from bench.records import Store, is_suite, merge_suites, read_json, same_suite, write_json
+from bench.records import Store, read_json, write_json
 
 if TYPE_CHECKING:
     from bench.budget import Axis

@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
     from bench import external
+    from bench.descriptions import read_suites
     from bench.environment import resolve_device
     from bench.leaderboard import for_terminal, write_run_page
     from bench.opened import open_suite
@@ -45,7 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise BenchError(f"--task {arguments.task} is a group of tasks: name one of them.")
     source = source_of(arguments)
     store = Store(arguments.runs)
-    suite = open_suite(arguments.runs, arguments.name).suite if store.suites() else None
+    suite = (
+        open_suite(arguments.runs, arguments.name).suite
+        if read_suites(store.root / "suites")
+        else None
+    )
     if suite is None and arguments.name is not None:
         raise BenchError(f"{arguments.runs} has no suite '{arguments.name}'.")
     try:

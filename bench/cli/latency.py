@@ -149,6 +149,7 @@ def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
         BenchError: The cell was run again meanwhile.
         OSError: The run folder cannot be written.
     """
+    from bench.descriptions import read_suites
     from bench.leaderboard import write_run_page
 
     kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
@@ -157,7 +158,7 @@ def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
         if newest is None or newest.created != record.created:
             raise BenchError("the cell was run again meanwhile.")
         store.put(dataclasses.replace(newest, latency=kept))
-    for name, suite in store.suites().items():
+    for name, suite in read_suites(store.root / "suites").items():
         if record.id in suite["cells"]:
             write_run_page(store, name)
 

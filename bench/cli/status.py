@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.cli.output import console, emit_json, table
 from bench.cli.progress import duration
+from bench.descriptions import read_suites
 from bench.errors import BenchError
 from bench.records import Record, Store, read_json
 
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.runs != RUNS and not arguments.runs.is_dir():  # by default there may be none yet
         raise BenchError(f"{arguments.runs} is no folder: --runs names a run folder.")
     store = Store(arguments.runs)
-    suites = [suite_state(store, suite) for suite in store.suites().values()]
+    suites = [suite_state(store, suite) for suite in read_suites(store.root / "suites").values()]
     if arguments.json:
         emit_json({"runs": str(store.root), "suites": suites})
         return 0
