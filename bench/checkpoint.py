@@ -54,11 +54,12 @@ def read_classifier(
         The model, and the names of its tensors that the folder lacks, all of them the head's.
 
     Raises:
-        BenchError: The folder lacks tensors, has others than the configuration describes, or NaN.
+        BenchError: The folder lacks tensors, has layers' tensors of another shape or number than
+            the configuration describes, or NaN.
     """
     from transformers import AutoModelForSequenceClassification
 
-    from bench.families import head_modules, layers
+    from bench.families import family_of, head_modules, layers
 
     try:
         model, loading = from_folder(
@@ -76,7 +77,13 @@ def read_classifier(
     head = tuple(f"{module}." for module in head_modules(model)) if fresh_head else ()
     missing = sorted(loading["missing_keys"])
     others = sorted(key for key, *_ in loading["mismatched_keys"])
-    for keys, what in ((missing, "are missing"), (others, "have another shape than config.json")):
+    within = f"{family_of(model).layers}."  # what is unknown outside is another head's
+    unknown = sorted(key for key in loading["unexpected_keys"] if within in key)
+    for keys, what in (
+        (missing, "are missing"),
+        (others, "have another shape than config.json"),
+        (unknown, "belong to no layer that config.json describes"),
+    ):
         if keys := [key for key in keys if not key.startswith(head)]:
             raise BenchError(f"{folder}: {len(keys)} tensors {what}, such as {keys[0]}.")
     for key, parameter in model.named_parameters():
@@ -86,7 +93,9 @@ def read_classifier(
 
 
 def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, list[str]]:
-    """A saved model as a sequence classifier in fp32, and what had to be made up to get one.
+    """A saved model as a sequence classifier in fp32, and what a reader of its counts should know.
+
+    That is, a folder that `save_pretrained` wrote, or one of `bench export --format sparse`.
 
     Args:
         name: Folder or hub name.
@@ -98,6 +107,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
     import torch
     from torch.nn.init import normal_
 
+    from bench.export import COMPACT, load_compact
     from bench.families import read_config
     from bench.hub import local_path, model_folder
 
@@ -105,6 +115,8 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
     if not folder.is_dir():  # a local one needs no tokenizer to be counted
         folder = model_folder(name)
     config = read_config(folder)
+    if (folder / COMPACT).is_file():
+        return load_compact(folder).float(), [f"{name} holds its values in fp16."]
     notes = []
     if not any(a.endswith("ForSequenceClassification") for a in config.architectures or ()):
         config.num_labels = num_labels

@@ -156,6 +156,9 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise BenchError(
             f"{folder} holds no model configuration that can be read: {first_line(error)}"
         ) from None
+    names: Any = config.architectures or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BenchError(f"{folder}: config.json has architectures that are no list of names.")
     family_of(config)
     return config
 

@@ -10,8 +10,10 @@ from harness import bench, quick, records
 from tiny_models import CONFIGS, tiny_classifier
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from bench.checkpoint import load_classifier
 from bench.errors import BenchError
 from bench.export import COMPACT, export, inputs_of, load_compact
+from bench.footprint import footprint
 from bench.structure import cut
 
 
@@ -56,6 +58,15 @@ def test_a_compact_file_gives_the_same_predictions_in_fp16(family: str, make, tm
     back = load_compact(tmp_path / "compact")
     assert all(p.dtype == torch.float16 for p in back.parameters())
     assert torch.equal(logits(back), logits(model.half()))
+
+
+def test_a_compact_file_is_counted_as_the_model_it_was_made_of(tmp_path: Path) -> None:
+    source = saved(uneven("bert"), tmp_path / "model")
+    export(source, tmp_path / "compact", "sparse")
+    model, _ = load_classifier(str(source))
+    compact, notes = load_classifier(str(tmp_path / "compact"))
+    assert footprint(compact, compact) == footprint(model, model)
+    assert "fp16" in notes[0]
 
 
 def test_a_compact_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:

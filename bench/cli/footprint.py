@@ -28,7 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Counts a saved model, dense or compressed, with the counter that fills the "
         "leaderboards: prunable weights, parameters, FLOPs and bytes.",
     )
-    parser.add_argument("model", metavar="MODEL", help="folder or hub name of a saved model")
+    parser.add_argument(
+        "model", metavar="MODEL", help="folder or hub name of a saved model; a sparse export too"
+    )
     parser.add_argument(
         "--sequence-length",
         type=int,
