@@ -242,29 +242,30 @@ def _unit_costs(
     return head, neuron, _cost(dense, axis, sequence_length) - units
 
 
-def keep_counts(sizes: Sequence[int], density: float) -> list[int]:
+def keep_counts(sizes: Sequence[int], density: float, *, least: int = 1) -> list[int]:
     """Divides the weights that `density` leaves over matrices, in proportion to their sizes.
 
     The counts sum exactly to `density` × all weights, rounded to the nearest whole number so that
     `Target.density` gives back the number that it was made from; the largest remainders get what
-    the fractions leave over. No matrix loses its last weight.
+    the fractions leave over.
 
     Args:
         sizes: Number of weights of each matrix.
         density: Share to keep, from 0 to 1.
+        least: What a matrix keeps at least: 1, so that none loses its last weight, or 0.
 
     Returns:
         Number of weights to keep in each matrix.
     """
     total, filled = sum(sizes), sum(size > 0 for size in sizes)
-    keep = max(round(total * density), filled)
+    keep = max(round(total * density), least * filled)
     counts = [keep * size // max(total, 1) for size in sizes]
     remainders = [keep * size % max(total, 1) for size in sizes]
     by_remainder = sorted(range(len(sizes)), key=lambda i: remainders[i], reverse=True)
     for i in by_remainder[: keep - sum(counts)]:
         counts[i] += 1
     for i, size in enumerate(sizes):
-        if size and not counts[i]:
+        if size and counts[i] < least:
             counts[counts.index(max(counts))] -= 1
             counts[i] = 1
     return counts

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.metrics import f1_classes
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -55,8 +53,11 @@ def _accuracy(given: Column, wanted: Column) -> Column:
 
 
 def _f1(given: Column, wanted: Column) -> Column:
-    each = [_f1_of(given == c, wanted == c) for c in f1_classes(wanted)]
-    return np.asarray(np.mean(each, axis=0))
+    return _f1_of(given == 1, wanted == 1)
+
+
+def _macro_f1(given: Column, wanted: Column) -> Column:
+    return np.asarray(np.mean([_f1_of(given == c, wanted == c) for c in np.unique(wanted)], axis=0))
 
 
 def _f1_of(given: Column, wanted: Column) -> Column:
@@ -137,6 +138,7 @@ def _ratio(c: float, dc: Column, a: float, da: Column, b: float, db: Column) -> 
 _INFLUENCE: dict[str, Callable[[Column, Column], Column]] = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro_f1": _macro_f1,
     "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,

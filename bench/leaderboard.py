@@ -315,7 +315,7 @@ def _csv(results: dict[float, Standings]) -> str:
             if scores:
                 writer.writerow(
                     [f"{ratio:g}", row.method, task, len(scores), repr(row.mean(task)),
-                     repr(statistics.stdev(scores)) if len(scores) > 1 else "",
+                     f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
                      f"{interval.half_width:.6g}" if interval else "",
                      result.ranks[task].get(row.method, ""),
                      *map(repr, achieved)]

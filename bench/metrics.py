@@ -37,13 +37,18 @@ class MetricInfo:
 METRICS: dict[str, MetricInfo] = {
     "accuracy": MetricInfo(figures=("accuracy",)),
     "accuracy_f1": MetricInfo(figures=("accuracy", "f1"), binary=True),
-    "f1": MetricInfo(figures=("f1",)),
+    "f1": MetricInfo(figures=("f1",), binary=True),
+    "macro_f1": MetricInfo(figures=("macro_f1",)),
     "matthews": MetricInfo(figures=("matthews",), correlates=True),
     "pearson_spearman": MetricInfo(
         figures=("pearson", "spearman"), regression=True, correlates=True
     ),
 }
-"""Every metric that a task may name."""
+"""Every metric that a task may name.
+
+F1 is that of class 1; macro F1 is the mean over the classes that the labels have, so that no answer
+changes what another is scored by.
+"""
 
 COLLAPSED = 0.01
 """Standard deviation of a regression's predictions, as a share of the labels', below which a model
@@ -62,7 +67,8 @@ def misfit(metric: str, labels: Sequence[str] | None) -> str:
     if METRICS[metric].regression != (labels is None):
         return f"metric {metric} does not fit {'a regression' if labels is None else 'classes'}"
     if METRICS[metric].binary and labels is not None and len(labels) != 2:
-        return f"metric {metric} needs two classes, not {len(labels)}"
+        several = "; macro_f1 is the mean over any number" if metric == "f1" else ""
+        return f"metric {metric} needs two classes, not {len(labels)}{several}"
     return ""
 
 
@@ -124,14 +130,6 @@ def score(
         if METRICS[metric].correlates:
             notes += _notes(metric, suffix, given[rows], wanted[rows])
     return Score(statistics.fmean(values.values()), values, tuple(notes))
-
-
-def f1_classes(labels: NDArray[np.generic]) -> Sequence[int]:
-    """The classes whose F1 is averaged: class 1, or all that the labels have where more than two.
-
-    The labels alone decide, so that no answer changes what another is scored by.
-    """
-    return sorted(set(labels.tolist())) if labels.max() > 1 else [1]
 
 
 def _notes(

@@ -13,11 +13,11 @@ from typing import Any
 import evaluate
 import numpy as np
 from datasets import Features, Value
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
-from bench.metrics import METRICS, f1_classes
+from bench.metrics import METRICS
 
 Column = NDArray[Any]
 
@@ -27,7 +27,14 @@ def _accuracy(references: Column, predictions: Column) -> float:
 
 
 def _f1(references: Column, predictions: Column) -> float:
-    classes = f1_classes(references)
+    return _mean_f1(references, predictions, [1])
+
+
+def _macro_f1(references: Column, predictions: Column) -> float:
+    return _mean_f1(references, predictions, np.unique(references))
+
+
+def _mean_f1(references: Column, predictions: Column, classes: ArrayLike) -> float:
     return float(
         sk.f1_score(references, predictions, labels=classes, average="macro", zero_division=0)
     )
@@ -55,6 +62,7 @@ def _correlation(of: Callable[..., Any], references: Column, predictions: Column
 _FIGURES: dict[str, Callable[[Column, Column], float]] = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "macro_f1": _macro_f1,
     "matthews": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,
@@ -70,12 +78,12 @@ class OfflineMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no t
             description=f"The figures of {self.config_name}, as shares of 1.",
             citation="",
             features=Features({"predictions": value, "references": value}),
-            format="numpy",
         )
 
     def _compute(self, *, predictions: Column, references: Column) -> dict[str, float]:
-        names = METRICS[self.config_name].figures
-        return {name: _FIGURES[name](references, predictions) for name in names}
+        # As lists, for which no format is asked: evaluate's arrays of numbers are of 32 bits.
+        wanted, given = np.asarray(references), np.asarray(predictions)
+        return {name: _FIGURES[name](wanted, given) for name in METRICS[self.config_name].figures}
 
 
 def compute(metric: str, predictions: Column, references: Column) -> dict[str, float]:

@@ -197,7 +197,7 @@ def _best(scores: Tensor, count: int) -> Tensor:
 
 
 def _row_counts(matrices: Sequence[Tensor], density: float) -> tuple[Tensor, ...]:
-    """How many weights each row of each matrix keeps.
+    """How many weights each row of each matrix keeps, which may be none.
 
     What the fractions leave over goes to rows that are scattered evenly, so that no matrix of a
     width gets more of it than the others.
@@ -205,7 +205,9 @@ def _row_counts(matrices: Sequence[Tensor], density: float) -> tuple[Tensor, ...
     widths = [matrix.shape[1] for matrix in matrices for _ in matrix]
     scattered = sorted(range(len(widths)), key=lambda row: row * GOLDEN_RATIO % 1)
     counts = torch.zeros(len(widths), dtype=torch.long)
-    counts[scattered] = torch.tensor(keep_counts([widths[row] for row in scattered], density))
+    counts[scattered] = torch.tensor(
+        keep_counts([widths[row] for row in scattered], density, least=0)
+    )
     by_matrix: tuple[Tensor, ...] = counts.split([len(matrix) for matrix in matrices])
     return by_matrix
 

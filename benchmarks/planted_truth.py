@@ -34,7 +34,7 @@ def main() -> None:
     draws = parser.parse_args().draws
     rows = []
     for metric in SEED:
-        for seeds in (3, 5):
+        for seeds in (2, 3, 5):
             for name, spread in SPREADS.items():
                 rows.append([metric, seeds, name, *figures(metric, seeds, spread, draws)])
             equal = SPREADS["equal"]

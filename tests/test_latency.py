@@ -125,11 +125,11 @@ def test_an_engine_that_is_not_installed_is_named_with_its_install_line(monkeypa
     monkeypatch.setattr(
         engines.importlib.util, "find_spec", lambda n: None if n == "openvino" else find_spec(n)
     )
-    with pytest.raises(BenchError, match=r"openvino not installed: pip install 'prunebench\[eng"):
+    with pytest.raises(BenchError, match=r"openvino.* not installed: pip install 'prunebench\[eng"):
         find_engines(["torch", "openvino"])
     able, notes = find_engines()
     assert "torch" in [engine.name for engine in able]
-    assert any(note.startswith("without openvino: openvino not installed") for note in notes)
+    assert any(note.startswith("without openvino: openvino") for note in notes)
     with pytest.raises(BenchError, match="Did you mean 'torch-csr'"):
         find_engines(["torch-crs"])
 

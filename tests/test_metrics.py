@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError, DivergedError
-from bench.metrics import METRICS, score
+from bench.metrics import METRICS, misfit, score
 
 # Two true positives, one false positive, one true negative.
 GIVEN, WANTED = [1, 0, 1, 1], [1, 0, 0, 1]
@@ -34,18 +34,36 @@ def test_majority_class_of_mrpc_dev_scores_as_published() -> None:
     }
 
 
-def test_f1_of_more_than_two_classes_is_the_mean_over_them() -> None:
-    result = score("f1", [0, 1, 1, 1, 2, 0], [0, 0, 1, 1, 2, 2])
+def test_macro_f1_is_the_mean_over_classes() -> None:
+    result = score("macro_f1", [0, 1, 1, 1, 2, 0], [0, 0, 1, 1, 2, 2])
     assert result.main == pytest.approx(100 * (1 / 2 + 4 / 5 + 2 / 3) / 3)
     assert score("f1", GIVEN, WANTED).main == pytest.approx(80.0)
+    assert score("macro_f1", GIVEN, WANTED).main == pytest.approx((80 + 200 / 3) / 2)
 
 
-def test_labels_alone_decide_which_f1_it_is() -> None:
+def test_macro_f1_is_no_other_figure_where_rows_of_a_class_are_missing() -> None:
+    given, wanted = [2, 0, 1, 2, 0, 1], [0, 0, 1, 0, 0, 1]
+    assert score("macro_f1", given, wanted).main == pytest.approx(100 * (2 / 3 + 1) / 2)
+
+
+def test_f1_of_several_classes_is_called_what_it_is() -> None:
+    assert "macro_f1" in misfit("f1", ("a", "b", "c"))
+    assert not misfit("macro_f1", ("a", "b", "c"))
+
+
+def test_a_correlation_of_large_numbers_is_not_rounded_to_32_bits() -> None:
+    numbers = 2e9 + np.arange(50.0)
+    assert score("pearson_spearman", numbers, numbers).main == pytest.approx(100.0)
+
+
+def test_labels_alone_decide_what_f1_is() -> None:
     """One answer of a third class is an error more, and changes nothing else."""
     labels = [0] * 90 + [1] * 10
     assert score("f1", [0] * 100, labels).main == 0
     assert score("f1", [2] + [0] * 99, labels).main == 0
-    several = score("f1", [0, 3, 1, 2], [0, 0, 1, 2])  # nothing is labelled 3: a mean over three
+    several = score(
+        "macro_f1", [0, 3, 1, 2], [0, 0, 1, 2]
+    )  # nothing is labelled 3: a mean over three
     assert several.main == pytest.approx(100 * (2 / 3 + 1 + 1) / 3)
 
 

@@ -148,6 +148,16 @@ def test_a_cut_by_rows_keeps_the_best_of_each_row(model) -> None:
             assert best == set(kept[row].nonzero().flatten().tolist())
 
 
+def test_a_cut_by_rows_reaches_as_far_as_any(model) -> None:
+    """A row may lose all it has: fewer weights may be wanted than there are rows."""
+    masks = Masks(model)
+    total = sum(kept.numel() for kept in masks.kept.values())
+    rows = sum(len(kept) for kept in masks.kept.values())
+    masks.choose(bench.random_scores(model, 0), rows / 3 / total, "row")
+    assert sum(int(kept.sum()) for kept in masks.kept.values()) == round(rows / 3)
+    assert all(kept.any() for kept in masks.kept.values())
+
+
 def test_a_cut_by_rows_favours_no_matrix(model) -> None:
     """No row can keep 29 % of its weights; what is left over goes to all matrices alike."""
     masks = Masks(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from planted import SEED, collapse, draw, score, truth
@@ -31,7 +33,7 @@ def answers(metric: str, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     if METRICS[metric].regression:
         labels = rng.integers(0, 26, rows) / 5  # STS-B's steps: ties
         return np.round(labels + rng.normal(size=rows) * 2, 1), labels
-    classes = 3 if metric in ("accuracy", "matthews", "f1") else 2
+    classes = 3 if metric in ("accuracy", "matthews", "macro_f1") else 2
     labels = rng.integers(0, classes, rows)
     return np.where(rng.random(rows) < 0.7, labels, rng.integers(0, classes, rows)), labels
 
@@ -180,8 +182,23 @@ def test_averages_add_the_variances_of_independent_tasks() -> None:
     assert list(average_pairs(tables)) == [("a", "b")]
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_intervals_cover_where_nine_tenths_of_the_variance_are_the_seeds(seeds: int) -> None:
+    """The worst case for Satterthwaite's degrees; exact Gaussian results."""
+    rng = np.random.default_rng(seeds)
+    covered, draws, rows = 0, 4000, 60
+    for _ in range(draws):
+        examples = math.sqrt(0.1 * rows) * rng.normal(size=rows)
+        scores = math.sqrt(0.9 * seeds) * rng.normal(size=seeds) + examples.mean()
+        influence_ = dict.fromkeys(range(seeds), examples - examples.mean())
+        estimate = mean(Sample(dict(enumerate(scores.tolist())), influence_))
+        assert estimate is not None
+        covered += abs(estimate.value) <= estimate.half_width
+    assert covered / draws >= 0.93  # 0.91 at two seeds where T is weighed by 1 + 2/d alone
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("metric", SEED)
 def test_planted_truth(metric: str, seeds: int) -> None:
     """Intervals cover, and equal methods are rarely told apart."""
@@ -194,7 +211,7 @@ def test_planted_truth(metric: str, seeds: int) -> None:
         two = {name: equal[name] for name in ("m0", "m1")}
         apart += max(ranks(pairwise(two), two).values()) > 1
         any_apart += max(ranks(pairwise(equal), equal).values()) > 1
-    assert 0.93 <= covered / (8 * DRAWS) <= 0.97
+    assert 0.93 <= covered / (8 * DRAWS) <= 0.98
     assert apart / DRAWS <= 0.065
     assert any_apart / DRAWS <= 0.065
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.cli.output import console
@@ -51,6 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         wrong = publish.check(arguments.out)
         for path in wrong:
             sys.stderr.write(f"bench: {path} is not what its records give.\n")
+        if any(path.suffix == ".svg" for path in wrong):
+            sys.stderr.write(f"bench: matplotlib {version('matplotlib')} is installed; another "
+                             "release may draw the same figures in other bytes.\n")  # fmt: skip
         if not wrong:
             console().print(f"{arguments.out}: every page is what its records give.",
                             markup=False, soft_wrap=True)  # fmt: skip
