@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from bench.task import Task
     from bench.training import Batch, Callback, Loss
 
+MOST_TUNED = 5
+"""Parameters of a method that tuning may move, at most: more of them would need more trials."""
+
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """What a method or task may be called: such names become folders and table cells."""
 
@@ -100,11 +103,46 @@ class Knob:
             if value not in self.choices:
                 raise unknown_name(f"value of {name}", str(value), map(str, self.choices))
             return
-        number = isinstance(value, int | float) and math.isfinite(value)
-        low = -math.inf if self.low is None else self.low
-        high = math.inf if self.high is None else self.high
-        if not number or not low <= value <= high:
+        low, high = self._bounds()
+        if not (isinstance(value, int | float) and low <= value <= high and math.isfinite(value)):
             raise BenchError(f"{name}={value} lies outside {low:g} … {high:g}.")
+
+    def nearest(self, value: float) -> float:
+        """The valid value that is nearest to a number."""
+        if self.choices is not None:
+            return float(min(self.choices, key=lambda choice: abs(choice - value)))
+        low, high = self._bounds()
+        return min(max(value, low), high)
+
+    def objection(self, name: str, default: Any) -> str:
+        """What keeps tuning from searching a parameter, or nothing.
+
+        Args:
+            name: The parameter.
+            default: Its default, which says of which type it is.
+        """
+        if self.choices is not None:
+            odd = [c for c in self.choices if not isinstance(c, int | float | str | None)]
+            if odd or not self.choices:
+                what = f"the choice {odd[0]!r}" if odd else "no choices"
+                return f"{name} has {what}: tuning takes texts, numbers, flags and None"
+            return ""
+        low, high = self.low, self.high
+        if low is None or high is None or not math.isfinite(high - low):
+            return f"{name} is to be tuned but has no range"
+        if isinstance(default, int) and not (isinstance(low, int) and isinstance(high, int)):
+            return f"{name} has a whole number as its default, and so needs whole bounds"
+        if low > high:
+            return f"{name} has the empty range {low:g} … {high:g}"
+        if self.log and low <= 0:
+            return f"{name} is searched by its logarithm, and so needs a range above 0"
+        return ""
+
+    def _bounds(self) -> tuple[float, float]:
+        return (
+            -math.inf if self.low is None else self.low,
+            math.inf if self.high is None else self.high,
+        )
 
 
 def knob(
@@ -125,7 +163,8 @@ def knob(
         high: Largest valid value.
         log: Search the logarithm.
         choices: All valid values, instead of a range; a flag has both without them.
-        tuned: Let tuning move it. A method has at most five tuned knobs.
+        tuned: Let tuning move it. A method has at most five tuned knobs, those of
+            `TrainParams` (learning rate and warm-up) among them.
         help: One line for `bench describe`.
     """
     if choices is None and isinstance(default, bool):

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError, unknown_name
-from bench.method import NAME, Method, MethodInfo, Params
+from bench.method import MOST_TUNED, NAME, Method, MethodInfo, Params
 from bench.metrics import misfit
 from bench.task import Task, TaskInfo
 
@@ -158,9 +158,11 @@ def _params_objection(method: type[Method]) -> str:
     if undeclared:
         return f"{method.__name__}.Params.{undeclared[0]} is not declared with knob()"
     method.Params()  # the defaults must pass their own checks
-    if len(method.Params.search_space()) > 5:
-        return f"{method.__name__}.Params has more than five tuned knobs"
-    return ""
+    tuned, defaults = method.Params.search_space(), method.Params.defaults()
+    if len(tuned) > MOST_TUNED:
+        return f"{method.__name__}.Params lets more than {MOST_TUNED} be tuned: {', '.join(tuned)}"
+    objections = (knob.objection(name, defaults[name]) for name, knob in tuned.items())
+    return next((f"{method.__name__}.Params.{line}" for line in objections if line), "")
 
 
 def _task_objection(task: type[Task]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import hub
+from bench.budget import Target
 from bench.descriptions import check_suite_name
 from bench.errors import BenchError
 from bench.families import read_config
@@ -117,7 +118,9 @@ def resolve(request: Request) -> Suite:
         encoder, model = _encoder(request, tasks)
     except BenchError as error:
         raise _with_missing_data(error, tasks, source) from None
-    notices += leave_out_unable(variants, encoder, request.methods)
+    ratios = tuple(dict.fromkeys(request.ratios or defaults.ratios))
+    targets = [Target(request.axis, ratio) for ratio in ratios]
+    notices += leave_out_unable(variants, encoder, request.methods, targets)
     check_pins(variants, encoder)
 
     from bench.corpus import find_text
@@ -165,7 +168,7 @@ def resolve(request: Request) -> Suite:
         encoder=encoder,
         model=model,
         axis=request.axis,
-        ratios=tuple(dict.fromkeys(request.ratios or defaults.ratios)),
+        ratios=ratios,
         seeds=setting("seeds"),
         protocol=protocol,
         runs=request.runs,

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.budget import Target
+from bench.budget import Target, best_ratio
 from bench.errors import BenchError, kind_and_line, unknown_name
 from bench.families import family_of, read_config
-from bench.method import Knob
+from bench.method import MOST_TUNED, Knob
 from bench.plan import ALWAYS, Variant
 
 if TYPE_CHECKING:
@@ -83,34 +83,61 @@ def search_space(method: type[Method], config: PretrainedConfig, target: Target)
     """What a method lets tuning move on an encoder: a plugin may fail to say.
 
     Raises:
-        BenchError: It does, or names what is none of its parameters.
+        BenchError: It does, or wants what is none of its parameters or cannot be searched.
     """
     try:
         space = method.search_space(config, target)
-        known = method.Params.knobs()
+        known, defaults = method.Params.knobs(), method.Params.defaults()
         odd = [n for n, knob in space.items() if n not in known or not isinstance(knob, Knob)]
     except Exception as error:
         reason = kind_and_line(error)
         raise BenchError(f"{method.info.name} cannot say what to tune: {reason}") from error
     if odd:
         raise BenchError(f"{method.info.name} wants to tune '{odd[0]}', no knob of its own.")
+    if len(space) > MOST_TUNED:
+        raise BenchError(
+            f"{method.info.name} wants to tune more than {MOST_TUNED}: {', '.join(space)}."
+        )
+    try:
+        for name, knob in space.items():
+            if reason := knob.objection(name, defaults[name]):
+                raise BenchError(f"{reason}.")
+            for value in (knob.low, knob.high) if knob.choices is None else knob.choices:
+                known[name].check(name, value)
+    except BenchError as error:
+        raise BenchError(f"{method.info.name} cannot be tuned: {error}") from None
     return space
 
 
-def objection(method: type[Method], config: PretrainedConfig) -> str:
-    """Why a method cannot serve an encoder of this configuration, or nothing."""
+def objection(
+    method: type[Method],
+    config: PretrainedConfig,
+    targets: Sequence[Target] = (Target("weights", 1.0),),
+) -> str:
+    """Why a method cannot serve an encoder of this configuration, or nothing.
+
+    Args:
+        method: The method.
+        config: The encoder's.
+        targets: What will be asked of it.
+    """
     family, served = family_of(config).model_type, method.info.families
     if family not in served:
         return f"{method.info.name} serves {', '.join(served)}, and the encoder is of type {family}"
     try:
-        search_space(method, config, Target("weights", 1.0))
+        for target in targets:
+            if target.ratio <= best_ratio(method.info.kind, config, target.axis):
+                search_space(method, config, target)
     except BenchError as error:
-        return str(error)
+        return str(error).rstrip(".")
     return ""
 
 
 def leave_out_unable(
-    variants: dict[Variant, bool], encoder: Path, wanted: Sequence[str]
+    variants: dict[Variant, bool],
+    encoder: Path,
+    wanted: Sequence[str],
+    targets: Sequence[Target],
 ) -> list[str]:
     """Takes out what cannot serve an encoder and was not asked for by its name; returns notices.
 
@@ -119,7 +146,7 @@ def leave_out_unable(
     """
     config, notices = read_config(encoder), []
     for variant in list(variants):
-        line = objection(registry.methods.get(variant.method), config)
+        line = objection(registry.methods.get(variant.method), config, targets)
         if not line:
             continue
         if any(Variant.parse(text).method == variant.method for text in wanted if text != "all"):
@@ -158,6 +185,6 @@ def resolve_params(
         BenchError: A pin names no parameter, or a value that it does not allow.
     """
     values = {**found, **method.Params.parse(pins)}
-    if "learning_rate" in method.Params.knobs():
-        values = {"learning_rate": protocol.learning_rate, **values}
+    if rate := method.Params.knobs().get("learning_rate"):
+        values = {"learning_rate": rate.nearest(protocol.learning_rate), **values}
     return method.Params(**values)

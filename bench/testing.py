@@ -39,7 +39,7 @@ from bench.footprint import compare, count, count_dense
 from bench.lending import CellRun, Context
 from bench.method import TrainParams
 from bench.protocol import Protocol
-from bench.selection import resolve_params
+from bench.selection import resolve_params, search_space
 from bench.task import Source, Splits, Task, TaskInfo
 from bench.training import predict
 
@@ -115,15 +115,12 @@ class MethodConformance:
         return Toy(tmp_path, method, self.ratio, self.params, self.family)
 
     def test_search_space_holds_the_defaults(self) -> None:
-        """Every default lies in its own range, and at most five knobs are tuned."""
+        """Every default lies in its own range, and tuning can search what it may move."""
         method = registry.methods.get(self.name)
         for name, declared in method.Params.search_space().items():
             declared.check(name, method.Params.defaults()[name])
         target = Target("weights", 1.0 if method.info.kind == "reference" else self.ratio)
-        space = method.search_space(toy_config(self.family), target)
-        assert len(space) <= 5
-        for name, declared in space.items():
-            assert declared.choices or None not in (declared.low, declared.high), name
+        search_space(method, toy_config(self.family), target)
 
     def test_listing_imports_no_torch(self) -> None:
         """Importing the method's module stays quick."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.budget import TOLERANCE, meets
 from bench.errors import BenchError, first_line
+from bench.method import Knob
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
 from bench.protocol import digest
 from bench.records import Store, read_json, write_json
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
     from bench.lending import Context
-    from bench.method import Knob, Method, Params
+    from bench.method import Method, Params
 
 LEAST_FOR_TPE = 10
 """Below so many trials the tree-structured Parzen estimator (TPE) has nothing to learn from."""
@@ -143,7 +144,8 @@ class Study:
         self.space = context.search_space(cell)
         self._store = Store(context.runs)
         self._storage = context.storage
-        self._rate = context.protocol.learning_rate
+        rate = self.space.get("learning_rate", Knob())
+        self._rate = rate.nearest(context.protocol.learning_rate)
         self._method = registry.methods.get(Variant.parse(cell.method).method)
 
     @property
@@ -267,7 +269,8 @@ class Study:
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         space = self.space.items()
-        return {name: _suggest(trial, name, knob, self._rate) for name, knob in space}
+        defaults = self._method.Params.defaults()
+        return {n: _suggest(trial, n, knob, defaults[n], self._rate) for n, knob in space}
 
     def _killed(self, study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
         """Trials that a process of this run folder began and left."""
@@ -360,10 +363,7 @@ def first_trials(
         trials: How many trials there are.
     """
     defaults = {**method.Params.defaults(), "learning_rate": rate}
-    start = {
-        name: knob.choices[0] if knob.first and knob.choices else defaults[name]
-        for name, knob in space.items()
-    }
+    start = {name: _first(knob, defaults[name]) for name, knob in space.items()}
     others = [
         {name: choice}
         for name, knob in space.items()
@@ -373,15 +373,21 @@ def first_trials(
     return [start, *others[: trials // 2]]
 
 
-def _suggest(trial: optuna.Trial, name: str, knob: Knob, rate: float) -> Any:
+def _first(knob: Knob, default: Any) -> Any:
+    """What the first trial takes: the default, or of what this encoder allows the nearest."""
+    if knob.choices is None:
+        return knob.nearest(default)
+    return knob.choices[0] if knob.first or default not in knob.choices else default
+
+
+def _suggest(trial: optuna.Trial, name: str, knob: Knob, default: Any, rate: float) -> Any:
     if knob.choices is not None:
         return trial.suggest_categorical(name, knob.choices)
-    low, high = knob.low, knob.high
-    if low is None or high is None:
-        raise BenchError(f"the parameter {name} is to be tuned but has no range.")
+    low: Any = knob.low
+    high: Any = knob.high
     if name == "learning_rate":
         low, high = max(low, rate / RATE_SPAN), min(high, rate * RATE_SPAN)
-    if isinstance(low, int) and isinstance(high, int):
+    if isinstance(default, int):
         return trial.suggest_int(name, low, high, log=knob.log)
     return trial.suggest_float(name, low, high, log=knob.log)
 

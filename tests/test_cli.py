@@ -461,6 +461,24 @@ def test_a_method_that_cannot_say_what_to_tune_hurts_nothing_else(plugin, tmp_pa
     assert f"speechless (from bad-one 1.0): {said}" in " ".join(doctor.out.split())
 
 
+def test_a_method_that_cannot_be_tuned_hurts_nothing_else(plugin, tmp_path: Path) -> None:
+    plugin("bad-one", late="unruly:Late", wide="unruly:Wide", untunable="unruly:Untunable")
+    said = {
+        "late": "late cannot say what to tune: RuntimeError: too high",
+        "wide": "wide cannot be tuned: warmup=0.5 lies outside 0 … 0.2",
+        "untunable": "Untunable.Params.layers has the choice (1, 2)",
+    }
+    for name, line in said.items():
+        assert_refused(quick(tmp_path, "--ratios", "20", methods=name), line)
+    others = bench("run", *QUICK, "--ratios", "20", "--trials", "2", "--dry-run",
+                   "--methods", "all", "--runs", tmp_path)  # fmt: skip
+    assert (others.status, others.err) == (0, "")
+    flat = " ".join(others.out.split())
+    assert all(line in flat for line in said.values())
+    low = bench("run", *QUICK, "--ratios", "4", "--dry-run", "--methods", "late")
+    assert low.status == 0
+
+
 def test_a_task_that_cannot_be_made_or_scored_is_a_broken_plugin(plugin) -> None:
     wanted = {
         "needs-a-word": "NeedsAWord() fails: TypeError",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 import bench
-from bench import BenchError, Params, TrainParams, knob
+from bench import BenchError, Knob, Method, Params, TrainParams, knob
+from bench.protocol import Protocol
+from bench.selection import resolve_params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +82,42 @@ def test_what_is_exported_is_what_there_is() -> None:
     assert set(bench._LAZY) <= set(bench.__all__)
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         bench.nothing_of_the_kind  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("declared", "default", "said"),
+    [
+        (Knob(0, 1), 0.5, ""),
+        (Knob(1, 9), 3, ""),
+        (Knob(choices=("a", None, 1, True)), "a", ""),
+        (Knob(1.5, 3.5), 2, "whole bounds"),
+        (Knob(low=0.0), 0.5, "no range"),
+        (Knob(0.0, math.inf), 0.5, "no range"),
+        (Knob(0.2, 0.1), 0.2, "empty range"),
+        (Knob(0.0, 1.0, log=True), 0.5, "above 0"),
+        (Knob(choices=()), "a", "no choices"),
+        (Knob(choices=((1, 2), (2, 3))), (1, 2), "choice (1, 2)"),
+    ],
+)
+def test_what_tuning_cannot_search_is_said(declared: Knob, default: Any, said: str) -> None:
+    found = declared.objection("share", default)
+    assert bool(found) == bool(said)
+    assert said in found
+
+
+def test_the_nearest_valid_value() -> None:
+    assert [Knob(1, 9).nearest(value) for value in (0, 5, 12)] == [1, 5, 9]
+    assert [Knob(choices=(1e-5, 1e-3)).nearest(value) for value in (0.0, 0.01)] == [1e-5, 1e-3]
+    assert Knob().nearest(7.5) == 7.5
+
+
+def test_a_range_of_rates_of_ones_own_bounds_the_protocols() -> None:
+    class Careful(Method):
+        @dataclass(frozen=True, kw_only=True)
+        class Params(TrainParams):
+            learning_rate: float = knob(1e-5, low=1e-6, high=1e-4, log=True)
+
+    params = resolve_params(
+        Careful, {}, Protocol(epochs=1, trials=0, precision="fp32", learning_rate=4e-3)
+    )
+    assert params.learning_rate == 1e-4

@@ -11,6 +11,7 @@ import torch
 
 import bench
 from bench import registry
+from bench.budget import Target
 from bench.cli import main
 from bench.errors import BenchError
 from bench.selection import leave_out_unable, select_methods
@@ -82,14 +83,14 @@ def test_a_family_that_it_cannot_serve_is_left_out_with_a_line(tmp_path: Path) -
     Toy(tmp_path, registry.methods.get("textpruner"), 4.0, {}, "distilbert")
     encoder = tmp_path / "encoder"
     variants, _ = select_methods(["all"])
-    (notice,) = leave_out_unable(variants, encoder, ["all"])
+    (notice,) = leave_out_unable(variants, encoder, ["all"], [Target("weights", 4.0)])
     assert notice == (
         "left out: textpruner serves bert, roberta, electra, and the encoder is of type distilbert"
     )
     assert "textpruner" not in {variant.method for variant in variants}
     variants, _ = select_methods(["textpruner"])
     with pytest.raises(BenchError, match="textpruner serves bert, roberta, electra"):
-        leave_out_unable(variants, encoder, ["textpruner"])
+        leave_out_unable(variants, encoder, ["textpruner"], [Target("weights", 4.0)])
 
 
 def test_without_the_package_it_is_listed_with_its_install_line(monkeypatch, capsys) -> None:

@@ -195,6 +195,38 @@ class Speechless(Unruly):
         raise RuntimeError("no idea")
 
 
+class Late(Unruly):
+    """Cannot say what to tune at a high ratio."""
+
+    info = info("late")
+
+    @classmethod
+    def search_space(cls, config: Any, target: bench.Target) -> dict[str, Any]:
+        if target.ratio > 5:
+            raise RuntimeError("too high")
+        return super().search_space(config, target)
+
+
+class Wide(Unruly):
+    """Wants to tune beyond what its parameters allow."""
+
+    info = info("wide")
+
+    @classmethod
+    def search_space(cls, config: Any, target: bench.Target) -> dict[str, Any]:
+        return {"warmup": bench.Knob(low=0.5, high=0.9)}
+
+
+class Untunable(Unruly):
+    """Has a parameter that no storage of trials can hold."""
+
+    info = info("untunable")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(bench.TrainParams):
+        layers: tuple[int, ...] = knob((1, 2), choices=((1, 2), (2, 3)))
+
+
 class Impostor(Unruly):
     """Wants the name of a built-in."""
 
