@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,32 @@ def read_classifier(
     return model, missing
 
 
+def unreadable(model: PreTrainedModel, num_labels: int) -> str:
+    """What would keep a model from being saved and read back as the same classifier, or nothing.
+
+    Such as a wrapper or a parametrisation that was left in it, or a head of another size.
+
+    Args:
+        model: The model.
+        num_labels: Labels of the task that it is for.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    if model.config.num_labels != num_labels:
+        return f"a configuration of {model.config.num_labels} labels, not {num_labels}"
+    try:
+        with torch.device("meta"):
+            plain = AutoModelForSequenceClassification.from_config(copy.deepcopy(model.config))
+    except Exception as error:  # a configuration that describes no model fails in any way it likes
+        return f"a configuration that no model can be made from: {first_line(error)}"
+    own, described = (
+        {name: tensor.shape for name, tensor in one.state_dict().items()} for one in (model, plain)
+    )
+    odd = [name for name in own | described if own.get(name) != described.get(name)]
+    return f"tensors that its configuration does not describe, such as {odd[0]}" if odd else ""
+
+
 def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, list[str]]:
     """A saved model as a sequence classifier in fp32, and what a reader of its counts should know.
 
@@ -109,14 +136,17 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
 
     from bench.export import COMPACT, load_compact
     from bench.families import read_config
-    from bench.hub import local_path, model_folder
+    from bench.hub import check_weights, local_path, model_folder
 
     folder = local_path(name)
-    if not folder.is_dir():  # a local one needs no tokenizer to be counted
+    if (folder / COMPACT).is_file():
+        read_config(folder)
+        return load_compact(folder).float(), [f"{name} holds its values in fp16."]
+    if folder.is_dir():  # a local one needs no tokenizer to be counted
+        check_weights(folder)
+    else:
         folder = model_folder(name)
     config = read_config(folder)
-    if (folder / COMPACT).is_file():
-        return load_compact(folder).float(), [f"{name} holds its values in fp16."]
     notes = []
     if not any(a.endswith("ForSequenceClassification") for a in config.architectures or ()):
         config.num_labels = num_labels

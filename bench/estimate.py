@@ -127,6 +127,8 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     batch = context.protocol.batch_size
     order = np.random.default_rng(0).permutation(len(data.train))  # rows of every length
     sample = data.train.select(order[: TIMED_STEPS * batch].tolist())
+    # No label takes longer than another, and any loss is finite with these.
+    sample = dataclasses.replace(sample, labels=np.zeros_like(sample.labels))
     protocol = dataclasses.replace(context.protocol, epochs=1)
 
     def train() -> None:

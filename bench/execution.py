@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from bench import data as rows
 from bench import environment, metrics, registry
 from bench.budget import SEQUENCE_LENGTH, Target, meets
+from bench.checkpoint import unreadable
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.footprint import footprint
 from bench.knowledge import masked_loss
@@ -193,10 +194,10 @@ def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t
         log = Log(study.folder / f"{claim.index}.log")
         pins = dict(Variant.parse(cell.method).pins)
         method = registry.methods.get(Variant.parse(cell.method).method)
-        params = resolve_params(method, pins, context.protocol, claim.params)
-        log(str(params))
         run = _lend(study.cell, context, log, progress, trial=True)
         try:
+            params = resolve_params(method, pins, context.protocol, claim.params)
+            log(str(params))
             model = _compress(study.cell, run, params)
             score, _ = _score(run, predict(model, run.data.report, context.device))
             counted = _counted(model, run)
@@ -260,6 +261,8 @@ def _compress(cell: Cell, run: CellRun, params: Params) -> PreTrainedModel:
             run.kept["augmentation"] = ("augmentation", made["flops"])
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
+    if reason := unreadable(model, run.task.num_labels):
+        raise BenchError(f"{cell.method} returned a model with {reason}")
     return model
 
 

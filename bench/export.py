@@ -58,6 +58,8 @@ def export(source: Path, target: Path, form: str) -> Path:
             name = _write(model, folder, source, form)
         except SafetensorError as error:  # in which it wraps what the system says
             raise OSError(str(error)) from error
+        for path in folder.iterdir():
+            path.chmod(0o644)  # safetensors writes 0600, which no server of another user could read
         folder.replace(target)
     return target / name
 

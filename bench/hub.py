@@ -192,13 +192,22 @@ def check_model(folder: Path) -> None:
     Raises:
         BenchError: A file is missing or unreadable.
     """
+    check_weights(folder)
+    check_tokenizer(folder)
+
+
+def check_weights(folder: Path) -> None:
+    """Finds what is missing or broken of a model without a tokenizer.
+
+    Raises:
+        BenchError: A file is missing or unreadable.
+    """
     if not folder.is_dir():
         raise BenchError(f"{folder} is a file; a model is a folder with a config.json.")
     if "model_type" not in _read_object(folder / "config.json"):
         raise BenchError(f"{folder / 'config.json'} names no model_type.")
     for path in _weight_files(folder):
-        _check_weights(path)
-    check_tokenizer(folder)
+        _check_header(path)
 
 
 def check_tokenizer(folder: Path) -> None:
@@ -235,6 +244,12 @@ def _weight_files(folder: Path) -> list[Path]:
         if not isinstance(shards, dict) or not shards:
             raise BenchError(f"{index} has no weight_map.")
         return [folder / name for name in sorted(set(shards.values()))]
+    forms = [*folder.glob("*.compact.safetensors"), *folder.glob("*.onnx")]
+    if forms:
+        raise BenchError(
+            f"{folder} has no model.safetensors, but {forms[0].name}: bench export --format hf "
+            "writes what can be loaded as a model."
+        )
     raise BenchError(
         f"{folder} has no model.safetensors. A pytorch_model.bin is a pickle, which may run code "
         "when it is opened, and is not read: where you trust it, load it with transformers and "
@@ -242,7 +257,7 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def _check_weights(path: Path) -> None:
+def _check_header(path: Path) -> None:
     """Reads the header, which also says how long the file must be."""
     from safetensors import SafetensorError, safe_open
 

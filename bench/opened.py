@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from bench.descriptions import read_suites
 from bench.errors import BenchError, first_line, unknown_name
 from bench.hub import check_model
 from bench.predictions import in_store, published
-from bench.records import Record, Store
+from bench.records import Record, Store, parse_json
 
 if TYPE_CHECKING:
     from bench.predictions import Answers
@@ -113,7 +112,7 @@ def read_records(out: Path, name: str) -> list[Record]:
     lines = text.removesuffix("\n").split("\n") if text else []  # a shard may have had none yet
     for number, line in enumerate(lines, 1):
         try:
-            records.append(Record.from_json(json.loads(line)))
+            records.append(Record.from_json(parse_json(line)))
         except (ValueError, BenchError) as error:
             raise BenchError(f"{path}:{number}: no record: {error}.") from None
     return records

@@ -56,9 +56,38 @@ FIELDS: dict[str, dict[str, type | UnionType]] = {
         "threads": int,
         "precision": str,
     },
+    "knowledge": {
+        "text": str,
+        "hash": str,
+        "rows": int,
+        "masked": int,
+        "loss": int | float,
+        "pretrained": int | float | None,
+        "finetuned": int | float | None,
+    },
+    "latency": {
+        "rows": list,
+        "engines": dict,
+        "threads": int,
+        "processor": str,
+        "vector_extensions": list,
+    },
+    "error": {"type": str, "message": str, "log": str},
 }
 """Fields of a record that hold names and values; what a page reads of them, where they are filled,
 and of what type."""
+
+NULLABLE = ("knowledge", "latency", "error")
+
+TIMING = {
+    "model": str,
+    "engine": str,
+    "batch": int,
+    "seq_len": int,
+    "gain": int | float,
+    "agrees": bool,
+}
+"""What a page reads of a row of `latency`, and of what type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +163,14 @@ class Record:
                 _has(counted.get(axis), "ratio") for axis in axes
             ):
                 odd.append("footprint")
-            if known["status"] != "external" and not _has(known.get("cost"), "train_flops"):
-                odd.append("cost.train_flops")
-            if not isinstance(known.get("score"), int | float):
+            if known["status"] != "external":
+                cost = known.get("cost", {})
+                if not _has(cost, "train_flops"):
+                    odd.append("cost.train_flops")
+                parts = cost.get("parts", {}) if isinstance(cost, dict) else {}
+                if not isinstance(parts, dict) or not all(_has(parts, part) for part in parts):
+                    odd.append("cost.parts")
+            if not _has(known, "score"):
                 odd.append("score")
         if odd:
             raise BenchError(f"a record with no valid {', '.join(odd)}")
@@ -147,14 +181,26 @@ def _odd_fields(record: dict[str, Any]) -> Iterator[str]:
     """The fields, or keys of fields, that are not what `FIELDS` says; a field may be empty."""
     for name, keys in FIELDS.items():
         held = record.get(name, {})
+        if held is None and name in NULLABLE:
+            continue
         if not isinstance(held, dict):
             yield name
         elif held:
             yield from (f"{name}.{key}" for key, kind in keys.items() if not _has(held, key, kind))
 
+    latency = record.get("latency")
+    timings = latency.get("rows") if isinstance(latency, dict) else None
+    if isinstance(timings, list) and not all(
+        _has(row, key, kind) for row in timings for key, kind in TIMING.items()
+    ):
+        yield "latency.rows"
+
 
 def _has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
-    return isinstance(held, dict) and isinstance(held.get(key), kind)
+    """Whether `held` names a value of a type; a flag is no number."""
+    if not isinstance(held, dict) or key not in held:
+        return False
+    return isinstance(held[key], kind) and (kind is bool or not isinstance(held[key], bool))
 
 
 @contextlib.contextmanager
@@ -189,10 +235,23 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def parse_json(text: str) -> Any:
+    """Plain data from JSON, which has neither NaN nor infinity, though Python's reader takes them.
+
+    Raises:
+        json.JSONDecodeError: It is none.
+    """
+
+    def refuse(constant: str) -> Any:
+        raise json.JSONDecodeError(f"{constant} is no number", text, text.find(constant))
+
+    return json.loads(text, parse_constant=refuse)
+
+
 def read_json(path: Path) -> Any | None:
-    """Reads a JSON file; `None` where there is none, or where it was cut short."""
+    """Reads a JSON file; `None` where there is none, where it was cut short, or holds NaN."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
 

@@ -95,6 +95,8 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
             if (tokenizer / name).is_file():
                 shutil.copy(tokenizer / name, temporary)
         temporary.chmod(0o755)
+        for path in temporary.iterdir():
+            path.chmod(0o644)  # safetensors writes 0600, which would hide a shared folder's models
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)

@@ -66,6 +66,8 @@ class Job:
 def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Job], int]:
     """Splits a plan into what is to be run and the number of cells that are done.
 
+    What has no record comes first, then what is to be replaced, the oldest record first.
+
     Trials precede the cells that they are for. The dense models' come first, since whatever learns
     from one waits for them; then, for each task and ratio, the first trial of every method, the
     second of every method and so on, so that several workers are rarely at the same study and each
@@ -89,6 +91,7 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
         for cell, record in found
         if record is None or record.status in again
     ]
+    todo.sort(key=lambda job: job.replaces or "")  # a rerun that ended early goes on with the rest
     return _with_trials(todo, context), len(cells) - len(todo)
 
 

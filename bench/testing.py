@@ -11,7 +11,6 @@ It runs on a tiny random encoder and a few dozen rows: seconds, no network, no d
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from transformers import (
 
 from bench import registry
 from bench.budget import Target, meets
+from bench.checkpoint import unreadable
 from bench.data import Encoded, TaskData
 from bench.environment import seed_everything
 from bench.errors import UnreachableError
@@ -133,33 +133,35 @@ class MethodConformance:
         """The delivered model is as small as was asked for, and a plain model."""
         run, model = toy.compress(is_regression=is_regression)
         reached = compare(count_dense(run.pretrained()), count(model))["weights"]["ratio"]
-        assert meets(reached, toy.wanted)
+        assert meets(reached, toy.wanted), f"{reached:.4g}× instead of {toy.wanted:g}×"
         if toy.method.info.kind == "unstructured":
             assert reached == pytest.approx(toy.wanted, rel=5e-3)
 
     def test_returns_a_plain_model(self, toy: Toy) -> None:
         """Nothing of the training is left in the model: no wrapper, parametrisation or hook."""
         _, model = toy.compress()
-        assert isinstance(model, PreTrainedModel)
-        for module in model.modules():
-            assert not hasattr(module, "parametrizations")
+        assert isinstance(model, PreTrainedModel), f"a {type(model).__name__} is no model"
+        assert not (reason := unreadable(model, toy.run().task.num_labels)), reason
+        for name, module in model.named_modules():
+            assert not hasattr(module, "parametrizations"), f"{name} is parametrised"
             hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
             # transformers leaves its own recorders behind, which are idle unless asked
-            assert all(str(hook.__module__).startswith("transformers.") for hook in hooks)
-        fresh = type(model)(copy.deepcopy(model.config))
-        assert model.state_dict().keys() == fresh.state_dict().keys()
+            own = [hook for hook in hooks if not str(hook.__module__).startswith("transformers.")]
+            assert not own, f"{name} has the hook {own[0]}"
 
     def test_same_seed_same_result(self, toy: Toy) -> None:
         """The same seed gives the same weights to the bit."""
         first, second = (toy.compress(seed=1)[1].state_dict() for _ in range(2))
-        assert all(torch.equal(first[name], second[name]) for name in first)
+        differ = [name for name in first if not torch.equal(first[name], second[name])]
+        assert not differ, f"{differ[0]} differs, for one"
 
     def test_other_seed_other_result(self, toy: Toy) -> None:
         """Another seed gives another model."""
         if not issubclass(toy.method.Params, TrainParams):
             pytest.skip("nothing in it is drawn or trained")
         first, second = (toy.compress(seed=seed)[1].state_dict() for seed in (1, 2))
-        assert any(not torch.equal(first[name], second[name]) for name in first)
+        differ = [name for name in first if not torch.equal(first[name], second[name])]
+        assert differ, "two seeds gave the same weights"
 
     def test_survives_saving(self, toy: Toy, tmp_path: Path) -> None:
         """A saved model predicts the same when it is loaded by the Auto class."""
@@ -177,8 +179,9 @@ class MethodConformance:
             pytest.skip("nobody teaches it")
         for model in taught:
             fresh = toy.run().finetuned().state_dict()
-            assert all(torch.equal(fresh[k], value) for k, value in model.state_dict().items())
-            assert not model.training
+            changed = [k for k, value in model.state_dict().items() if not fresh[k].equal(value)]
+            assert not changed, f"{changed[0]} of the teacher was changed"
+            assert not model.training, "the teacher was put in training mode"
 
     def test_refuses_the_impossible(self, toy: Toy) -> None:
         """A ratio out of reach is an `UnreachableError`, not a model that is too large."""

@@ -14,6 +14,7 @@ from bench.checkpoint import load_classifier
 from bench.errors import BenchError
 from bench.export import COMPACT, export, inputs_of, load_compact
 from bench.footprint import footprint
+from bench.reference import save_model
 from bench.structure import cut
 
 
@@ -67,6 +68,16 @@ def test_a_compact_file_is_counted_as_the_model_it_was_made_of(tmp_path: Path) -
     compact, notes = load_classifier(str(tmp_path / "compact"))
     assert footprint(compact, compact) == footprint(model, model)
     assert "fp16" in notes[0]
+
+
+def test_other_users_may_read_what_was_written(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    model = tiny_classifier("bert")
+    save_model(model, source, tmp_path)
+    export(source, tmp_path / "stock", "hf")
+    export(source, tmp_path / "compact", "sparse")
+    modes = {path: path.stat().st_mode & 0o777 for path in tmp_path.glob("*/*.safetensors")}
+    assert list(modes.values()) == [0o644] * 3
 
 
 def test_a_compact_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_command_refuses_what_it_cannot_count(bench_footprint, tmp_path):
     with pytest.raises(BenchError, match="no model folder"):
         bench_footprint(tmp_path / "missing")
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(BenchError, match="cannot be read"):
+    with pytest.raises(BenchError, match="no whole safetensors file"):
         bench_footprint(tmp_path, "--sequence-length", "9")
     save_file({"classifier.bias": torch.ones(3)}, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(BenchError, match="tensors are missing"):

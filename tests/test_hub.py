@@ -202,6 +202,13 @@ def test_broken_model_folder(model, name, content, message) -> None:
         hub.model_folder(str(model))
 
 
+@pytest.mark.parametrize("name", ["model.compact.safetensors", "model.onnx"])
+def test_an_exported_form_is_named(model, name) -> None:
+    (model / "model.safetensors").rename(model / name)
+    with pytest.raises(BenchError, match=rf"but {name}: bench export --format hf"):
+        hub.model_folder(str(model))
+
+
 def test_cut_off_weights(model) -> None:
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])

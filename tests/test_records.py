@@ -78,6 +78,15 @@ def test_a_record_names_what_it_lacks() -> None:
             "no valid footprint",
         ),
         ({"cell": "dense"}, "no valid cell"),
+        ({"cell": None}, "no valid cell"),
+        ({"score": True}, "no valid score"),
+        ({"cost": {"train_flops": 1, "parts": []}}, r"no valid cost\.parts"),
+        ({"cost": {"train_flops": 1, "parts": {"tuning": "x"}}}, r"no valid cost\.parts"),
+        ({"knowledge": {"loss": "x"}}, r"no valid knowledge\.text"),
+        ({"latency": {"rows": [{}]}}, r"latency\.rows"),
+        ({"latency": {"rows": 3}}, r"latency\.rows"),
+        ({"latency": []}, "no valid latency"),
+        ({"error": "x"}, "no valid error"),
     ],
 )
 def test_a_record_names_what_is_wrong_with_it(changes: dict[str, Any], said: str) -> None:
@@ -94,6 +103,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
         raise RuntimeError
     assert target.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_record_with_nan_is_no_record(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(RECORD)
+    path = tmp_path / "abc/record.json"
+    path.write_text(path.read_text().replace("71.25", "NaN"))
+    assert store.get("abc") is None
 
 
 def test_nan_has_no_place_in_a_record(tmp_path: Path) -> None:

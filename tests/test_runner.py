@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -172,7 +173,39 @@ def test_a_time_limit_stops_early_and_the_same_command_goes_on(runs) -> None:
     assert len(records(runs)) == 3
 
 
+def test_a_rerun_that_ended_early_goes_on_with_the_oldest_records(runs) -> None:
+    """It begins with what it did not come to; what it has made anew comes last."""
+    methods = "majority,magnitude"
+    quick(runs, methods=methods)
+    (newest,) = (r for r in records(runs).values() if r.cell["method"] == "magnitude")
+    dense = records(runs)["dense", 1, 0]
+    Store(runs).put(dataclasses.replace(dense, created=f"{newest.created}+"))
+    result = quick(runs, "--max-hours", "1e-9", "--rerun", "all", methods=methods)
+    assert "are left; the same command goes on with them, the oldest records first" in result.out
+    assert quick(runs, "--rerun", "all", methods=methods).status == 0
+    made = sorted(records(runs).values(), key=lambda record: record.created)
+    assert [record.cell["method"] for record in made] == ["majority", "magnitude", "dense"]
+
+
 # Cells that fail.
+
+
+def test_a_task_whose_loss_is_infinite_fails_alone(runs, tmp_path) -> None:
+    """Nor does the estimate of the time end the run."""
+    for name, first in (("train", 0), ("dev", 60)):
+        rows = [f"some words {n},{n}e29" for n in range(first, first + 60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,y", *rows, ""]))
+    (tmp_path / "far.toml").write_text(
+        'name = "far"\ntrain = "train.csv"\ndev = "dev.csv"\ntext = "text"\nlabel = "y"\n'
+        "regression = true\n"
+    )
+    result = bench("run", "--tasks", f"demo-sentiment,{tmp_path / 'far.toml'}", "--model", "demo",
+                   "--methods", "majority", "--ratios", "4", "--epochs", "1", "--seeds", "1",
+                   "--trials", "0", "--max-train-samples", "60", "--workers", "1",
+                   "--runs", runs)  # fmt: skip
+    assert result.status == 1
+    assert "dense on far, seed 0: the loss is inf" in result.err
+    assert "dense on demo-sentiment" not in result.err
 
 
 def test_a_method_that_raises_fails_its_cell_alone(runs, unruly) -> None:
@@ -206,6 +239,8 @@ def test_a_method_that_raises_fails_its_cell_alone(runs, unruly) -> None:
         ("diverges", "loss"),
         ("returns-nothing", "NoneType, not a model"),
         ("quits", "asked the process to exit (3)"),
+        ("wrapped", "query.weight_orig"),
+        ("other-head", "such as classifier.weight"),
     ],
 )
 def test_a_failed_record_says_what_went_wrong(runs, method, said) -> None:

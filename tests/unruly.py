@@ -160,7 +160,35 @@ class ReturnsNothing(Unruly):
         return None  # type: ignore[return-value]
 
 
-ALL = (Counted, Raises, Dies, Waits, Meets, Interrupts, FullDisk, Diverges, Quits, ReturnsNothing)
+class Wrapped(Unruly):
+    """Leaves torch's pruning in the model."""
+
+    info = info("wrapped")
+
+    def compress(self, run: Run, params: bench.TrainParams) -> PreTrainedModel:
+        from torch.nn.utils import prune
+
+        model = run.pretrained()
+        for linear in bench.prunable(model).values():
+            prune.l1_unstructured(linear, "weight", amount=0.75)
+        return model
+
+
+class OtherHead(Unruly):
+    """Returns a model of seven labels."""
+
+    info = info("other-head")
+
+    def compress(self, run: Run, params: bench.TrainParams) -> PreTrainedModel:
+        from torch import nn
+
+        model = run.pretrained()
+        model.classifier = nn.Linear(model.config.hidden_size, 7)
+        return model
+
+
+ALL = (Counted, Raises, Dies, Waits, Meets, Interrupts, FullDisk, Diverges, Quits, ReturnsNothing,
+       Wrapped, OtherHead)  # fmt: skip
 
 
 class NoMethod:

@@ -104,7 +104,8 @@ def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console
     out.print(leaderboard.for_terminal(page), markup=False, soft_wrap=True, highlight=False)
     out.print(f"\nThe page: {page.path}", markup=False, soft_wrap=True)
     if left:
-        out.print(f"{left} cells and trials are left; the same command goes on with them.")
+        rest = "" if arguments.rerun == "never" else ", the oldest records first"
+        out.print(f"{left} cells and trials are left; the same command goes on with them{rest}.")
     failed = [
         record
         for record in map(store.get, (context.cell_id(cell) for cell in cells))

@@ -233,20 +233,24 @@ def _csv(data: bytes, layout: Layout) -> _Table:
 
 
 def _jsonl(data: bytes, _: Layout) -> _Table:
-    lines = _lines(data)
-    first = json.loads(lines[0])
-    if not isinstance(first, dict):
-        raise ValueError("line 1 holds no object")
-    names = list(first)
+    found = [_json_object(line) for line in _lines(data)]
+    if isinstance(found[0], str):
+        raise ValueError(f"line 1: {found[0]}")
+    names = list(dict.fromkeys(name for row in found if isinstance(row, dict) for name in row))
 
-    def cells(line: str) -> list[Any] | str:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            return f"no JSON: {error}"
-        return [row.get(name) for name in names] if isinstance(row, dict) else "no JSON object"
+    def cells(row: dict[str, Any] | str) -> list[Any] | str:
+        return row if isinstance(row, str) else [row.get(name) for name in names]
 
-    return _Table(names, ((number, cells(line)) for number, line in enumerate(lines, 1)))
+    return _Table(names, ((number, cells(row)) for number, row in enumerate(found, 1)))
+
+
+def _json_object(line: str) -> dict[str, Any] | str:
+    """The object that a line holds, or what is wrong with it."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"no JSON: {error}"
+    return row if isinstance(row, dict) else "no JSON object"
 
 
 def _parquet(data: bytes, _: Layout) -> _Table:
@@ -275,6 +279,8 @@ def _position(path: Path, names: list[str], column: str) -> int:
         raise BenchError(
             f"{path} has no column '{column}'; it has: {_clip(', '.join(map(repr, names)))}."
         )
+    if names.count(column) > 1:
+        raise BenchError(f"{path} has {names.count(column)} columns called '{column}'.")
     return names.index(column)
 
 

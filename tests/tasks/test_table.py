@@ -11,6 +11,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.task import Source, Splits
+from bench.tasks.rows import Layout, read_rows
 from bench.tasks.table import table_task
 
 DECLARED = {
@@ -104,7 +105,9 @@ def test_json_that_cannot_be_taken_apart_or_written_is_left_out(tmp_path) -> Non
         "train.jsonl:5: half a surrogate pair in column 'subject'",
         "train.jsonl:6: label '?' cannot be read",
     )
-    with pytest.raises(BenchError, match=r"train.jsonl is no .jsonl file: maximum recursion"):
+    with pytest.raises(
+        BenchError, match=r"train.jsonl is no .jsonl file: line 1: no JSON: maximum"
+    ):
         load(tmp_path, lines[3], ".jsonl")
 
 
@@ -183,6 +186,23 @@ def test_all_mistakes_stand_in_one_line(tmp_path) -> None:
     assert "same file" not in message
     for part in ("tickets.toml: ", "name = 'A'", "train = 'x'", "metric 'bleu'", "key 'extra'"):
         assert part in message
+
+
+def test_the_first_of_many_objects_may_lack_a_column(tmp_path) -> None:
+    rows = [{"subject": f"text {n}", "y": "a"} for n in range(30)]
+    lines = [json.dumps({"subject": "no label"}), *map(json.dumps, rows)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    layout = Layout(text=("subject",), label="y", named=True)
+    found = read_rows(tmp_path, "rows.jsonl", layout, ("a", "b"))
+    assert len(found.columns["text"]) == 30
+    assert found.skipped == ["rows.jsonl:1: label 'None' cannot be read"]
+
+
+def test_two_columns_of_a_name_are_refused(tmp_path) -> None:
+    (tmp_path / "rows.csv").write_text("subject,y,subject\nx,a,z\n")
+    layout = Layout(text=("subject",), label="y", named=True)
+    with pytest.raises(BenchError, match="has 2 columns called 'subject'"):
+        read_rows(tmp_path, "rows.csv", layout, ("a", "b"))
 
 
 def test_unreadable_declarations(tmp_path) -> None:
