@@ -140,7 +140,7 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
 
     folder = local_path(name)
     if (folder / COMPACT).is_file():
-        read_config(folder)
+        read_config(folder)  # refuses what is of no supported family
         return load_compact(folder).float(), [f"{name} holds its values in fp16."]
     if folder.is_dir():  # a local one needs no tokenizer to be counted
         check_weights(folder)
