@@ -23,6 +23,7 @@ do.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,11 +65,13 @@ class Estimate:
         value: In points.
         variance: Of the value.
         freedom: Degrees of freedom of the variance.
+        weighed: The variance as Satterthwaite's formula takes it, see the module.
     """
 
     value: float
     variance: float
     freedom: float
+    weighed: float
 
     @property
     def half_width(self) -> float:
@@ -160,18 +163,20 @@ def difference(pairs: Pairs, one: str, other: str) -> Estimate | None:
     """How far one method is above another, `None` where they were not compared."""
     if (other, one) in pairs:
         found = pairs[other, one]
-        return Estimate(-found.value, found.variance, found.freedom)
+        return dataclasses.replace(found, value=-found.value)
     return pairs.get((one, other))
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """The mean over tasks, whose results are independent of each other."""
     count = len(estimates)
-    parts = np.array([estimate.variance for estimate in estimates]) / count**2
-    squares = parts**2 / np.array([estimate.freedom for estimate in estimates])
-    variance = float(parts.sum())
-    freedom = variance**2 / float(squares.sum()) if variance else 1.0
-    return Estimate(sum(e.value for e in estimates) / count, variance, freedom)
+    value = sum(estimate.value for estimate in estimates) / count
+    variance, weighed = (
+        sum(figures) / count**2
+        for figures in zip(*((e.variance, e.weighed) for e in estimates), strict=True)
+    )
+    squares = sum((e.weighed / count**2) ** 2 / e.freedom for e in estimates)
+    return Estimate(value, variance, weighed**2 / squares if squares else 1.0, weighed)
 
 
 def average_pairs(tables: Sequence[Pairs]) -> Pairs:
@@ -293,4 +298,4 @@ def _estimate(
         + residual**2 / ((seeds - 1) * (examples - 1))
     )
     satterthwaite = total(weighed) ** 2 / squares if squares else 1.0
-    return Estimate(float(scores.mean()), variance, max(1.0, satterthwaite))
+    return Estimate(float(scores.mean()), variance, max(1.0, satterthwaite), total(weighed))
