@@ -73,9 +73,12 @@ def find_text(source: str, offline: bool) -> Text:
     state, files = hashlib.sha256(), _files(source, offline)
     for path in files:
         try:
-            state.update(path.read_bytes())
+            content = path.read_bytes()
         except OSError as error:
             raise BenchError(f"cannot read {path}: {error.strerror}.") from None
+        if len(files) > 1 or path.suffix != ".txt":  # the same bytes are other texts elsewhere
+            state.update(f"{path.suffix} {len(content)} ".encode())
+        state.update(content)
     name = source.rstrip("/").rpartition("/")[2]
     return Text(name, state.hexdigest()[:16], tuple(files))
 

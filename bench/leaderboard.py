@@ -244,7 +244,7 @@ def _score(
     scores = row.scores[task]
     if not scores:
         return "–"
-    mean = f"{statistics.fmean(scores):.1f}"
+    mean = number(statistics.fmean(scores), 1)
     spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     rank = result.ranks[task].get(row.method) if len(result.tasks) > 1 else None
     wanted = planned.get((row.method, task, row.records[0].cell["ratio"]), 0)
@@ -260,7 +260,7 @@ def _headline(suite: dict[str, Any], results: dict[float, Standings]) -> str:
     known = {name: value for name, value in averages.items() if value is not None}
     order = sorted(known, key=lambda name: -known[name])
     ranks = {name: f" (rank {rank})" for name, rank in result.overall.items()}
-    figures = ", ".join(f"{name} {known[name]:.1f}{ranks.get(name, '')}" for name in order)
+    figures = ", ".join(f"{name} {number(known[name], 1)}{ranks.get(name, '')}" for name in order)
     return f"{about}; average score at {ratio:g}×: {figures or 'none yet'}."
 
 

@@ -217,11 +217,11 @@ def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)  # before torch looks for GPUs; a server's is that of its start
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
-    # As an interrupt, rather than die and leave semaphores behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _unless_interrupted
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
+        # As an interrupt, rather than die and leave semaphores behind.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        threading.Thread(target=_die_with_parent, daemon=True).start()
         _run_jobs(pipe)
 
 

@@ -260,4 +260,4 @@ def is_uninformative(references: Sequence[Record], task: str, answers: Answers) 
 
 def number(value: float | None, digits: int) -> str:
     """A figure with so many digits, or a dash where there is none."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "–" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # -0 + 0 is 0

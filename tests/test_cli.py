@@ -562,7 +562,31 @@ def test_status_counts_what_is_done_and_left(tmp_path: Path, unruly: Path) -> No
     assert counts == {"ok": 2, "failed": 1, "running": 0, "left": 1, "missed": 0}
     assert suite["seconds_left"] > 0
     assert "raises on demo-sentiment 4× seed 0" in suite["failures"][0]
-    assert "raises on demo-sentiment" in " ".join(bench("status", "--runs", runs).out.split())
+    shown = " ".join(bench("status", "--runs", runs).out.split())
+    assert "raises on demo-sentiment" in shown
+    assert "unreachable" not in shown  # where none is, a terminal's columns are for others
+
+
+def test_status_of_pages_says_what_they_are() -> None:
+    pages = Path(__file__).parent.parent / "leaderboards"
+    result = bench("status", "--runs", pages)
+    assert (result.status, "pages, whose cells are done" in result.out) == (0, True)
+
+
+def test_the_demo_is_not_fetched(no_network) -> None:
+    result = bench("fetch", "--tasks", "demo-sentiment", "--model", "demo")
+    assert (result.status, result.out.count("not from the hub")) == (0, 2)
+
+
+def test_nothing_interrupts_the_end_of_an_interrupted_command() -> None:
+    code = (
+        "import signal, sys; import bench.cli.methods as methods; from bench.cli import main\n"
+        "def run(arguments): raise KeyboardInterrupt\n"
+        "methods.run = run; sys.argv = ['bench', 'methods']; status = main()\n"
+        "handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]\n"
+        "assert (status, *handlers) == (130, signal.SIG_IGN, signal.SIG_IGN)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 # Options.

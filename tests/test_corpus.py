@@ -57,6 +57,16 @@ def test_the_same_text_is_tokenised_once(tmp_path) -> None:
     assert again.hash == first.hash
 
 
+def test_the_same_bytes_are_another_text_under_another_suffix(tmp_path) -> None:
+    """A line of JSON is a passage of a .txt file, and holds one in a .jsonl file."""
+    for name in ("text.txt", "text.jsonl"):
+        (tmp_path / name).write_text('{"text": "a man walks his dog"}\n')
+    plain, lines = (find_text(str(tmp_path / f"text.{end}"), True) for end in ("txt", "jsonl"))
+    assert plain.hash != lines.hash
+    sizes = [prepare_corpus(text, ENCODER, tmp_path / "cache").path for text in (plain, lines)]
+    assert sizes[0] != sizes[1]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [

@@ -21,7 +21,7 @@ from bench.predictions import Predictions
 from bench.protocol import Protocol
 from bench.records import Record
 from bench.sections import escape
-from bench.standings import standings
+from bench.standings import number, standings
 
 FOLDER = Path("out")
 SCORES = {
@@ -258,6 +258,10 @@ def test_a_digit_that_no_page_shows_changes_its_json() -> None:
     first, other = (make_page(suite(found), rs, FOLDER) for rs in (found, changed))
     assert first.markdown == other.markdown
     assert first.files[FOLDER / "example.json"] != other.files[FOLDER / "example.json"]
+
+
+def test_a_figure_that_rounds_to_nothing_has_no_sign() -> None:
+    assert [number(value, 1) for value in (-0.04, -0.06, 0.04, None)] == ["0.0", "-0.1", "0.0", "–"]
 
 
 def test_csv_and_json_hold_the_figures_in_full() -> None:

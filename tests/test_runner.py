@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from unruly import calls, wait_until
 
 from bench.environment import default_workers, visible_gpus
 from bench.errors import BenchError
-from bench.pool import Pool, _Worker
+from bench.pool import Pool, _work, _Worker
 from bench.records import Store
 
 METHODS = "counted,magnitude,waits,random-mask"
@@ -118,6 +120,17 @@ def test_an_interrupt_ends_the_workers_too(runs, monkeypatch) -> None:
     assert result.status == 130
     assert not any(alive(int(line.split()[-1])) for line in calls())
     assert "waits" not in statuses(runs)
+
+
+def test_a_worker_that_is_ended_while_it_begins_says_nothing(monkeypatch) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    here, _ = multiprocessing.Pipe()
+    _work(here, dict(os.environ))
 
 
 def test_a_record_that_was_cut_short_is_run_again(runs) -> None:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -81,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"bench: {' '.join(str(error).split())}\n")
         return 2
     except KeyboardInterrupt:
+        if argv is None:  # the process ends: one more would only meet its clean-up
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.stderr.write("bench: interrupted; finished cells are kept.\n")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does

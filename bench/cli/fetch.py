@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
     from bench import hub
+    from bench.request import DEMO
     from bench.selection import select_tasks
     from bench.task import Source
 
@@ -37,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         splits = task.load(Source(revision=arguments.revision))
         revision = splits.provenance.get("revision", "not from the hub")
         out.print(f"{task.name}: {len(splits.train):,} training rows ({revision})", markup=False)
-    if arguments.model is not None:
+    if arguments.model == DEMO:
+        out.print(f"{DEMO}: built in (not from the hub)", markup=False)
+    elif arguments.model is not None:
         folder = hub.model_folder(arguments.model)
         out.print(f"{arguments.model}: {folder}", markup=False, soft_wrap=True)
     return 0

@@ -37,18 +37,21 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     out = console()
     if not suites:
-        out.print(f"{store.root}: no suite has been run here.", markup=False, soft_wrap=True)
+        pages = (store.root / "records").is_dir()
+        what = "pages, whose cells are done" if pages else "no suite has been run here"
+        out.print(f"{store.root}: {what}.", markup=False, soft_wrap=True)
         return 0
+    states = [s for s in STATES if s in ("ok", "left") or any(suite[s] for suite in suites)]
     rows = [
         [
             suite["name"],
             f"{suite['trials']} of {suite['trials_in_all']}",
-            *(str(suite[state]) for state in STATES),
+            *(str(suite[state]) for state in states),
             "–" if suite["seconds_left"] is None else duration(suite["seconds_left"]),
         ]
         for suite in suites
     ]
-    out.print(table(["suite", "trials", *STATES, "time to go"], rows))
+    out.print(table(["suite", "trials", *states, "time to go"], rows))
     for suite in suites:
         for failure in suite["failures"]:
             out.print(f"failed: {failure}", markup=False, soft_wrap=True)
