@@ -102,7 +102,7 @@ def check_source(wanted: str, runs: Path, suite: str) -> None:
         BenchError: There is none of the name, a ratio is none, or it is the suite itself.
     """
     name = _parse(wanted)[0]
-    _folder_of(name, runs)
+    _folders_of(name, runs)
     if name == suite:
         raise BenchError(
             f"--carry-from {wanted}: the suite to be run is called '{name}' as well and would "
@@ -121,17 +121,20 @@ def _parse(wanted: str) -> tuple[str, str, float | None]:
 
 
 def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
-    """A suite and its records, from the run folder or from the published ones."""
-    opened = open_suite(_folder_of(name, runs), name)
+    """A suite and its records: the run folder's, or the published one where that alone is tuned."""
+    suites = [open_suite(folder, name) for folder in _folders_of(name, runs)]
+    tuned = (one for one in suites if any("found" in record.tuning for record in one.records))
+    opened = next(tuned, suites[0])
     return opened.suite, opened.records
 
 
-def _folder_of(name: str, runs: Path) -> Path:
+def _folders_of(name: str, runs: Path) -> list[Path]:
+    """The folders that have a suite of the name, the run folder first."""
     here = read_suites(runs / "suites")
     published = [path.stem for path in sorted((PUBLISHED / "records").glob("*.json"))]
     if name not in here and name not in published:
         raise unknown_name("suite", name, [*here, *published])
-    return runs if name in here else PUBLISHED
+    return [folder for folder, names in ((runs, here), (PUBLISHED, published)) if name in names]
 
 
 def _nearest(records: Sequence[Record], method: str, task: str, ratio: float) -> Record | None:

@@ -159,6 +159,8 @@ def resolve(request: Request) -> Suite:
             "the training rows are augmented before anything else, once a run folder; then "
             f"a training sees up to {protocol.augment + 1} times as many."
         )
+    if request.storage is not None and not protocol.trials:
+        notices.append("nothing is tuned, so --storage is not used.")
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
         notices.append("this run folder is in bf16, which this processor only emulates: slow.")
     return Suite(

@@ -592,6 +592,11 @@ def test_nothing_interrupts_the_end_of_an_interrupted_command() -> None:
 # Options.
 
 
+def test_a_storage_that_nothing_is_kept_in_is_said(tmp_path: Path) -> None:
+    result = quick(tmp_path, "--storage", "sqlite:///studies.db", "--dry-run")
+    assert (result.status, "--storage is not used" in result.out) == (0, True)
+
+
 def test_a_file_of_options_says_what_the_command_line_would(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_text('tasks = ["cola", "rte"]\nkeep_models = "none"\noffline = true\nseeds = 2')

@@ -475,7 +475,7 @@ def test_cells_with_carried_parameters_are_others_where_these_are(
             for task in tasks
             for method, ratio in (("dense", 1.0), ("magnitude", 4.0))
         ]
-        monkeypatch.setattr(carrying, "_folder_of", lambda *_: tmp_path)
+        monkeypatch.setattr(carrying, "_folders_of", lambda *_: [tmp_path])
         monkeypatch.setattr(carrying, "_find", lambda *_: ({"weights": "other"}, tuned_cells))
         request = Request(
             methods=("magnitude", "majority"), tasks=tasks, ratios=(4.0,), carry_from="source",
@@ -495,7 +495,9 @@ def test_cells_with_carried_parameters_are_others_where_these_are(
 
 
 @pytest.mark.slow
-def test_parameters_are_carried_only_on_request_and_the_page_says_so(tmp_path: Path) -> None:
+def test_parameters_are_carried_only_on_request_and_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = tmp_path / "runs"
     assert quick(runs, "--trials", "3", "--name", "source").status == 0
     wanted = records(runs)["magnitude", 4.0, 0]
@@ -522,6 +524,13 @@ def test_parameters_are_carried_only_on_request_and_the_page_says_so(tmp_path: P
     other = quick(runs, "--carry-from", "source", methods="random-mask")
     assert other.status == 2
     assert "random-mask is not tuned there" in other.err
+
+    monkeypatch.chdir(tmp_path)  # a published suite that is tuned, and one of its name that is not
+    assert bench("leaderboard", "--runs", runs, "--out", "leaderboards").status == 0
+    untuned = tmp_path / "untuned"
+    assert quick(untuned, "--name", "source").status == 0
+    assert quick(untuned, "--carry-from", "source", "--name", "target").status == 0
+    assert wanted.params in [record.params for record in Store(untuned).records()]
 
 
 def test_a_cell_waits_for_its_study(context: Context) -> None:
