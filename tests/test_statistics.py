@@ -178,6 +178,9 @@ def test_averages_add_the_variances_of_independent_tasks() -> None:
     found = average([Estimate(10.0, 4.0, 8.0, 4.0), Estimate(20.0, 16.0, 8.0, 16.0)])
     assert (found.value, found.variance) == (15.0, 5.0)
     assert found.freedom == pytest.approx(5.0**2 / (1.0**2 / 8 + 4.0**2 / 8))
+    weighed = average([Estimate(10.0, 4.0, 8.0, 8.0), Estimate(20.0, 16.0, 8.0, 20.0)])
+    assert (weighed.variance, weighed.weighed) == (5.0, 7.0)
+    assert weighed.freedom == pytest.approx(7.0**2 / (2.0**2 / 8 + 5.0**2 / 8))
     tables = [{("a", "b"): found, ("a", "c"): found}, {("a", "b"): found}]
     assert list(average_pairs(tables)) == [("a", "b")]
 
