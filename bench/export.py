@@ -22,6 +22,7 @@ from bench.checkpoint import load_classifier
 from bench.errors import BenchError, first_line, require
 from bench.families import CUT_PREFIX, family_of, max_text_positions
 from bench.footprint import compact_state, read_compact
+from bench.records import atomic_path
 from bench.reference import save_model
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ def export(source: Path, target: Path, form: str) -> Path:
             name = _write(model, folder, source, form)
         except SafetensorError as error:  # in which it wraps what the system says
             raise OSError(str(error)) from error
-        for path in folder.iterdir():
-            path.chmod(0o644)  # safetensors writes 0600, which no server of another user could read
         folder.replace(target)
     return target / name
 
@@ -74,7 +73,8 @@ def _write(model: PreTrainedModel, folder: Path, source: Path, form: str) -> str
         write_onnx(model, folder / GRAPH)
         return GRAPH
     tensors, metadata = compact_state(model)
-    save_file(tensors, folder / COMPACT, metadata)
+    with atomic_path(folder / COMPACT) as temporary:  # others may read it; safetensors writes 0600
+        save_file(tensors, temporary, metadata)
     return COMPACT
 
 

@@ -107,6 +107,10 @@ def count(model: PreTrainedModel) -> Counts:
     return _count(model, lambda tensor: int(torch.count_nonzero(tensor)))
 
 
+_COUNTED: dict[str, Counts] = {}
+"""By configuration: whoever looks for a shape that meets a target asks for the same ones again."""
+
+
 def count_dense(model: PreTrainedModel | PretrainedConfig) -> Counts:
     """Counts a model's shapes, as if nothing in them were zero.
 
@@ -119,8 +123,11 @@ def count_dense(model: PreTrainedModel | PretrainedConfig) -> Counts:
         return _count(model, torch.Tensor.numel)
     families.family_of(model)
     automatic: Any = AutoModelForSequenceClassification
-    with torch.device("meta"):
-        return _count(automatic.from_config(model), torch.Tensor.numel)
+    described = model.to_json_string(use_diff=False)
+    if described not in _COUNTED:
+        with torch.device("meta"):
+            _COUNTED[described] = _count(automatic.from_config(model), torch.Tensor.numel)
+    return _COUNTED[described]
 
 
 def _count(model: PreTrainedModel, size: Callable[[Tensor], int]) -> Counts:

@@ -139,9 +139,9 @@ class MethodConformance:
 
     def test_returns_a_plain_model(self, toy: Toy) -> None:
         """Nothing of the training is left in the model: no wrapper, parametrisation or hook."""
-        _, model = toy.compress()
+        run, model = toy.compress()
         assert isinstance(model, PreTrainedModel), f"a {type(model).__name__} is no model"
-        assert not (reason := unreadable(model, toy.run().task.num_labels)), reason
+        assert not (reason := unreadable(model, run.task.num_labels)), reason
         for name, module in model.named_modules():
             assert not hasattr(module, "parametrizations"), f"{name} is parametrised"
             hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]

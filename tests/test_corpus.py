@@ -63,8 +63,8 @@ def test_the_same_bytes_are_another_text_under_another_suffix(tmp_path) -> None:
         (tmp_path / name).write_text('{"text": "a man walks his dog"}\n')
     plain, lines = (find_text(str(tmp_path / f"text.{end}"), True) for end in ("txt", "jsonl"))
     assert plain.hash != lines.hash
-    sizes = [prepare_corpus(text, ENCODER, tmp_path / "cache").path for text in (plain, lines)]
-    assert sizes[0] != sizes[1]
+    first, second = (prepare_corpus(text, ENCODER, tmp_path / "cache") for text in (plain, lines))
+    assert first.path != second.path
 
 
 @pytest.mark.parametrize(

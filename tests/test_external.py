@@ -20,7 +20,10 @@ from scipy.stats import t as student
 from bench import registry
 from bench.errors import BenchError
 from bench.external import match_labels
+from bench.opened import open_suite
 from bench.records import Store
+from bench.standings import standings
+from bench.statistics import difference
 from bench.tasks.glue import GlueTask
 
 PUBLISHED = Path(__file__).parent.parent / "leaderboards"
@@ -277,6 +280,12 @@ def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
         assert result.status == 0, result.err
         return dict(json.loads(result.out))
 
+    opened = open_suite(PUBLISHED, "glue-mini")
+    at = {
+        ratio: [r for r in opened.records if r.cell["ratio"] == ratio and r.cell["task"] in tasks]
+        for ratio in (20.0, 1.0)
+    }
+    table = standings(at[20.0], at[1.0], tasks, opened.answers)
     rivals = ("knowledge-aware", "tinybert", "magnitude", "movement")
     ps, whole = {}, {}
     for pair in itertools.combinations(rivals, 2):
@@ -287,8 +296,11 @@ def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
         whole[pair] = of(*pair)
         assert whole[pair]["tasks"] == list(tasks)
         assert whole[pair]["difference"] == pytest.approx(lead)
-        freedom = whole[pair]["freedom"]
-        assert min(e["freedom"] for e in each) <= freedom <= sum(e["freedom"] for e in each)
+        weighed = [difference(table.pairs[task], *pair).weighed for task in tasks]
+        freedom = sum(weighed) ** 2 / sum(
+            w**2 / e["freedom"] for w, e in zip(weighed, each, strict=True)
+        )
+        assert whole[pair]["freedom"] == pytest.approx(freedom)
         ps[pair] = 2 * student.sf(abs(lead) / variance**0.5, freedom)
         assert whole[pair]["p"] == pytest.approx(ps[pair])
     smallest = min(ps, key=lambda pair: ps[pair])

@@ -61,9 +61,8 @@ def test_labels_alone_decide_what_f1_is() -> None:
     labels = [0] * 90 + [1] * 10
     assert score("f1", [0] * 100, labels).main == 0
     assert score("f1", [2] + [0] * 99, labels).main == 0
-    several = score(
-        "macro_f1", [0, 3, 1, 2], [0, 0, 1, 2]
-    )  # nothing is labelled 3: a mean over three
+    # Nothing is labelled 3: a mean over three.
+    several = score("macro_f1", [0, 3, 1, 2], [0, 0, 1, 2])
     assert several.main == pytest.approx(100 * (2 / 3 + 1 + 1) / 3)
 
 

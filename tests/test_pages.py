@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def test_every_trained_row_had_the_same_effort(suite: str) -> None:
 
 def test_the_check_finds_one_changed_digit(tmp_path: Path) -> None:
     out = Path(shutil.copytree(PAGES, tmp_path / "pages"))
-    assert bench("leaderboard", "--out", out).status == 0  # with this matplotlib's own figures
+    pinned = re.search(r"^matplotlib==(\S+)", (PAGES.parent / "constraints.txt").read_text(), re.M)
+    if pinned is None or version("matplotlib") != pinned[1]:  # whose figures have other bytes
+        assert bench("leaderboard", "--out", out).status == 0
     assert bench("leaderboard", "--check", "--out", out).status == 0
     for suite in SUITES:
         path = out / "records" / f"{suite}.jsonl"

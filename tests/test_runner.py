@@ -122,8 +122,11 @@ def test_an_interrupt_ends_the_workers_too(runs, monkeypatch) -> None:
     assert "waits" not in statuses(runs)
 
 
-def test_a_worker_that_is_ended_while_it_begins_says_nothing(monkeypatch) -> None:
+def test_a_worker_that_is_ended_while_it_begins_says_nothing(monkeypatch, capfd) -> None:
+    begun = []
+
     def interrupted(thread: threading.Thread) -> None:
+        begun.append(thread.daemon)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
@@ -131,6 +134,8 @@ def test_a_worker_that_is_ended_while_it_begins_says_nothing(monkeypatch) -> Non
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     here, _ = multiprocessing.Pipe()
     _work(here, dict(os.environ))
+    assert begun == [True]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_record_that_was_cut_short_is_run_again(runs) -> None:

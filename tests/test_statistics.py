@@ -230,7 +230,7 @@ def test_planted_truth(metric: str, seeds: int) -> None:
         two = {name: equal[name] for name in ("m0", "m1")}
         apart += max(ranks(pairwise(two), two).values()) > 1
         any_apart += max(ranks(pairwise(equal), equal).values()) > 1
-    assert 0.93 <= covered / (8 * DRAWS) <= 0.98
+    assert 0.93 <= covered / (8 * DRAWS) <= (0.98 if seeds == 2 else 0.97)
     assert apart / DRAWS <= 0.065
     assert any_apart / DRAWS <= 0.065
 
