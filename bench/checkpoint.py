@@ -35,6 +35,7 @@ def from_folder(
         folder,
         dtype=torch.float32,
         local_files_only=True,
+        trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
         **settings,
@@ -109,7 +110,9 @@ def unreadable(model: PreTrainedModel, num_labels: int) -> str:
         return f"a configuration of {model.config.num_labels} labels, not {num_labels}"
     try:
         with torch.device("meta"):
-            plain = AutoModelForSequenceClassification.from_config(copy.deepcopy(model.config))
+            plain = AutoModelForSequenceClassification.from_config(
+                copy.deepcopy(model.config), trust_remote_code=False
+            )
     except Exception as error:  # a configuration that describes no model fails in any way it likes
         return f"a configuration that no model can be made from: {first_line(error)}"
     own, described = (

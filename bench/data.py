@@ -388,7 +388,9 @@ def load_tokenizer(encoder: Path) -> PreTrainedTokenizerBase:
     check_tokenizer(encoder)  # the library would make one up that knows no word
     try:
         tokenizer: PreTrainedTokenizerBase
-        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            encoder, local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # half a file fails in any way it likes
         raise BenchError(f"{encoder}: its tokenizer cannot be read: {first_line(error)}") from None
     size, known = len(tokenizer), read_config(encoder).vocab_size

@@ -6,7 +6,6 @@ import dataclasses
 import errno
 import functools
 import re
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -26,7 +25,7 @@ from bench.knowledge import masked_loss
 from bench.lending import CellRun, Context, Progress
 from bench.plan import ALWAYS, Cell, Variant, reference_cell
 from bench.predictions import as_table
-from bench.records import Record, Status, Store, read_json, write_json
+from bench.records import Record, Status, Store, read_json, remove, write_json
 from bench.reference import save_model
 from bench.selection import resolve_params
 from bench.training import predict
@@ -46,6 +45,9 @@ if TYPE_CHECKING:
 
 MADE = ".model"
 """Where a cell's model waits for its record."""
+
+UNFINISHED = (MADE, f".{MADE}.", ".log.txt", ".record.json.", ".predictions.parquet.")
+"""How the names of what a killed cell leaves in its folder begin."""
 
 
 @dataclass
@@ -79,7 +81,8 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     cell_id = context.cell_id(cell)
     folder = store.folder(cell_id)
     for left in folder.glob(".*"):  # by a kill
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        if left.name.startswith(UNFINISHED):
+            remove(left, store.root)
     # What is finished stays whole until the record that replaces it is there.
     log = Log(folder / ("log.txt" if store.get(cell_id) is None else ".log.txt"))
     begin = time.perf_counter()
@@ -111,7 +114,7 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
         record, method=_method_facts(cell), cost=cost, environment=described
     )
     log(f"{record.status} after {cost['wall_s']:.1f} s")
-    shutil.rmtree(folder / "model", ignore_errors=True)
+    remove(folder / "model", store.root)
     for made, kept in ((folder / MADE, folder / "model"), (log.path, folder / "log.txt")):
         if made.exists():
             made.replace(kept)

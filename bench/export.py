@@ -88,7 +88,9 @@ def load_compact(folder: Path | str) -> PreTrainedModel:
     tensors = read_compact(folder / COMPACT)
     try:
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-            AutoConfig.from_pretrained(folder), dtype=torch.float16
+            AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+            dtype=torch.float16,
+            trust_remote_code=False,
         )
         model.load_state_dict(tensors)
         model.eval()
@@ -115,7 +117,9 @@ def _is_cut(model: PreTrainedModel) -> bool:
 @torch.no_grad()
 def _padded(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
     """A model in a shape that has more heads and neurons, which are zero."""
-    larger: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    larger: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+        config, trust_remote_code=False
+    )
     state = model.state_dict()
     for name, tensor in larger.state_dict().items():
         tensor.zero_()

@@ -151,7 +151,11 @@ def read_config(folder: Path) -> PretrainedConfig:
     import bench.structure  # noqa: F401 - makes cut models known
 
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,  # not given, it asks, and runs
+        )
     except Exception as error:  # a wrong value fails in any way it likes
         raise BenchError(
             f"{folder} holds no model configuration that can be read: {first_line(error)}"

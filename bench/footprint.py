@@ -126,7 +126,9 @@ def count_dense(model: PreTrainedModel | PretrainedConfig) -> Counts:
     described = model.to_json_string(use_diff=False)
     if described not in _COUNTED:
         with torch.device("meta"):
-            _COUNTED[described] = _count(automatic.from_config(model), torch.Tensor.numel)
+            _COUNTED[described] = _count(
+                automatic.from_config(model, trust_remote_code=False), torch.Tensor.numel
+            )
     return _COUNTED[described]
 
 

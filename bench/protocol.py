@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -77,6 +78,10 @@ class Protocol:
         """Twelve hexadecimal digits over all fields but those that have their value in `UNSAID`."""
         fields = dataclasses.asdict(self).items()
         return digest({k: v for k, v in fields if k not in UNSAID or v != UNSAID[k]})[:12]
+
+
+ID = re.compile(r"[0-9a-f]{16}")
+"""What an id of ours looks like: the first digits of a `digest`."""
 
 
 def digest(value: object) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -222,6 +223,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Removes a file or folder that lies in a folder of ours, and nothing that lies elsewhere.
+
+    What a run folder's files name, and where its links lead, is somebody else's word. A link is
+    taken away, not followed.
+
+    Args:
+        path: What is to go; it may be gone already.
+        root: The folder that it has to lie in.
+    """
+    if not path.parent.resolve().is_relative_to(root.resolve()):
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:

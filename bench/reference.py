@@ -23,7 +23,7 @@ from bench.environment import isolated_rng
 from bench.families import family_of, read_config
 from bench.footprint import count_dense
 from bench.protocol import digest
-from bench.records import Store, is_whole, read_json, write_json
+from bench.records import Store, is_whole, read_json, remove, write_json
 from bench.training import fit, task_loss
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
         for path in temporary.iterdir():
             path.chmod(0o644)  # safetensors writes 0600, which would hide a shared folder's models
         if folder.exists():
-            shutil.rmtree(folder)
+            remove(folder, folder.parent)
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

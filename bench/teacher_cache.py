@@ -22,7 +22,7 @@ import torch
 
 from bench.distillation import Insides, compute_insides
 from bench.families import shape_of
-from bench.records import Store, atomic_path, is_whole
+from bench.records import Store, atomic_path, is_whole, remove
 from bench.training import EVALUATION_BATCH, autocast, collate
 
 if TYPE_CHECKING:
@@ -169,13 +169,13 @@ class KeptAnswers:
     def _make_room(self, need: int) -> None:
         """Removes the answers that were not used for longest until there is room for more."""
         for left_by_a_kill in self._store.root.glob(f"references/*/{FOLDER}/.*"):
-            left_by_a_kill.unlink()
+            remove(left_by_a_kill, self._store.root)
         files = list(self._store.root.glob(f"references/*/{FOLDER}/*.safetensors"))
         files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         taken = sum(path.stat().st_size for path in files)
         while files and taken + need > self._limit:
             taken -= files[-1].stat().st_size
-            files.pop().unlink()
+            remove(files.pop(), self._store.root)
 
     @torch.no_grad()
     def _write(self, file: str, path: Path) -> None:

@@ -24,8 +24,8 @@ from bench.budget import TOLERANCE, meets
 from bench.errors import BenchError, first_line
 from bench.method import Knob
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
-from bench.protocol import digest
-from bench.records import Store, read_json, write_json
+from bench.protocol import ID, digest
+from bench.records import Store, read_json, remove, write_json
 from bench.selection import resolve_params
 
 if TYPE_CHECKING:
@@ -225,10 +225,10 @@ class Study:
             self._keep_reference(outcomes[best]["reference"], outcomes)
 
     def _keep_reference(self, best: str, outcomes: Sequence[dict[str, Any]]) -> None:
-        import shutil
-
-        for key in {outcome.get("reference") for outcome in outcomes} - {best, None}:
-            shutil.rmtree(self._store.root / "references" / str(key), ignore_errors=True)
+        root = self._store.root
+        for key in {str(outcome.get("reference")) for outcome in outcomes} - {best}:
+            if ID.fullmatch(key):  # the journal may come from anybody, and name any folder
+                remove(root / "references" / key, root)
 
     def _lock(self) -> BaseFileLock:
         return self._store.lock(f"study-{self.id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -206,3 +207,44 @@ def test_status_of_no_folder_is_a_mistake(tmp_path: Path) -> None:
     result = bench("status", "--runs", tmp_path / "nowhere")
     assert (result.status, "is no folder" in result.err) == (2, True)
     assert bench("status", "--runs", tmp_path).status == 0
+
+
+def test_a_journal_names_no_folder_that_is_not_ours(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert quick(runs, "--trials", "3", methods="dense").status == 0
+    foreign = tmp_path / "foreign"
+    inside = runs / "references" / "of-somebody"
+    for folder in (foreign, inside):
+        folder.mkdir()
+        (folder / "thesis.txt").touch()
+    (summary,) = runs.glob("tuning/*/study.json")
+    lost = [trial["reference"] for trial in json.loads(summary.read_text())["trials"]]
+    del lost[json.loads(summary.read_text())["best"]]
+    summary.unlink()
+    journal = summary.with_name("journal.log")
+    said = journal.read_text().replace(lost[0], str(foreign)).replace(lost[1], "of-somebody")
+    journal.write_text(said)
+    for record in records(runs).values():
+        shutil.rmtree(Store(runs).folder(record.id))
+    assert quick(runs, "--trials", "3", methods="dense").status == 0
+    assert summary.is_file()
+    assert (foreign / "thesis.txt").is_file()
+    assert (inside / "thesis.txt").is_file()
+
+
+def test_a_cell_whose_folder_leads_elsewhere_removes_nothing_there(tmp_path: Path) -> None:
+    runs, home = tmp_path / "runs", tmp_path / "home"
+    assert quick(runs, methods="majority").status == 0
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".model").mkdir()
+    folder = Store(runs).folder(records(runs)["majority", 1.0, 0].id)
+    (folder / ".kept").touch()  # no name of ours
+    (folder / ".record.json.xyz").touch()  # left by a kill
+    (folder / "record.json").unlink()
+    other = Store(runs).folder(records(runs)["dense", 1.0, 0].id)
+    shutil.rmtree(other)
+    other.symlink_to(home)
+    assert quick(runs, methods="majority").status == 0
+    assert (home / ".ssh").is_dir()
+    assert (folder / ".kept").is_file()
+    assert not (folder / ".record.json.xyz").exists()

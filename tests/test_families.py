@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_models import CONFIGS, tiny_classifier, tiny_config
 from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, GPT2Config
 
 from bench import families
+from bench.data import load_tokenizer
 from bench.errors import BenchError
+from bench.export import load_compact
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
 
@@ -130,3 +134,30 @@ def test_importing_the_table_or_the_budget_imports_nothing_heavy():
         "assert not {'torch', 'transformers', 'numpy', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+CODE = """
+from transformers import BertTokenizer, PretrainedConfig
+class OwnConfig(PretrainedConfig):
+    model_type = "own"
+class OwnTokenizer(BertTokenizer):
+    pass
+"""
+
+
+@pytest.mark.parametrize("read", [families.read_config, load_tokenizer, load_compact])
+def test_code_in_a_model_folder_never_runs(tmp_path, monkeypatch, read):
+    """Not given `trust_remote_code`, transformers asks on standard input."""
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "y")
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (tmp_path / "config.json").write_text(json.dumps(own))
+    own = {"auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(own))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    (tmp_path / "own.py").write_text(CODE)
+    compact = tmp_path / "model.compact.safetensors"
+    save_file({"x": torch.zeros(1)}, compact, {"format": "values-and-bitmaps", "shapes": "{}"})
+    with pytest.raises(BenchError):
+        read(tmp_path)
+    assert not asked
