@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.errors import BenchError, first_line
 from bench.protocol import cap, cut_tune
-from bench.records import Store, atomic_path, read_json, read_parquet, write_json
+from bench.records import atomic_path, lock, read_json, read_parquet, write_json
 from bench.task import checked_rows
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def prepare(
     folder = cache / f"{task.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
     done = read_json(folder / "prepared.json")
     if done is None:
-        with Store(cache).lock(folder.name):  # to augment twice would cost more than to wait
+        with lock(cache, folder.name):  # to augment twice would cost more than to wait
             done = read_json(folder / "prepared.json")
             if done is None:
                 done = _write(folder, task, splits, data, encoder, limit, cap_at, augmenter)

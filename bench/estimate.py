@@ -120,9 +120,11 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     prepared = context.tasks[task_name]
     task, data = registry.task(prepared.task), load(prepared)
     dropout = context.protocol.dropout
-    load_model(context.encoder, task, dropout, fresh_head=True)  # the first imports its code
+    load_model(
+        context.encoder, task.info.labels, dropout, fresh_head=True
+    )  # the first imports its code
     begin = time.perf_counter()
-    model = load_model(context.encoder, task, dropout, fresh_head=True)
+    model = load_model(context.encoder, task.info.labels, dropout, fresh_head=True)
     loading = time.perf_counter() - begin
     batch = context.protocol.batch_size
     order = np.random.default_rng(0).permutation(len(data.train))  # rows of every length

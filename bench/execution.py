@@ -332,7 +332,7 @@ def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[metrics.Score, Ta
     task, report = run.task, run.data.report
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
     score = metrics.score(task.info.metric, predictions, report.labels, report.parts)
-    return score, as_table(report, predictions)
+    return score, as_table(report.ids, report.labels, predictions, report.parts)
 
 
 def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ def evaluate(
         data={**prepared.facts, "notes": list(score.notes)},
         environment={**environment.describe(device), "threads": 0, "precision": "fp32"},
     )
-    return record, as_table(rows, answers)
+    return record, as_table(rows.ids, rows.labels, answers, rows.parts)
 
 
 def match_labels(

@@ -248,7 +248,7 @@ class CellRun:
                 model,
                 self.data.train,
                 reference=folder,
-                store=Store(self.context.runs),
+                runs=self.context.runs,
                 limit=1e9 * self.context.teacher_cache_gb,
                 meter=meter,
                 precision=self.context.protocol.precision,
@@ -399,7 +399,7 @@ class CellRun:
     def load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
         """A saved model as a classifier for the task, with the protocol's dropout."""
         dropout = self.context.protocol.dropout
-        return load_model(folder, self.task, dropout, fresh_head=fresh_head)
+        return load_model(folder, self.task.info.labels, dropout, fresh_head=fresh_head)
 
     def _reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to this cell."""
@@ -422,7 +422,7 @@ class CellRun:
         """The reference, charged to nobody."""
         context = self.context
         return obtain(
-            Store(context.runs),
+            context.runs,
             self.task,
             self.data.train,
             encoder=context.encoder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
 
-    from bench.data import Encoded
 
 FILE = "predictions.parquet"
 
@@ -38,13 +37,18 @@ Answers = Callable[[str], "Predictions | None"]
 """Gives a cell's predictions by its id, where they are there."""
 
 
-def as_table(rows: Encoded, answers: NDArray[Any]) -> Table:
+def as_table(
+    ids: Sequence[str],
+    labels: NDArray[Any],
+    answers: NDArray[Any],
+    parts: Sequence[str] | None = None,
+) -> Table:
     """What a cell's file holds: id, label, prediction and, where there are parts, the part."""
     import pyarrow
 
-    columns = {"id": rows.ids, "label": rows.labels, "prediction": answers}
-    if rows.parts is not None:
-        columns["part"] = rows.parts
+    columns = {"id": ids, "label": labels, "prediction": answers}
+    if parts is not None:
+        columns["part"] = parts
     return pyarrow.table(columns)
 
 

@@ -301,6 +301,15 @@ def is_whole(path: Path) -> bool:
         return False
 
 
+def lock(folder: Path, name: str) -> BaseFileLock:
+    """A lock in a folder, such as a run folder; it dies with the process that holds it."""
+    from filelock import FileLock
+
+    locks = folder / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{name}.lock")
+
+
 class Store:
     """A run folder.
 
@@ -356,12 +365,8 @@ class Store:
         return str(known["identity"])
 
     def lock(self, name: str) -> BaseFileLock:
-        """A lock on a cell or a reference; it dies with the process that holds it."""
-        from filelock import FileLock
-
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{name}.lock")
+        """A lock on a cell or a reference; see `lock`."""
+        return lock(self.root, name)
 
     def is_locked(self, name: str) -> bool:
         """Whether some process works on a cell right now."""

@@ -23,7 +23,7 @@ from bench.environment import isolated_rng
 from bench.families import family_of, read_config
 from bench.footprint import count_dense
 from bench.protocol import digest
-from bench.records import Store, is_whole, read_json, remove, write_json
+from bench.records import is_whole, lock, read_json, remove, write_json
 from bench.training import fit, task_loss
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ class Reference:
 
 
 def load_model(
-    folder: Path, task: Task, dropout: float, *, fresh_head: bool = False
+    folder: Path, labels: Sequence[str] | None, dropout: float, *, fresh_head: bool = False
 ) -> PreTrainedModel:
-    """Loads an encoder as a classifier for a task, in fp32.
+    """Loads an encoder as a classifier, in fp32.
 
     Args:
         folder: A Hugging Face folder.
-        task: Gives the width and the label names of the head.
+        labels: Names of the classes, which also say how wide the head is; `None` for a regression.
         dropout: The protocol's dropout, whatever the checkpoint's configuration says.
         fresh_head: Draw the classifier anew from torch's generator, whatever the folder holds.
 
@@ -69,7 +69,7 @@ def load_model(
     """
     config = read_config(folder)
     family = family_of(config)
-    names = task.info.labels or ("score",)
+    names = labels or ("score",)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
     config.problem_type = None
@@ -105,7 +105,7 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
 
 
 def obtain(
-    store: Store,
+    runs: Path,
     task: Task,
     data: Encoded,
     *,
@@ -121,7 +121,7 @@ def obtain(
     """Returns a reference, training it first where the run folder has none.
 
     Args:
-        store: The run folder.
+        runs: The run folder.
         task: The task.
         data: Rows to train on: fit and tune for a final reference, fit for a tuning one.
         encoder: Folder of the pre-trained encoder.
@@ -138,13 +138,13 @@ def obtain(
     """
     settings = {"params": dataclasses.asdict(params), "protocol": protocol.hash, "seed": seed}
     key = digest({**identity, **settings})[:16]
-    folder = store.root / "references" / key
-    with store.lock(f"reference-{key}"):
+    folder = runs / "references" / key
+    with lock(runs, f"reference-{key}"):
         done = read_json(folder / "reference.json")
         if done is None or not is_whole(folder / "model.safetensors"):
             begin = time.perf_counter()
             with isolated_rng(seed):
-                model = load_model(encoder, task, protocol.dropout, fresh_head=True)
+                model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)
                 training = fit(
                     model,
                     data,

@@ -58,7 +58,7 @@ def write_submission(
         chosen[name] = task, kept_model(store, record)
     written: list[Path] = []
     for task, folder in chosen.values():
-        model = load_model(folder, task, dropout=0.0)
+        model = load_model(folder, task.info.labels, dropout=0.0)
         for part, rows in task.load_test(source).items():
             path = out / f"{task.submission(part)}.tsv"
             (encoded,) = encode([rows], folder, max_pieces(folder), task.is_regression)

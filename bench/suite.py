@@ -18,7 +18,7 @@ from bench.descriptions import is_suite, merge_suites, same_suite
 from bench.errors import BenchError
 from bench.folder import FolderSettings, hold
 from bench.plan import Cell, Selection, Variant, plan
-from bench.records import Store, read_json, write_json
+from bench.records import lock, read_json, write_json
 
 if TYPE_CHECKING:
     from bench.budget import Axis
@@ -178,7 +178,7 @@ class Suite:
             self._description(command, context),
             self.runs / "suites" / f"{self.name}.json",
         )
-        with Store(self.runs).lock(f"suite-{self.name}"):
+        with lock(self.runs, f"suite-{self.name}"):
             known = read_json(path)
             if not is_suite(known):  # there is none, or it is damaged
                 known = suite

@@ -22,7 +22,7 @@ import torch
 
 from bench.distillation import Insides, compute_insides
 from bench.families import shape_of
-from bench.records import Store, atomic_path, is_whole, remove
+from bench.records import atomic_path, is_whole, lock, remove
 from bench.training import EVALUATION_BATCH, autocast, collate
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class KeptAnswers:
         model: The teacher, frozen.
         data: The rows.
         reference: The teacher's folder.
-        store: The run folder, whose references share the limit.
+        runs: The run folder, whose references share the limit.
         limit: Bytes that all kept answers of the run folder may take.
         meter: Is told of every answer, as if the teacher had given it anew.
         precision: The protocol's, in which answers are computed whoever asks first.
@@ -76,7 +76,7 @@ class KeptAnswers:
         data: Encoded,
         *,
         reference: Path,
-        store: Store,
+        runs: Path,
         limit: float,
         meter: Meter,
         precision: Precision,
@@ -85,7 +85,7 @@ class KeptAnswers:
         self._teacher = weakref.ref(model)  # which has us, and would else outlive its cell
         self._precision, self._log = precision, log
         self._data, self._lengths, self._meter = data, data.lengths, meter
-        self._folder, self._store, self._limit = reference / FOLDER, store, limit
+        self._folder, self._runs, self._limit = reference / FOLDER, runs, limit
         self._open: dict[str, dict[str, NDArray[np.float32]]] = {}
         self._order = np.argsort(data.lengths, kind="stable")
         self._place = np.argsort(self._order)
@@ -141,7 +141,7 @@ class KeptAnswers:
             return None
         if file not in self._open:
             path = self._folder / f"{file}.safetensors"
-            with self._store.lock(FOLDER):
+            with lock(self._runs, FOLDER):
                 if not is_whole(path):
                     self._make_room(need)
                     computing = autocast(self._model.device, self._precision)
@@ -168,14 +168,14 @@ class KeptAnswers:
 
     def _make_room(self, need: int) -> None:
         """Removes the answers that were not used for longest until there is room for more."""
-        for left_by_a_kill in self._store.root.glob(f"references/*/{FOLDER}/.*"):
-            remove(left_by_a_kill, self._store.root)
-        files = list(self._store.root.glob(f"references/*/{FOLDER}/*.safetensors"))
+        for left_by_a_kill in self._runs.glob(f"references/*/{FOLDER}/.*"):
+            remove(left_by_a_kill, self._runs)
+        files = list(self._runs.glob(f"references/*/{FOLDER}/*.safetensors"))
         files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         taken = sum(path.stat().st_size for path in files)
         while files and taken + need > self._limit:
             taken -= files[-1].stat().st_size
-            remove(files.pop(), self._store.root)
+            remove(files.pop(), self._runs)
 
     @torch.no_grad()
     def _write(self, file: str, path: Path) -> None:

@@ -55,7 +55,7 @@ def compare(task: Task, data: TaskData, encoder: Path, epochs: int, seeds: int) 
         )
         for seed in range(seeds):
             torch.manual_seed(seed)
-            model = load_model(encoder, task, protocol.dropout, fresh_head=True)
+            model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)
             fit(model, data.train, loss=task_loss, params=TrainParams(learning_rate=rate),
                 protocol=protocol, device="cpu", seed=(seed,))  # fmt: skip
             found["ours"].append(score(model, task, data))

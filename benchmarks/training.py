@@ -148,12 +148,12 @@ def compare(task: Task, data: TaskData, model: Path, precision: Precision, scrat
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     scores: dict[str, list[float]] = {way: [] for way in ways}
     shares: list[float] = []
-    counts = count_dense(load_model(model, task, 0.1, fresh_head=True))
+    counts = count_dense(load_model(model, task.info.labels, 0.1, fresh_head=True))
     work = counts.training_flops(train.lengths, np.ones(len(train), dtype=np.int64))
     for number in range(ROUNDS + 1):  # the first round warms up
         for way, training in ways.items():
             torch.manual_seed(number)
-            student = load_model(model, task, 0.1, fresh_head=True)
+            student = load_model(model, task.info.labels, 0.1, fresh_head=True)
             products = product_rate(student.config.hidden_size, precision)
             begin = time.perf_counter()
             training(student, number)

@@ -277,7 +277,7 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
     assert record.knowledge is not None
     assert record.knowledge["finetuned"] > record.knowledge["pretrained"]
     assert list((tmp_path / "references").iterdir())
-    counts = count_dense(load_model(encoder, Sentiment(), 0.1, fresh_head=True))
+    counts = count_dense(load_model(encoder, Sentiment.info.labels, 0.1, fresh_head=True))
     lengths = load(prepared).train.lengths
     assert record.cost["parts"] == {"training": 3 * counts.forward_flops(lengths)}
     assert record.cost["steps"] == 5

@@ -44,7 +44,7 @@ def test_the_demo_tells_knowledge_from_none(name: str, tmp_path: Path) -> None:
 def from_random_weights(name: str, context: Context) -> float:
     """The dense model's score without pre-training, everything else being the same."""
     task, rows, protocol = registry.task(name), load(context.tasks[name]), context.protocol
-    pretrained = load_model(context.encoder, task, protocol.dropout, fresh_head=True)
+    pretrained = load_model(context.encoder, task.info.labels, protocol.dropout, fresh_head=True)
     torch.manual_seed(0)
     model = type(pretrained)(pretrained.config)
     params = TrainParams(learning_rate=protocol.learning_rate)
