@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
 from bench.errors import BenchError
-from bench.records import read_json, write_json
+from bench.files import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

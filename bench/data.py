@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import BenchError, first_line
+from bench.files import atomic_path, lock, read_json, read_parquet, write_json
 from bench.protocol import cap, cut_tune
-from bench.records import atomic_path, lock, read_json, read_parquet, write_json
 from bench.task import checked_rows
 
 if TYPE_CHECKING:

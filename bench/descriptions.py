@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from bench.errors import BenchError
-from bench.method import NAME
-from bench.records import read_json
+from bench.files import NAME, read_json
 
 RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bench.environment import multiplies_in_bf16
 from bench.errors import BenchError, unknown_name
+from bench.machine import multiplies_in_bf16
 
 if TYPE_CHECKING:
     from torch import Tensor

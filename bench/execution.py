@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import functools
 import re
 import time
@@ -16,16 +15,18 @@ from typing import TYPE_CHECKING, Any, cast
 from transformers import PreTrainedModel
 
 from bench import data as rows
-from bench import environment, metrics, registry
+from bench import machine as environment
+from bench import metrics, registry
 from bench.budget import SEQUENCE_LENGTH, Target, meets
 from bench.checkpoint import unreadable
 from bench.errors import BenchError, DivergedError, UnreachableError
+from bench.files import is_storage_error, read_json, remove, write_json
 from bench.footprint import footprint
 from bench.knowledge import masked_loss
 from bench.lending import CellRun, Context, Progress
 from bench.plan import ALWAYS, Cell, Variant, reference_cell
 from bench.predictions import as_table
-from bench.records import Record, Status, Store, read_json, remove, write_json
+from bench.records import Record, Status, Store
 from bench.reference import save_model
 from bench.selection import resolve_params
 from bench.training import predict
@@ -165,19 +166,6 @@ def _message(error: Exception) -> str:
     """The first line of what an error says, without this machine's paths; a log has all of it."""
     first_line = (str(error).strip().splitlines() or ["no message"])[0]
     return re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", first_line)
-
-
-def is_storage_error(error: BaseException) -> bool:
-    """Whether an error says that the disk is full or cannot be written."""
-    no_writing = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, OSError) and chain.errno in no_writing:
-            return True
-        if "No space left on device" in str(chain):  # what safetensors' own writer says
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
 
 
 def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t: None) -> bool:

@@ -21,8 +21,8 @@ import bench.structure  # noqa: F401 - makes cut models known
 from bench.checkpoint import load_classifier
 from bench.errors import BenchError, first_line, require
 from bench.families import CUT_PREFIX, family_of, max_text_positions
+from bench.files import atomic_path
 from bench.footprint import compact_state, read_compact
-from bench.records import atomic_path
 from bench.reference import save_model
 
 if TYPE_CHECKING:

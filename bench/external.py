@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench import data, environment, hub, metrics
+from bench import data, hub, metrics
+from bench import machine as environment
 from bench.checkpoint import load_classifier
 from bench.errors import BenchError, unknown_name
 from bench.families import read_config
+from bench.files import digest
 from bench.footprint import footprint
 from bench.predictions import as_table
-from bench.protocol import digest
 from bench.records import Record, Store
 from bench.suite import weight_hash
 from bench.training import predict

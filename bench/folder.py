@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
-from bench.records import Store, read_json, write_json
+from bench.files import read_json, write_json
+from bench.records import Store
 
 if TYPE_CHECKING:
     from bench.protocol import Precision

@@ -25,7 +25,7 @@ from bench.corpus import read_passages
 from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
 from bench.errors import BenchError, DivergedError
 from bench.families import read_config
-from bench.records import atomic_path, read_json, write_json
+from bench.files import atomic_path, read_json, write_json
 from bench.tasks.demo import demo_encoder_path, probe_text
 from bench.training import EVALUATION_BATCH, collate
 

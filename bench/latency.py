@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from bench.engines import Answer, Engine, Load, Subject
-from bench.environment import describe
 from bench.errors import BenchError, first_line
 from bench.export import inputs_of
 from bench.families import max_text_positions, prunable
+from bench.machine import describe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Any
 from bench import plots, sections
 from bench.descriptions import read_suite
 from bench.errors import BenchError
+from bench.files import write_text
 from bench.opened import suite_records
 from bench.predictions import in_store
-from bench.records import Record, Store, write_text
 from bench.sections import escape
 from bench.standings import DENSE, Row, Standings, number, standings
 
 if TYPE_CHECKING:
     from bench.plots import Point
     from bench.predictions import Answers
+    from bench.records import Record, Store
 
 
 TIMED = (1, 128)

@@ -15,17 +15,18 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from bench import environment, registry
+from bench import machine as environment
+from bench import registry
 from bench.budget import Target, best_ratio
 from bench.corpus import load_corpus
 from bench.distillation import remember
 from bench.errors import BenchError, DivergedError
 from bench.families import read_config
+from bench.files import atomic_path, digest, is_whole, read_json, write_json
 from bench.footprint import TRAINED_PASS, count_dense
 from bench.method import TrainParams
 from bench.plan import ALWAYS, Cell, Variant
-from bench.protocol import digest
-from bench.records import Store, atomic_path, is_whole, read_json, write_json
+from bench.records import Store
 from bench.reference import Reference, load_model, obtain
 from bench.selection import search_space
 from bench.teacher_cache import KeptAnswers

@@ -12,7 +12,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
     from bench.task import Task
     from bench.training import Batch, Callback, Loss
 
+
 MOST_TUNED = 5
 """Parameters of a method that tuning may move, at most: more of them would need more trials."""
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-"""What a method or task may be called: such names become folders and table cells."""
 
 Kind = Literal["reference", "unstructured", "structured", "small"]
 Start = Literal["pretrained", "finetuned", "random", "none"]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.descriptions import read_suites
 from bench.errors import BenchError, first_line, unknown_name
+from bench.files import parse_json
 from bench.hub import check_model
 from bench.predictions import in_store, published
-from bench.records import Record, Store, parse_json
+from bench.records import Record, Store
 
 if TYPE_CHECKING:
     from bench.predictions import Answers

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bench.errors import BenchError
-from bench.protocol import digest
+from bench.files import digest
 
 TRIAL_SEED = 1000
 """The seed of every trial: report seeds lie below it."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.records import Store, atomic_path, read_parquet
+from bench.files import atomic_path, read_parquet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
+
+    from bench.records import Store
 
 
 FILE = "predictions.parquet"

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from bench.files import digest
 
 Precision = Literal["fp32", "bf16"]
 
@@ -78,16 +78,6 @@ class Protocol:
         """Twelve hexadecimal digits over all fields but those that have their value in `UNSAID`."""
         fields = dataclasses.asdict(self).items()
         return digest({k: v for k, v in fields if k not in UNSAID or v != UNSAID[k]})[:12]
-
-
-ID = re.compile(r"[0-9a-f]{16}")
-"""What an id of ours looks like: the first digits of a `digest`."""
-
-
-def digest(value: object) -> str:
-    """SHA-256 over the canonical JSON of plain data."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def row_hash(texts: Sequence[str], salt: str) -> bytes:

@@ -20,16 +20,12 @@ from bench.descriptions import (
     tasks_of_other_data,
 )
 from bench.errors import BenchError, first_line
+from bench.files import write_json, write_text
 from bench.leaderboard import Page, make_page, slim
 from bench.opened import read_records, suite_records
 from bench.predictions import FILE, published, read_published, to_publish, write_published
 from bench.published import DATA, PAGE, make_published
-from bench.records import (
-    Record,
-    Store,
-    write_json,
-    write_text,
-)
+from bench.records import Record, Store
 from bench.sections import escape
 
 if TYPE_CHECKING:

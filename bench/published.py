@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.config import read_toml
 from bench.errors import BenchError
+from bench.files import read_toml
 from bench.sections import escape, pipe
 
 DATA, PAGE = "published.toml", "published.md"

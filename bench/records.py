@@ -6,12 +6,8 @@ either whole or not there. Predictions are Parquet, models safetensors; nothing 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,11 +16,13 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from bench.errors import BenchError, first_line
+from bench.errors import BenchError
+from bench.files import atomic_path, lock, read_json, write_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from pyarrow import Table
+
 
 SCHEMA = 1
 
@@ -202,112 +200,6 @@ def _has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
     if not isinstance(held, dict) or key not in held:
         return False
     return isinstance(held[key], kind) and (kind is bool or not isinstance(held[key], bool))
-
-
-@contextlib.contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `target` that takes its place when the block ends well.
-
-    Raises:
-        OSError: The folder cannot be written to, or the disk is full.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)  # mkstemp's 0600 would hide a shared folder's records from others
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove(path: Path, root: Path) -> None:
-    """Removes a file or folder that lies in a folder of ours, and nothing that lies elsewhere.
-
-    What a run folder's files name, and where its links lead, is somebody else's word. A link is
-    taken away, not followed.
-
-    Args:
-        path: What is to go; it may be gone already.
-        root: The folder that it has to lie in.
-    """
-    if not path.parent.resolve().is_relative_to(root.resolve()):
-        return
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def write_text(target: Path, text: str) -> None:
-    """Writes a text file atomically."""
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_json(target: Path, value: Any) -> None:
-    """Writes plain data atomically as JSON; NaN has no place in it."""
-    write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def parse_json(text: str) -> Any:
-    """Plain data from JSON, which has neither NaN nor infinity, though Python's reader takes them.
-
-    Raises:
-        json.JSONDecodeError: It is none.
-    """
-
-    def refuse(constant: str) -> Any:
-        raise json.JSONDecodeError(f"{constant} is no number", text, text.find(constant))
-
-    return json.loads(text, parse_constant=refuse)
-
-
-def read_json(path: Path) -> Any | None:
-    """Reads a JSON file; `None` where there is none, where it was cut short, or holds NaN."""
-    try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
-        return None
-
-
-def read_parquet(path: Path, remedy: str) -> Table:
-    """Reads a Parquet file of ours.
-
-    Raises:
-        BenchError: It is damaged; the message says what mends it.
-    """
-    from pyarrow import ArrowException, parquet
-
-    try:
-        return parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        reason = first_line(error).rstrip(".")
-        raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a safetensors file is there and as long as its header says."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np"):
-            return True
-    except (OSError, SafetensorError):
-        return False
-
-
-def lock(folder: Path, name: str) -> BaseFileLock:
-    """A lock in a folder, such as a run folder; it dies with the process that holds it."""
-    from filelock import FileLock
-
-    locks = folder / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{name}.lock")
 
 
 class Store:

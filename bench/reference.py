@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import nn
 
 from bench.checkpoint import read_classifier
-from bench.environment import isolated_rng
 from bench.families import family_of, read_config
+from bench.files import digest, is_whole, lock, read_json, remove, write_json
 from bench.footprint import count_dense
-from bench.protocol import digest
-from bench.records import is_whole, lock, read_json, remove, write_json
+from bench.machine import isolated_rng
 from bench.training import fit, task_loss
 
 if TYPE_CHECKING:

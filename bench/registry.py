@@ -16,7 +16,8 @@ from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError, unknown_name
-from bench.method import MOST_TUNED, NAME, Method, MethodInfo, Params
+from bench.files import NAME
+from bench.method import MOST_TUNED, Method, MethodInfo, Params
 from bench.metrics import misfit
 from bench.task import Task, TaskInfo
 

@@ -13,8 +13,8 @@ from bench.budget import Target
 from bench.descriptions import check_suite_name
 from bench.errors import BenchError
 from bench.families import read_config
+from bench.files import NAME
 from bench.folder import FolderSettings, settle
-from bench.method import NAME
 from bench.protocol import EFFORTS, Protocol
 from bench.selection import (
     check_pins,
@@ -124,7 +124,7 @@ def resolve(request: Request) -> Suite:
     check_pins(variants, encoder)
 
     from bench.corpus import find_text
-    from bench.environment import default_workers, multiplies_in_bf16, resolve_device
+    from bench.machine import default_workers, multiplies_in_bf16, resolve_device
 
     name = _suite_name(request, tasks, model)
     if request.carry_from is not None:
@@ -257,7 +257,7 @@ def _folder_settings(
     request: Request, defaults: Defaults, device: str, workers: int
 ) -> tuple[FolderSettings, list[str]]:
     """What the run folder holds for all of its cells, or will hold, and a notice where it rules."""
-    from bench.environment import resolve_precision, threads_of_a_cell
+    from bench.machine import resolve_precision, threads_of_a_cell
 
     wanted = request.precision if request.precision != "auto" else defaults.precision
     cache = request.teacher_cache_gb

@@ -190,7 +190,8 @@ def attempt(
     """
     from filelock import Timeout
 
-    from bench.execution import execute, is_storage_error
+    from bench.execution import execute
+    from bench.files import is_storage_error
     from bench.tuning import tuned
 
     store = Store(context.runs)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.data import encode, max_pieces
 from bench.errors import BenchError
+from bench.files import atomic_path, write_text
 from bench.opened import kept_model
-from bench.records import atomic_path, write_text
 from bench.reference import load_model
 from bench.tasks.glue import GlueTask
 from bench.training import predict

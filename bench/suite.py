@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.descriptions import is_suite, merge_suites, same_suite
 from bench.errors import BenchError
+from bench.files import lock, read_json, write_json
 from bench.folder import FolderSettings, hold
 from bench.plan import Cell, Selection, Variant, plan
-from bench.records import lock, read_json, write_json
 
 if TYPE_CHECKING:
     from bench.budget import Axis

@@ -22,7 +22,7 @@ import torch
 
 from bench.distillation import Insides, compute_insides
 from bench.families import shape_of
-from bench.records import atomic_path, is_whole, lock, remove
+from bench.files import atomic_path, is_whole, lock, remove
 from bench.training import EVALUATION_BATCH, autocast, collate
 
 if TYPE_CHECKING:

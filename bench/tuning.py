@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.budget import TOLERANCE, meets
 from bench.errors import BenchError, first_line
+from bench.files import ID, digest, read_json, remove, write_json
 from bench.method import Knob
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
-from bench.protocol import ID, digest
-from bench.records import Store, read_json, remove, write_json
+from bench.records import Store
 from bench.selection import resolve_params
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 
 from bench import metrics, registry
 from bench.data import TaskData, load, prepare
-from bench.environment import usable_cores
+from bench.machine import usable_cores
 from bench.method import TrainParams
 from bench.protocol import Protocol
 from bench.reference import load_model

@@ -34,8 +34,8 @@ from transformers import (
 
 from bench import metrics, registry
 from bench.data import Encoded, TaskData, load, prepare
-from bench.environment import describe, multiplies_in_bf16, usable_cores
 from bench.footprint import count_dense
+from bench.machine import describe, multiplies_in_bf16, usable_cores
 from bench.method import TrainParams
 from bench.protocol import Precision, Protocol
 from bench.reference import load_model

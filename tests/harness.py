@@ -15,6 +15,10 @@ from bench.cli import main
 from bench.leaderboard import slim
 from bench.records import Record, Store
 
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "leaderboards"
+"""The published pages, and the records that they are made from."""
+
 QUICK = (
     "--tasks", "demo-sentiment", "--epochs", "1", "--max-train-samples", "600", "--ratios", "4",
     "--workers", "1",

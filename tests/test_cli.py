@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import QUICK, Result, bench, quick, records, start
+from harness import PAGES, QUICK, Result, bench, quick, records, start
 from safetensors.numpy import load_file, save_file
 
 from bench import hub
 from bench.cli.options import config_words, portable_command
 from bench.errors import BenchError, unknown_name
-from bench.records import write_json
+from bench.files import write_json
 from bench.tasks.demo import demo_encoder_path
 
 
@@ -568,8 +568,7 @@ def test_status_counts_what_is_done_and_left(tmp_path: Path, unruly: Path) -> No
 
 
 def test_status_of_pages_says_what_they_are() -> None:
-    pages = Path(__file__).parent.parent / "leaderboards"
-    result = bench("status", "--runs", pages)
+    result = bench("status", "--runs", PAGES)
     assert (result.status, "pages, whose cells are done" in result.out) == (0, True)
 
 

@@ -14,7 +14,8 @@ from transformers import AutoModelForSequenceClassification
 from bench import metrics, registry
 from bench.data import prepare
 from bench.errors import DivergedError
-from bench.execution import Log, _lend, execute, is_storage_error
+from bench.execution import Log, _lend, execute
+from bench.files import is_storage_error
 from bench.footprint import count_dense
 from bench.lending import Context
 from bench.method import Method, MethodInfo, TrainParams

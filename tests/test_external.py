@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import Result, bench, quick, records
+from harness import PAGES, Result, bench, quick, records
 from pyarrow import parquet
 from scipy.stats import t as student
 
@@ -25,8 +25,6 @@ from bench.records import Store
 from bench.standings import standings
 from bench.statistics import difference
 from bench.tasks.glue import GlueTask
-
-PUBLISHED = Path(__file__).parent.parent / "leaderboards"
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +270,7 @@ def test_compare_prints_what_the_page_ranks_by(runs: Path) -> None:
 
 def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
     """By hand: variances of independent tasks add, p from Student's t, then Holm."""
-    suite = ("--name", "glue-mini", "--runs", PUBLISHED, "--ratio", "20", "--json")
+    suite = ("--name", "glue-mini", "--runs", PAGES, "--ratio", "20", "--json")
     tasks = ("stsb", "sst2", "cola")  # MRPC tells nothing there
 
     def of(*words: str) -> dict[str, Any]:
@@ -280,7 +278,7 @@ def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
         assert result.status == 0, result.err
         return dict(json.loads(result.out))
 
-    opened = open_suite(PUBLISHED, "glue-mini")
+    opened = open_suite(PAGES, "glue-mini")
     at = {
         ratio: [r for r in opened.records if r.cell["ratio"] == ratio and r.cell["task"] in tasks]
         for ratio in (20.0, 1.0)
@@ -308,7 +306,7 @@ def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
 
 
 def test_a_method_is_not_compared_with_itself() -> None:
-    refused = bench("compare", "movement", "movement", "--name", "glue-mini", "--runs", PUBLISHED,
+    refused = bench("compare", "movement", "movement", "--name", "glue-mini", "--runs", PAGES,
                     "--ratio", "20")  # fmt: skip
     assert (refused.status, refused.out) == (2, "")
     assert "both are movement" in refused.err

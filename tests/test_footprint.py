@@ -3,11 +3,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from harness import ROOT
 from safetensors.torch import save_file
 from tiny_models import CONFIGS, tiny_classifier, tiny_config
 from torch import nn
@@ -127,7 +127,7 @@ def test_the_readme_has_the_counts_of_a_bert_base_at_twenty_times(bert_base):
         "params": 109_482_240 - zeros,
         "flops": 2 * (128 * kept + attention + pooler_and_classifier),
     }
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"| {figure:,} |" in readme for figure in counted.values())
 
 

@@ -8,11 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from harness import bench
+from harness import PAGES, bench
 
 from bench.opened import open_suite, read_records
 
-PAGES = Path(__file__).parent.parent / "leaderboards"
 SUITES = sorted(path.stem for path in (PAGES / "records").glob("*.json"))
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import PAGES
 
-from bench.config import read_toml
 from bench.errors import BenchError
+from bench.files import read_toml
 from bench.published import make_published
 
-DATA = Path(__file__).parent.parent / "leaderboards" / "published.toml"
+DATA = PAGES / "published.toml"
 
 TABLE = """
 [[table]]

@@ -11,12 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from bench.errors import BenchError
-from bench.records import (
-    Record,
-    Store,
-    atomic_path,
-    write_json,
-)
+from bench.files import atomic_path, write_json
+from bench.records import Record, Store
 
 if TYPE_CHECKING:
     from pathlib import Path

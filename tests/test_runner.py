@@ -20,8 +20,8 @@ import pytest
 from harness import QUICK, bench, outcomes, quick, records, start, statuses
 from unruly import calls, wait_until
 
-from bench.environment import default_workers, visible_gpus
 from bench.errors import BenchError
+from bench.machine import default_workers, visible_gpus
 from bench.pool import Pool, _work, _Worker
 from bench.records import Store
 

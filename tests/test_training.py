@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
-from bench.environment import multiplies_in_bf16, resolve_precision
 from bench.errors import DivergedError
+from bench.machine import multiplies_in_bf16, resolve_precision
 from bench.method import TrainParams
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows

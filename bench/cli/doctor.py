@@ -19,7 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is installed; 1 where something is broken or missing."""
-    from bench import environment, hub
+    from bench import hub
+    from bench import machine as environment
     from bench.engines import find_engines
 
     device = environment.resolve_device("auto")

@@ -33,10 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
     from bench import external
     from bench.descriptions import read_suites
-    from bench.environment import resolve_device
+    from bench.files import read_json, write_json
     from bench.leaderboard import for_terminal, write_run_page
+    from bench.machine import resolve_device
     from bench.opened import open_suite
-    from bench.records import Store, read_json, write_json
+    from bench.records import Store
     from bench.selection import select_tasks
     from bench.standings import number
 

@@ -280,7 +280,7 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
     Raises:
         BenchError: The file cannot be read, or has a key that is no option, or a NUL.
     """
-    from bench.config import read_toml
+    from bench.files import read_toml
 
     words: list[str] = []
     for key, value in read_toml(path).items():

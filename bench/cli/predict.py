@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the files, and says which the server still lacks."""
     from bench import submission
-    from bench.environment import resolve_device
+    from bench.machine import resolve_device
     from bench.opened import find_record
     from bench.records import Store
 

@@ -172,7 +172,7 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
 
 
 def _pool(suite: Suite, todo: Sequence[Job]) -> AbstractContextManager[Pool | None]:
-    from bench.environment import visible_gpus
+    from bench.machine import visible_gpus
     from bench.pool import Pool
 
     if suite.workers == 1 or not todo:

@@ -11,7 +11,8 @@ from bench.cli.output import console, emit_json, table
 from bench.cli.progress import duration
 from bench.descriptions import read_suites
 from bench.errors import BenchError
-from bench.records import Record, Store, read_json
+from bench.files import read_json
+from bench.records import Record, Store
 
 RUNS = Path("runs")
 STATES = ("ok", "missed", "unreachable", "failed", "external", "running", "left")

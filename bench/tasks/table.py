@@ -20,9 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.config import read_toml
 from bench.errors import BenchError, unknown_name
-from bench.method import NAME
+from bench.files import NAME, read_toml
 from bench.metrics import misfit
 from bench.task import Source, Splits, Task, TaskInfo
 from bench.tasks.rows import FORMATS, Layout, read_splits

@@ -1,0 +1,191 @@
+"""Plain data read, hashed, locked, and written whole or not at all.
+
+A file is written to a temporary one beside it, synced and renamed. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, first_line
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+    from pyarrow import Table
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target` that takes its place when the block ends well.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)  # mkstemp's 0600 would hide a shared folder's records from others
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Removes a file or folder that lies in a folder of ours, and nothing that lies elsewhere.
+
+    What a run folder's files name, and where its links lead, is somebody else's word. A link is
+    taken away, not followed.
+
+    Args:
+        path: What is to go; it may be gone already.
+        root: The folder that it has to lie in.
+    """
+    if not path.parent.resolve().is_relative_to(root.resolve()):
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes a text file atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Writes plain data atomically as JSON; NaN has no place in it."""
+    write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def parse_json(text: str) -> Any:
+    """Plain data from JSON, which has neither NaN nor infinity, though Python's reader takes them.
+
+    Raises:
+        json.JSONDecodeError: It is none.
+    """
+
+    def refuse(constant: str) -> Any:
+        raise json.JSONDecodeError(f"{constant} is no number", text, text.find(constant))
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def read_json(path: Path) -> Any | None:
+    """Reads a JSON file; `None` where there is none, where it was cut short, or holds NaN."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+
+
+def read_parquet(path: Path, remedy: str) -> Table:
+    """Reads a Parquet file of ours.
+
+    Raises:
+        BenchError: It is damaged; the message says what mends it.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        return parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        reason = first_line(error).rstrip(".")
+        raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a safetensors file is there and as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
+def lock(folder: Path, name: str) -> BaseFileLock:
+    """A lock in a folder, such as a run folder; it dies with the process that holds it."""
+    from filelock import FileLock
+
+    locks = folder / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{name}.lock")
+
+
+ID = re.compile(r"[0-9a-f]{16}")
+"""What an id of ours looks like: the first digits of a `digest`."""
+
+
+def digest(value: object) -> str:
+    """SHA-256 over the canonical JSON of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Whether an error says that the disk is full or cannot be written."""
+    no_writing = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, OSError) and chain.errno in no_writing:
+            return True
+        if "No space left on device" in str(chain):  # what safetensors' own writer says
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""What a method or task may be called: such names become folders and table cells."""
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MOST_LEVELS = 20
+"""How deep a file may be nested; ours need three."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Raises:
+        BenchError: The file cannot be read, or is no TOML.
+    """
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise BenchError(f"{path} is no TOML: {error}.") from None
+    except RecursionError:
+        raise BenchError(f"{path} is nested too deep.") from None
+    level: list[Any] = [content]
+    for _ in range(MOST_LEVELS):
+        inner = [held.values() if isinstance(held, dict) else held for held in level
+                 if isinstance(held, dict | list)]  # fmt: skip
+        level = list(itertools.chain.from_iterable(inner))
+    if level:  # dotted keys are read to any depth, but no message could show their value
+        raise BenchError(f"{path} is nested too deep.")
+    return content
