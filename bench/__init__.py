@@ -7,199 +7,94 @@ first asked for, so that `import bench` and a listing of methods stay quick.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
-import sys
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.method import Knob, Method, MethodInfo, Params, Run, TaughtParams, TrainParams, knob
+from bench.models import auto_classes
 from bench.task import Source, Splits, Task, TaskInfo
 
 if TYPE_CHECKING:
-    from bench.budget import Target, default_depth
-    from bench.distillation import (
-        Insides,
-        Projection,
-        answer,
-        distilled_loss,
-        hidden_loss,
-        look_inside,
-        loss_for,
-        score_loss,
-        soft_cross_entropy,
-        taught_loss,
-    )
-    from bench.export import load_compact
-    from bench.families import FAMILIES, Shape, head_modules, layers, prunable, shape_of
-    from bench.footprint import Counts, count, count_dense
-    from bench.movement import MovementPruner, SoftMovementPruner
-    from bench.sparsity import (
-        CubicSchedule,
-        GradualPruner,
-        MaskedTraining,
-        Masks,
-        input_norms,
-        magnitude,
-        random_scores,
-    )
-    from bench.structure import cut, layer_map, shrink, small_model
-    from bench.training import Batch, Callback, Loss, Training, label_loss, task_loss
+    from bench.budget import Target as Target
+    from bench.budget import default_depth as default_depth
+    from bench.distillation import Insides as Insides
+    from bench.distillation import Projection as Projection
+    from bench.distillation import answer as answer
+    from bench.distillation import distilled_loss as distilled_loss
+    from bench.distillation import hidden_loss as hidden_loss
+    from bench.distillation import look_inside as look_inside
+    from bench.distillation import loss_for as loss_for
+    from bench.distillation import score_loss as score_loss
+    from bench.distillation import soft_cross_entropy as soft_cross_entropy
+    from bench.distillation import taught_loss as taught_loss
+    from bench.models.compact import load_compact as load_compact
+    from bench.models.cut import cut as cut
+    from bench.models.families import FAMILIES as FAMILIES
+    from bench.models.families import Shape as Shape
+    from bench.models.families import head_modules as head_modules
+    from bench.models.families import layers as layers
+    from bench.models.families import prunable as prunable
+    from bench.models.families import shape_of as shape_of
+    from bench.models.footprint import Counts as Counts
+    from bench.models.footprint import count as count
+    from bench.models.footprint import count_dense as count_dense
+    from bench.models.shrink import layer_map as layer_map
+    from bench.models.shrink import shrink as shrink
+    from bench.models.shrink import small_model as small_model
+    from bench.movement import MovementPruner as MovementPruner
+    from bench.movement import SoftMovementPruner as SoftMovementPruner
+    from bench.sparsity import CubicSchedule as CubicSchedule
+    from bench.sparsity import GradualPruner as GradualPruner
+    from bench.sparsity import MaskedTraining as MaskedTraining
+    from bench.sparsity import Masks as Masks
+    from bench.sparsity import input_norms as input_norms
+    from bench.sparsity import magnitude as magnitude
+    from bench.sparsity import random_scores as random_scores
+    from bench.training import Batch as Batch
+    from bench.training import Callback as Callback
+    from bench.training import Loss as Loss
+    from bench.training import Training as Training
+    from bench.training import label_loss as label_loss
+    from bench.training import task_loss as task_loss
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Batch": "training",
-    "Callback": "training",
-    "Counts": "footprint",
-    "CubicSchedule": "sparsity",
-    "FAMILIES": "families",
-    "GradualPruner": "sparsity",
-    "Insides": "distillation",
-    "Loss": "training",
-    "MaskedTraining": "sparsity",
-    "Masks": "sparsity",
-    "MovementPruner": "movement",
-    "Projection": "distillation",
-    "Shape": "families",
-    "SoftMovementPruner": "movement",
-    "Target": "budget",
-    "Training": "training",
-    "answer": "distillation",
-    "count": "footprint",
-    "count_dense": "footprint",
-    "cut": "structure",
-    "default_depth": "budget",
-    "distilled_loss": "distillation",
-    "head_modules": "families",
-    "hidden_loss": "distillation",
-    "input_norms": "sparsity",
-    "label_loss": "training",
-    "layer_map": "structure",
-    "layers": "families",
-    "load_compact": "export",
-    "look_inside": "distillation",
-    "loss_for": "distillation",
-    "magnitude": "sparsity",
-    "prunable": "families",
-    "random_scores": "sparsity",
-    "score_loss": "distillation",
-    "shape_of": "families",
-    "shrink": "structure",
-    "small_model": "structure",
-    "soft_cross_entropy": "distillation",
-    "task_loss": "training",
-    "taught_loss": "distillation",
-}
+    "bench.budget": ["Target", "default_depth"],
+    "bench.distillation": [
+        "Insides", "Projection", "answer", "distilled_loss", "hidden_loss", "look_inside",
+        "loss_for", "score_loss", "soft_cross_entropy", "taught_loss",
+    ],
+    "bench.models.compact": ["load_compact"],
+    "bench.models.cut": ["cut"],
+    "bench.models.families": [
+        "FAMILIES", "Shape", "head_modules", "layers", "prunable", "shape_of",
+    ],
+    "bench.models.footprint": ["Counts", "count", "count_dense"],
+    "bench.models.shrink": ["layer_map", "shrink", "small_model"],
+    "bench.movement": ["MovementPruner", "SoftMovementPruner"],
+    "bench.sparsity": [
+        "CubicSchedule", "GradualPruner", "MaskedTraining", "Masks", "input_norms", "magnitude",
+        "random_scores",
+    ],
+    "bench.training": ["Batch", "Callback", "Loss", "Training", "label_loss", "task_loss"],
+}  # fmt: skip
+"""What is imported when it is first asked for, by the module that it comes from."""
+
+_HOME = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
-    "FAMILIES",
-    "Batch",
-    "BenchError",
-    "Callback",
-    "Counts",
-    "CubicSchedule",
-    "DivergedError",
-    "GradualPruner",
-    "Insides",
-    "Knob",
-    "Loss",
-    "MaskedTraining",
-    "Masks",
-    "Method",
-    "MethodInfo",
-    "MovementPruner",
-    "Params",
-    "Projection",
-    "Run",
-    "Shape",
-    "SoftMovementPruner",
-    "Source",
-    "Splits",
-    "Target",
-    "Task",
-    "TaskInfo",
-    "TaughtParams",
-    "TrainParams",
-    "Training",
-    "UnreachableError",
-    "answer",
-    "count",
-    "count_dense",
-    "cut",
-    "default_depth",
-    "distilled_loss",
-    "head_modules",
-    "hidden_loss",
-    "input_norms",
-    "knob",
-    "label_loss",
-    "layer_map",
-    "layers",
-    "load_compact",
-    "look_inside",
-    "loss_for",
-    "magnitude",
-    "prunable",
-    "random_scores",
-    "score_loss",
-    "shape_of",
-    "shrink",
-    "small_model",
-    "soft_cross_entropy",
-    "task_loss",
-    "taught_loss",
-]
+    "BenchError", "DivergedError", "Knob", "Method", "MethodInfo", "Params", "Run", "Source",
+    "Splits", "Task", "TaskInfo", "TaughtParams", "TrainParams", "UnreachableError", "knob",
+]  # fmt: skip
+__all__ += list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     """Imports what `_LAZY` lists, when it is first asked for."""
-    if name not in _LAZY:
+    if name not in _HOME:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"bench.{_LAZY[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
-class _Registrar(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Makes cut models known to transformers' Auto classes as soon as somebody imports these.
-
-    A saved cut model then loads by `from_pretrained` after a mere `import bench`, which need not
-    import transformers itself.
-
-    Args:
-        awaited: The module of transformers that is waited for.
-        first: Modules whose import may be what brings it, and then must end before.
-    """
-
-    def __init__(self, awaited: str, *first: str) -> None:
-        self._awaited = awaited
-        self._first = first
-        sys.meta_path.insert(0, self)
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        """Finds the module by everybody else's means, and puts this loader before its own."""
-        if fullname != self._awaited:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            self._loader, spec.loader = spec.loader, self
-        return spec
-
-    def create_module(self, spec: Any) -> Any:
-        """Leaves it to the module's own loader."""
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: Any) -> None:
-        """Runs the module, then registers, unless that has to wait for what imports it."""
-        self._loader.exec_module(module)
-        if not any(name in sys.modules for name in self._first):
-            importlib.import_module("bench.structure")
-
-
-_MODELS = "transformers.models.auto.modeling_auto"
-_CONFIGS = "transformers.models.auto.configuration_auto"
-if _CONFIGS in sys.modules:
-    importlib.import_module("bench.structure")
-else:
-    _Registrar(_MODELS)
-    _Registrar(_CONFIGS, _MODELS, "transformers.modeling_utils")
+auto_classes.make_known()

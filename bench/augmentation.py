@@ -75,9 +75,9 @@ class Augmenter:
         Raises:
             BenchError: The checkpoint has no masked-language-model head, or no whole words.
         """
-        from bench.data import load_tokenizer, max_pieces
-        from bench.footprint import count_dense
-        from bench.knowledge import load_masked_model
+        from bench.models.checkpoint import load_tokenizer, max_pieces
+        from bench.models.footprint import count_dense
+        from bench.models.masked_lm import load_masked_model
 
         self.variants = variants
         self.identity = ["word replacement", variants, CANDIDATES, PROBABILITY, weights]

@@ -15,13 +15,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.errors import BenchError, UnreachableError, unknown_name
-from bench.families import Shape, family_of, reshaped, shape_of
+from bench.models.families import Shape, family_of, reshaped, shape_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from bench.footprint import Counts
     from bench.method import Kind
+    from bench.models.footprint import Counts
 
 Axis = Literal["weights", "flops"]
 """What a ratio is counted in: prunable weights, or FLOPs of one example."""
@@ -70,7 +70,7 @@ class Target:
         Raises:
             UnreachableError: Zeros alone cannot reach the ratio on this model.
         """
-        from bench.footprint import count_dense
+        from bench.models.footprint import count_dense
 
         dense = count_dense(model)
         return self.keep(dense) / dense.weights
@@ -114,7 +114,7 @@ class Target:
         Raises:
             UnreachableError: Even the narrowest model of so many layers is too large.
         """
-        from bench.footprint import count_dense
+        from bench.models.footprint import count_dense
 
         encoder, dense = shape_of(config), count_dense(config)
         wanted = self._allowed(dense)
@@ -160,7 +160,7 @@ class Target:
         Raises:
             UnreachableError: Not even a single neuron fits.
         """
-        from bench.footprint import count_dense
+        from bench.models.footprint import count_dense
 
         encoder, dense = shape_of(config), count_dense(config)
         head, neuron, fixed = _unit_costs(config, dense, self.axis, self.sequence_length)
@@ -202,7 +202,7 @@ def best_ratio(
         heads and neurons gone, that of a single neuron in all; for a small model, that of the
         default depth with heads of width 1 and one neuron a layer.
     """
-    from bench.footprint import count_dense
+    from bench.models.footprint import count_dense
 
     if kind == "reference":
         return 1.0

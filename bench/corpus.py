@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
+from bench.data import Encoded
 from bench.errors import BenchError
 from bench.files import read_json, write_json
+from bench.models.checkpoint import load_tokenizer, max_pieces
+from bench.models.folder import tokenizer_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench.families import prunable
+from bench.models.families import prunable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

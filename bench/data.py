@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError, first_line
 from bench.files import atomic_path, lock, read_json, read_parquet, write_json
+from bench.models.checkpoint import load_tokenizer, max_pieces
+from bench.models.folder import tokenizer_hash
 from bench.protocol import cap, cut_tune
 from bench.task import checked_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from numpy.typing import NDArray
-    from transformers import PreTrainedTokenizerBase
 
     from bench.augmentation import Augmenter
     from bench.task import Source, Splits, Task
@@ -365,49 +365,6 @@ def encode(splits: list[Dataset], encoder: Path, limit: int, is_regression: bool
             )
         )
     return encoded
-
-
-def max_pieces(encoder: Path) -> int:
-    """Word pieces, special ones included, that fit the positions of an encoder."""
-    from bench.families import max_text_positions, read_config
-
-    return max_text_positions(read_config(encoder))
-
-
-def load_tokenizer(encoder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in an encoder's folder.
-
-    Raises:
-        BenchError: There is none that can be read, or it has pieces that the encoder does not know.
-    """
-    from transformers import AutoTokenizer
-
-    from bench.families import read_config
-    from bench.hub import check_tokenizer
-
-    check_tokenizer(encoder)  # the library would make one up that knows no word
-    try:
-        tokenizer: PreTrainedTokenizerBase
-        tokenizer = AutoTokenizer.from_pretrained(
-            encoder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # half a file fails in any way it likes
-        raise BenchError(f"{encoder}: its tokenizer cannot be read: {first_line(error)}") from None
-    size, known = len(tokenizer), read_config(encoder).vocab_size
-    if not 0 < size <= known:
-        raise BenchError(f"{encoder}: its tokenizer has {size} pieces, and the model has {known}.")
-    return tokenizer
-
-
-def tokenizer_hash(encoder: Path) -> str:
-    """Hash of the files that decide how a text becomes pieces."""
-    state = hashlib.sha256()
-    names = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
-    for name in names:
-        path = encoder / name
-        if path.is_file():
-            state.update(name.encode() + path.read_bytes())
-    return state.hexdigest()[:16]
 
 
 def _texts(rows: Dataset) -> list[tuple[str, ...]]:

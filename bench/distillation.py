@@ -2,7 +2,7 @@
 
 Every mean is taken over real tokens and real query–key pairs, so that padding changes nothing. The
 scores are those before the softmax, which no model hands out by itself: a model that is run by
-`look_inside` computes its attention by `bench.attention`, which does.
+`look_inside` computes its attention by `bench.models.attention`, which does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor, nn
 
-from bench.attention import scores_returned
-from bench.families import shape_of
+from bench.models.attention import scores_returned
+from bench.models.families import shape_of
 from bench.training import Callback, label_loss, task_loss
 
 if TYPE_CHECKING:

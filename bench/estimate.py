@@ -14,8 +14,8 @@ import torch
 from bench import registry
 from bench.data import load
 from bench.method import TrainParams
+from bench.models.checkpoint import load_model
 from bench.plan import Variant
-from bench.reference import load_model
 from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch, task_loss
 
 if TYPE_CHECKING:

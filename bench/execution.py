@@ -18,16 +18,15 @@ from bench import data as rows
 from bench import machine as environment
 from bench import metrics, registry
 from bench.budget import SEQUENCE_LENGTH, Target, meets
-from bench.checkpoint import unreadable
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
-from bench.footprint import footprint
 from bench.knowledge import masked_loss
 from bench.lending import CellRun, Context, Progress
+from bench.models.checkpoint import save_model, unreadable
+from bench.models.footprint import footprint
 from bench.plan import ALWAYS, Cell, Variant, reference_cell
 from bench.predictions import as_table
 from bench.records import Record, Status, Store
-from bench.reference import save_model
 from bench.selection import resolve_params
 from bench.training import predict
 from bench.tuning import Outcome, Study, Tuned, tuned
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
     from bench.data import Prepared, TaskData
-    from bench.footprint import Footprint
     from bench.knowledge import Probe
     from bench.method import MethodInfo, Params, TrainParams
+    from bench.models.footprint import Footprint
     from bench.task import Task
 
 

@@ -17,19 +17,18 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-import bench.structure  # noqa: F401 - makes cut models known
-from bench.checkpoint import load_classifier
+import bench.models.cut  # noqa: F401 - makes cut models known
 from bench.errors import BenchError, first_line, require
-from bench.families import CUT_PREFIX, family_of, max_text_positions
 from bench.files import atomic_path
-from bench.footprint import compact_state, read_compact
-from bench.reference import save_model
+from bench.models.checkpoint import load_classifier, save_model
+from bench.models.compact import COMPACT, compact_state
+from bench.models.families import CUT_PREFIX, family_of, max_text_positions
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-COMPACT = "model.compact.safetensors"
+
 GRAPH = "model.onnx"
 
 
@@ -76,29 +75,6 @@ def _write(model: PreTrainedModel, folder: Path, source: Path, form: str) -> str
     with atomic_path(folder / COMPACT) as temporary:  # others may read it; safetensors writes 0600
         save_file(tensors, temporary, metadata)
     return COMPACT
-
-
-def load_compact(folder: Path | str) -> PreTrainedModel:
-    """The classifier in a folder that `bench export --format sparse` wrote, in fp16 and eval mode.
-
-    Raises:
-        BenchError: A file is missing, damaged, or does not fit the configuration.
-    """
-    folder = Path(folder)
-    tensors = read_compact(folder / COMPACT)
-    try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-            AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-            dtype=torch.float16,
-            trust_remote_code=False,
-        )
-        model.load_state_dict(tensors)
-        model.eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BenchError(
-            f"{folder} cannot be read as a compact model: {first_line(error)}"
-        ) from None
-    return model
 
 
 def as_stock(model: PreTrainedModel) -> PreTrainedModel:

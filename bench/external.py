@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench import data, hub, metrics
 from bench import machine as environment
-from bench.checkpoint import load_classifier
 from bench.errors import BenchError, unknown_name
-from bench.families import read_config
 from bench.files import digest
-from bench.footprint import footprint
+from bench.models.checkpoint import load_classifier, read_config
+from bench.models.folder import model_folder, model_name, weight_hash
+from bench.models.footprint import footprint
 from bench.predictions import as_table
 from bench.records import Record, Store
-from bench.suite import weight_hash
 from bench.training import predict
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def evaluate(
     Raises:
         BenchError: It is no classifier for the task, or which of its labels is which is in doubt.
     """
-    folder = hub.model_folder(name, offline=source.offline)
+    folder = model_folder(name, offline=source.offline)
     config = read_config(folder)
     if not any(str(a).endswith("ForSequenceClassification") for a in config.architectures or ()):
         raise BenchError(f"{name} is no fine-tuned classifier: it has no classification head.")
@@ -75,13 +74,13 @@ def evaluate(
     ]
     against = "its own shapes"
     if dense is not None:
-        against = hub.model_name(dense, hub.local_path(dense))
+        against = model_name(dense, hub.local_path(dense))
         identity.append([against, counted])
     record = Record(
         id=digest(identity)[:16],
         status="external",
         cell={
-            "method": hub.model_name(name, folder),
+            "method": model_name(name, folder),
             "task": task.name,
             "axis": "weights",
             "ratio": counted["weights"]["ratio"],

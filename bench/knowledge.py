@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save
-from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM
-from transformers.modeling_outputs import BaseModelOutput
+from torch import nn
 
-from bench.checkpoint import from_folder
 from bench.corpus import read_passages
-from bench.data import Encoded, load_tokenizer, max_pieces, tokenizer_hash
+from bench.data import Encoded
 from bench.errors import BenchError, DivergedError
-from bench.families import read_config
 from bench.files import atomic_path, read_json, write_json
+from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
+from bench.models.folder import tokenizer_hash
+from bench.models.masked_lm import load_head
 from bench.tasks.demo import demo_encoder_path, probe_text
 from bench.training import EVALUATION_BATCH, collate
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
+
 
 LONGEST = 128
 """Pieces of a passage at most; what is longer is cut."""
@@ -160,47 +160,6 @@ def masked_loss(model: PreTrainedModel, probe: Probe, encoder: Path, device: str
     if not np.isfinite(total):
         raise DivergedError("the masked-language-model loss is NaN or infinite")
     return total / probe.masked
-
-
-@functools.lru_cache(maxsize=1)
-def load_head(encoder: Path) -> PreTrainedModel:
-    """A masked language model whose encoder is a stand-in for any other.
-
-    Raises:
-        BenchError: The checkpoint has no such head.
-    """
-    return load_masked_model(encoder)[1]
-
-
-def load_masked_model(encoder: Path) -> tuple[PreTrainedModel, PreTrainedModel]:
-    """The encoder of a masked language model, and its head as `load_head` returns it.
-
-    Raises:
-        BenchError: The checkpoint has no such head; the message says what is missing.
-    """
-    try:
-        model, found = from_folder(AutoModelForMaskedLM, encoder)
-        missing = sorted(found["missing_keys"])
-    except ValueError:  # no class for such a configuration
-        missing = ["all"]
-    if missing:
-        named = ", ".join(missing)
-        raise BenchError(
-            f"the encoder's checkpoint has no masked-language-model head (missing: {named})"
-        )
-    model.eval()
-    base: PreTrainedModel = model.base_model  # type: ignore[assignment]
-    setattr(model, model.base_model_prefix, _StandIn())
-    return base, model
-
-
-class _StandIn(nn.Module):
-    """Stands where the encoder was, and hands on the hidden states that it was given."""
-
-    hidden: Tensor
-
-    def forward(self, *_: Any, **__: Any) -> BaseModelOutput:
-        return BaseModelOutput(last_hidden_state=self.hidden)
 
 
 def _masked_rows(passages: Sequence[str], encoder: Path, limit: int) -> dict[str, NDArray[Any]]:

@@ -22,8 +22,8 @@ from torch import Tensor
 from bench.engines import Answer, Engine, Load, Subject
 from bench.errors import BenchError, first_line
 from bench.export import inputs_of
-from bench.families import max_text_positions, prunable
 from bench.machine import describe
+from bench.models.families import max_text_positions, prunable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

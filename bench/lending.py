@@ -21,13 +21,13 @@ from bench.budget import Target, best_ratio
 from bench.corpus import load_corpus
 from bench.distillation import remember
 from bench.errors import BenchError, DivergedError
-from bench.families import read_config
 from bench.files import atomic_path, digest, is_whole, read_json, write_json
-from bench.footprint import TRAINED_PASS, count_dense
 from bench.method import TrainParams
+from bench.models.checkpoint import load_model, read_config
+from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.plan import ALWAYS, Cell, Variant
 from bench.records import Store
-from bench.reference import Reference, load_model, obtain
+from bench.reference import Reference, obtain
 from bench.selection import search_space
 from bench.teacher_cache import KeptAnswers
 from bench.training import Callback, collate, fit, steps_per_epoch
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from bench.carrying import Carried
     from bench.corpus import Corpus
     from bench.data import Encoded, Prepared, TaskData
-    from bench.footprint import Counts
     from bench.knowledge import Probe
     from bench.method import Kind, Knob, Method, Run
+    from bench.models.footprint import Counts
     from bench.protocol import Protocol
     from bench.task import Task
     from bench.training import Batch, Loss, Training

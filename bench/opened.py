@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.descriptions import read_suites
 from bench.errors import BenchError, first_line, unknown_name
 from bench.files import parse_json
-from bench.hub import check_model
+from bench.models.folder import check_model
 from bench.predictions import in_store, published
 from bench.records import Record, Store
 

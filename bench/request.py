@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import hub
 from bench.budget import Target
 from bench.descriptions import check_suite_name
 from bench.errors import BenchError
-from bench.families import read_config
 from bench.files import NAME
 from bench.folder import FolderSettings, settle
+from bench.models.checkpoint import read_config
+from bench.models.folder import model_folder, model_name
 from bench.protocol import EFFORTS, Protocol
 from bench.selection import (
     check_pins,
@@ -207,8 +207,7 @@ def _common_suite(tasks: dict[str, Task]) -> str:
 
 def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
     """Folder and name of the encoder."""
-    from bench.checkpoint import read_classifier
-    from bench.data import load_tokenizer
+    from bench.models.checkpoint import load_tokenizer, read_classifier
     from bench.tasks.demo import demo_encoder_path
 
     model = request.model
@@ -222,11 +221,11 @@ def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
         model = DEMO if all(demo) else DEFAULT_MODEL
     if model == DEMO:
         return demo_encoder_path(), "demo-encoder"
-    folder = hub.model_folder(model, offline=request.offline)
+    folder = model_folder(model, offline=request.offline)
     # Tried now rather than in every cell; all of a method's promise is that this is pre-trained.
     read_classifier(folder, read_config(folder), fresh_head=True)
     load_tokenizer(folder)
-    return folder, hub.model_name(model, folder)
+    return folder, model_name(model, folder)
 
 
 def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.budget import Target, best_ratio
 from bench.errors import BenchError, kind_and_line, unknown_name
-from bench.families import family_of, read_config
 from bench.method import MOST_TUNED, Knob
+from bench.models.checkpoint import read_config
+from bench.models.families import family_of
 from bench.plan import ALWAYS, Variant
 
 if TYPE_CHECKING:

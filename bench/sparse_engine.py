@@ -21,12 +21,12 @@ from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from bench import kernels
-from bench.families import family_of, layer_modules, layers, prunable
+from bench.models.families import family_of, layer_modules, layers, prunable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from bench.families import Layer
+    from bench.models.families import Layer
 
 LANE_COST = {16: 1.6, 32: 1.15, 64: 1.0}
 """What a token costs in blocks of so many: each block looks up the matrix's non-zeros anew.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.budget import keep_counts
-from bench.families import prunable
+from bench.models.families import prunable
 from bench.training import Callback
 
 if TYPE_CHECKING:

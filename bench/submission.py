@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.data import encode, max_pieces
+from bench.data import encode
 from bench.errors import BenchError
 from bench.files import atomic_path, write_text
+from bench.models.checkpoint import load_model, max_pieces
 from bench.opened import kept_model
-from bench.reference import load_model
 from bench.tasks.glue import GlueTask
 from bench.training import predict
 

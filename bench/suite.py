@@ -7,8 +7,6 @@ for) and the cells' own folders.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from bench.descriptions import is_suite, merge_suites, same_suite
 from bench.errors import BenchError
 from bench.files import lock, read_json, write_json
 from bench.folder import FolderSettings, hold
+from bench.models.folder import weight_hash
 from bench.plan import Cell, Selection, Variant, plan
 
 if TYPE_CHECKING:
@@ -216,35 +215,3 @@ class Suite:
                 for cell in cells
             },
         }
-
-
-READING = {
-    "do_lower_case": True,
-    "strip_accents": None,
-    "tokenize_chinese_chars": True,
-    "add_prefix_space": False,
-}
-"""What `tokenizer_config.json` says of how text is read, as uncased BERT has it. The rest of the
-file changes with the library that wrote it, and no piece with it."""
-
-
-def weight_hash(encoder: Path) -> str:
-    """Identity of an encoder: a hash over weights, configuration and tokenizer."""
-    state = hashlib.sha256()
-    config = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
-    for volatile in ("transformers_version", "_name_or_path"):
-        config.pop(volatile, None)
-    state.update(json.dumps(config, sort_keys=True).encode())
-    said = read_json(encoder / "tokenizer_config.json")
-    if isinstance(said, dict):
-        unusual = {
-            key: said[key] for key, usual in READING.items() if said.get(key, usual) != usual
-        }
-        state.update(json.dumps(unusual).encode() if unusual else b"")
-    names = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
-    for path in sorted([*encoder.glob("*.safetensors"), *(encoder / name for name in names)]):
-        if path.is_file():
-            with path.open("rb") as file:
-                while block := file.read(1 << 22):
-                    state.update(block)
-    return state.hexdigest()[:16]

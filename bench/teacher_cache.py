@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from bench.distillation import Insides, compute_insides
-from bench.families import shape_of
 from bench.files import atomic_path, is_whole, lock, remove
+from bench.models.families import shape_of
 from bench.training import EVALUATION_BATCH, autocast, collate
 
 if TYPE_CHECKING:

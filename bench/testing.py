@@ -30,14 +30,14 @@ from transformers import (
 
 from bench import registry
 from bench.budget import Target, meets
-from bench.checkpoint import unreadable
 from bench.data import Encoded, TaskData
 from bench.errors import UnreachableError
-from bench.families import Shape, reshaped
-from bench.footprint import compare, count, count_dense
 from bench.lending import CellRun, Context
 from bench.machine import seed_everything
 from bench.method import TrainParams
+from bench.models.checkpoint import unreadable
+from bench.models.families import Shape, reshaped
+from bench.models.footprint import compare, count, count_dense
 from bench.protocol import Protocol
 from bench.selection import resolve_params, search_space
 from bench.task import Source, Splits, Task, TaskInfo

@@ -18,8 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bench.attention import fast_dropout
 from bench.errors import DivergedError
+from bench.models.attention import fast_dropout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

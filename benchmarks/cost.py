@@ -22,7 +22,7 @@ from transformers import BertConfig
 from bench import registry
 from bench.data import load, prepare
 from bench.errors import BenchError
-from bench.footprint import TRAINED_PASS, count_dense
+from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.opened import read_records
 from bench.plan import ALWAYS
 from bench.protocol import EFFORTS

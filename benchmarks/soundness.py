@@ -23,8 +23,8 @@ from bench import metrics, registry
 from bench.data import TaskData, load, prepare
 from bench.machine import usable_cores
 from bench.method import TrainParams
+from bench.models.checkpoint import load_model
 from bench.protocol import Protocol
-from bench.reference import load_model
 from bench.request import default_learning_rate
 from bench.task import Source, Task
 from bench.training import fit, predict, task_loss

@@ -20,8 +20,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from bench.engines import Load, find_engines
-from bench.families import prunable
 from bench.latency import DENSE, GIVEN, machine, measure
+from bench.models.families import prunable
 
 WANTED = {
     0.95: (

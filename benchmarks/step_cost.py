@@ -26,10 +26,10 @@ from bench import registry
 from bench.budget import Target
 from bench.data import load, prepare
 from bench.lending import CellRun, Context
+from bench.models.folder import weight_hash
 from bench.protocol import Protocol
 from bench.request import default_learning_rate
 from bench.selection import resolve_params
-from bench.suite import weight_hash
 from bench.task import Source
 from bench.training import Callback, Training
 

@@ -34,11 +34,11 @@ from transformers import (
 
 from bench import metrics, registry
 from bench.data import Encoded, TaskData, load, prepare
-from bench.footprint import count_dense
 from bench.machine import describe, multiplies_in_bf16, usable_cores
 from bench.method import TrainParams
+from bench.models.checkpoint import load_model
+from bench.models.footprint import count_dense
 from bench.protocol import Precision, Protocol
-from bench.reference import load_model
 from bench.request import default_learning_rate
 from bench.task import Source, Task
 from bench.training import fit, predict, task_loss

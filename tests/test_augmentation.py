@@ -438,7 +438,7 @@ def test_every_family_has_a_head_to_ask(tmp_path: Path) -> None:
     """An encoder saved without its head is told from one with it, in each family."""
     from tiny_models import CONFIGS, tiny_config
 
-    from bench.knowledge import load_masked_model
+    from bench.models.masked_lm import load_masked_model
 
     for family in CONFIGS:
         config = tiny_config(family)

@@ -8,10 +8,10 @@ import torch
 from tiny_models import CONFIGS, tiny_classifier
 from transformers import BertConfig
 
-from bench import families
 from bench.budget import Target, best_ratio, keep_counts, meets, parse_ratio
 from bench.errors import BenchError, UnreachableError
-from bench.footprint import compare, count, count_dense
+from bench.models import families
+from bench.models.footprint import compare, count, count_dense
 from bench.testing import toy_config
 
 SMALL = {"num_hidden_layers": 3, "hidden_size": 384, "intermediate_size": 768}

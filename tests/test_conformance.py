@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification
 
 from bench import registry
 from bench.budget import Target
-from bench.families import prunable
-from bench.footprint import compare, count, count_dense
+from bench.models.families import prunable
+from bench.models.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION
 from bench.selection import resolve_params
 from bench.testing import MethodConformance, Toy

@@ -12,8 +12,8 @@ from pyarrow import parquet
 from transformers import AutoTokenizer
 
 from bench.corpus import find_text, load_corpus, prepare_corpus, read_passages
-from bench.data import max_pieces
 from bench.errors import BenchError
+from bench.models.checkpoint import max_pieces
 from bench.tasks.demo import corpus, demo_encoder_path
 
 ENCODER = demo_encoder_path()

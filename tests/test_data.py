@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from bench.data import Encoded, encode, fingerprint, load, prepare
 from bench.errors import BenchError
-from bench.suite import weight_hash
+from bench.models.folder import weight_hash
 from bench.task import Source, Splits, Task, TaskInfo
 from bench.tasks.demo import Sentiment, demo_encoder_path
 

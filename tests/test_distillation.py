@@ -20,7 +20,7 @@ from bench.distillation import (
     soft_cross_entropy,
     taught_loss,
 )
-from bench.families import FAMILIES, layers
+from bench.models.families import FAMILIES, layers
 from bench.testing import Toy, toy_rows
 from bench.training import Batch, collate
 

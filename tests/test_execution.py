@@ -16,9 +16,9 @@ from bench.data import prepare
 from bench.errors import DivergedError
 from bench.execution import Log, _lend, execute
 from bench.files import is_storage_error
-from bench.footprint import count_dense
 from bench.lending import Context
 from bench.method import Method, MethodInfo, TrainParams
+from bench.models.footprint import count_dense
 from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.records import Record, Store

@@ -10,12 +10,12 @@ from harness import bench, quick, records
 from tiny_models import CONFIGS, tiny_classifier
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from bench.checkpoint import load_classifier
 from bench.errors import BenchError
-from bench.export import COMPACT, export, inputs_of, load_compact
-from bench.footprint import footprint
-from bench.reference import save_model
-from bench.structure import cut
+from bench.export import export, inputs_of
+from bench.models.checkpoint import load_classifier, save_model
+from bench.models.compact import COMPACT, load_compact
+from bench.models.cut import cut
+from bench.models.footprint import footprint
 
 
 def logits(model: PreTrainedModel, rows: int = 3, pieces: int = 9) -> torch.Tensor:

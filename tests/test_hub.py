@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from bench import hub
 from bench.errors import BenchError
+from bench.models.folder import model_folder
 
 
 @pytest.fixture(autouse=True)
@@ -153,12 +154,12 @@ def model(tmp_path) -> Path:
 
 
 def test_local_folder_is_returned_as_it_is(model) -> None:
-    assert hub.model_folder(str(model)) == model
+    assert model_folder(str(model)) == model
 
 
 def test_model_of_the_hub(model, monkeypatch) -> None:
     asked = fake_download(monkeypatch, model)
-    assert hub.model_folder("org/small", revision="v2", offline=True) == model
+    assert model_folder("org/small", revision="v2", offline=True) == model
     assert (asked["name"], asked["repo_type"], asked["revision"]) == ("org/small", "model", "v2")
     assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in asked["allow_patterns"])
 
@@ -166,7 +167,7 @@ def test_model_of_the_hub(model, monkeypatch) -> None:
 def test_model_of_the_hub_without_network(monkeypatch) -> None:
     fake_download(monkeypatch, hub_error("LocalEntryNotFoundError"))
     with pytest.raises(BenchError, match=r"--model DIR, or .*bench fetch --model bert-mini"):
-        hub.model_folder("bert-mini", offline=True)
+        model_folder("bert-mini", offline=True)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_model_of_the_hub_without_network(monkeypatch) -> None:
 def test_mistyped_folder(model, monkeypatch, name, near) -> None:
     monkeypatch.chdir(model.parent.parent)
     with pytest.raises(BenchError, match=f"no model folder '{name}'") as caught:
-        hub.model_folder(name)
+        model_folder(name)
     assert ("Did you mean" in str(caught.value)) == (near is not None)
     assert near is None or f"'{near}'" in str(caught.value)
 
@@ -199,36 +200,36 @@ def test_broken_model_folder(model, name, content, message) -> None:
     else:
         (model / name).write_bytes(content)
     with pytest.raises(BenchError, match=message):
-        hub.model_folder(str(model))
+        model_folder(str(model))
 
 
 @pytest.mark.parametrize("name", ["model.compact.safetensors", "model.onnx"])
 def test_an_exported_form_is_named(model, name) -> None:
     (model / "model.safetensors").rename(model / name)
     with pytest.raises(BenchError, match=rf"but {name}: bench export --format hf"):
-        hub.model_folder(str(model))
+        model_folder(str(model))
 
 
 def test_cut_off_weights(model) -> None:
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(BenchError, match=r"is no whole safetensors file .*: copy it again"):
-        hub.model_folder(str(model))
+        model_folder(str(model))
 
 
 def test_weights_in_several_files(model) -> None:
     (model / "model.safetensors").rename(model / "model-1.safetensors")
     index = model / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"w": "model-1.safetensors"}}))
-    assert hub.model_folder(str(model)) == model
+    assert model_folder(str(model)) == model
     index.write_text(json.dumps({"weight_map": {"w": "model-2.safetensors"}}))
     with pytest.raises(BenchError, match=r"cannot read .*model-2.safetensors: "):
-        hub.model_folder(str(model))
+        model_folder(str(model))
     index.write_text("{}")
     with pytest.raises(BenchError, match="has no weight_map"):
-        hub.model_folder(str(model))
+        model_folder(str(model))
 
 
 def test_file_in_the_place_of_a_model(model) -> None:
     with pytest.raises(BenchError, match="is a file; a model is a folder"):
-        hub.model_folder(str(model / "config.json"))
+        model_folder(str(model / "config.json"))

@@ -22,12 +22,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-from bench.families import Shape, reshaped, shape_of
-from bench.footprint import count_dense
 from bench.knowledge import UNASKED, Probe, masked_loss, prepare_probe
+from bench.models.cut import cut
+from bench.models.families import Shape, reshaped, shape_of
+from bench.models.footprint import count_dense
 from bench.records import Record
 from bench.retention import retention
-from bench.structure import cut
 from bench.tasks.demo import demo_encoder_path, probe_text
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
@@ -138,7 +138,7 @@ def test_padding_and_batches_change_nothing(
 
 @every_family
 def test_a_cut_model_is_probed_like_one_with_zeros(name: str, tmp_path: Path) -> None:
-    from bench.families import layers
+    from bench.models.families import layers
 
     probe, encoder = prepare(tmp_path, name)
     model = classifier(name, seed=2)
@@ -254,9 +254,9 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
     from bench.data import prepare as prepare_task
     from bench.execution import execute
     from bench.lending import Context
+    from bench.models.checkpoint import load_model
     from bench.plan import Cell
     from bench.protocol import Protocol
-    from bench.reference import load_model
     from bench.task import Source
     from bench.tasks.demo import Sentiment
 

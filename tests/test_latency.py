@@ -16,8 +16,8 @@ from bench import engines
 from bench.engines import ENGINES, Engine, Load, find_engines
 from bench.errors import BenchError
 from bench.export import inputs_of
-from bench.families import prunable
 from bench.latency import measure, without_zeros
+from bench.models.families import prunable
 from bench.records import Store
 
 

@@ -15,8 +15,8 @@ import bench
 from bench import registry
 from bench.budget import Target, best_ratio, default_depth
 from bench.errors import BenchError, UnreachableError
-from bench.families import reshaped, shape_of
-from bench.footprint import compare, count_dense
+from bench.models.families import reshaped, shape_of
+from bench.models.footprint import compare, count_dense
 from bench.testing import Toy
 
 if TYPE_CHECKING:

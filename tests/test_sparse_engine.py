@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import bench
 from bench.csr import csr_model
-from bench.families import prunable
+from bench.models.families import prunable
 
 numba = pytest.importorskip("numba", reason="the sparse engine needs numba (the extra `engines`)")
 

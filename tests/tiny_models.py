@@ -13,7 +13,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from bench.families import prunable
+from bench.models.families import prunable
 
 COMMON = {"vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3}
 SHAPE = {

@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _unable() -> Iterator[registry.Broken]:
     """Methods that serve the family of the demo's encoder and fail on it all the same."""
-    from bench.families import family_of, read_config
+    from bench.models.checkpoint import read_config
+    from bench.models.families import family_of
     from bench.selection import objection
     from bench.tasks.demo import demo_encoder_path
 

@@ -7,6 +7,7 @@ import argparse
 from bench.cli.options import names
 from bench.cli.output import console
 from bench.errors import BenchError
+from bench.models.folder import model_folder
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +27,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
-    from bench import hub
     from bench.request import DEMO
     from bench.selection import select_tasks
     from bench.task import Source
@@ -41,6 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model == DEMO:
         out.print(f"{DEMO}: built in (not from the hub)", markup=False)
     elif arguments.model is not None:
-        folder = hub.model_folder(arguments.model)
+        folder = model_folder(arguments.model)
         out.print(f"{arguments.model}: {folder}", markup=False, soft_wrap=True)
     return 0

@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
         BenchError: A model cannot be read, is of no supported family, or has fewer positions than
             the sequence length.
     """
-    from bench.checkpoint import load_classifier
-    from bench.families import max_text_positions
-    from bench.footprint import count, count_dense, footprint
+    from bench.models.checkpoint import load_classifier
+    from bench.models.families import max_text_positions
+    from bench.models.footprint import count, count_dense, footprint
 
     model, notes = load_classifier(args.model)
     longest = max_text_positions(model.config)

@@ -54,11 +54,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures, prints, and adds a cell's timings to its record."""
-    from bench.checkpoint import load_classifier
     from bench.engines import Load, find_engines
-    from bench.families import max_text_positions
     from bench.latency import machine, measure, refuse
     from bench.machine import usable_cores
+    from bench.models.checkpoint import load_classifier
+    from bench.models.families import max_text_positions
     from bench.records import Store
 
     engines, _ = find_engines(arguments.engine)

@@ -11,7 +11,7 @@ from bench import metrics, registry
 from bench.data import load
 from bench.execution import execute
 from bench.method import TrainParams
-from bench.reference import load_model
+from bench.models.checkpoint import load_model
 from bench.request import Request, resolve
 from bench.training import fit, predict, task_loss
 

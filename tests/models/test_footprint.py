@@ -14,18 +14,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, BertForSequenceClassification
 
-from bench import families
 from bench.cli import footprint as command
 from bench.errors import BenchError
-from bench.footprint import (
-    compact_state,
-    compare,
-    count,
-    count_dense,
-    file_bytes,
-    footprint,
-    read_compact,
-)
+from bench.models import families
+from bench.models.compact import compact_state, file_bytes, read_compact
+from bench.models.footprint import compare, count, count_dense, footprint
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
 

@@ -11,10 +11,10 @@ from tiny_models import CONFIGS, tiny_classifier, tiny_config
 from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, GPT2Config
 
-from bench import families
-from bench.data import load_tokenizer
 from bench.errors import BenchError
-from bench.export import load_compact
+from bench.models import checkpoint, families
+from bench.models.checkpoint import load_tokenizer
+from bench.models.compact import load_compact
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
 
@@ -119,18 +119,18 @@ def test_a_cut_model_belongs_to_the_family_of_its_origin():
 
 def test_a_folder_without_a_configuration_is_named(tmp_path):
     with pytest.raises(BenchError, match=str(tmp_path)) as caught:
-        families.read_config(tmp_path)
+        checkpoint.read_config(tmp_path)
     assert "\n" not in str(caught.value)
     GPT2Config().save_pretrained(tmp_path)
     with pytest.raises(BenchError, match="gpt2"):
-        families.read_config(tmp_path)
+        checkpoint.read_config(tmp_path)
     tiny_config("electra").save_pretrained(tmp_path)
-    assert families.read_config(tmp_path).embedding_size == 16
+    assert checkpoint.read_config(tmp_path).embedding_size == 16
 
 
 def test_importing_the_table_or_the_budget_imports_nothing_heavy():
     code = (
-        "import sys, bench.families, bench.budget, bench.cli.footprint\n"
+        "import sys, bench.models.families, bench.budget, bench.cli.footprint\n"
         "assert not {'torch', 'transformers', 'numpy', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -145,7 +145,7 @@ class OwnTokenizer(BertTokenizer):
 """
 
 
-@pytest.mark.parametrize("read", [families.read_config, load_tokenizer, load_compact])
+@pytest.mark.parametrize("read", [checkpoint.read_config, load_tokenizer, load_compact])
 def test_code_in_a_model_folder_never_runs(tmp_path, monkeypatch, read):
     """Not given `trust_remote_code`, transformers asks on standard input."""
     asked = []

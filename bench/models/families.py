@@ -11,13 +11,12 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, first_line
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
+
 
 CUT_PREFIX = "cut-"
 """What precedes a family's `model_type` where heads, neurons or layers were removed for real."""
@@ -138,33 +137,6 @@ def family_of(model_or_config: PreTrainedModel | PretrainedConfig) -> Family:
         known = ", ".join(FAMILIES)
         raise BenchError(f"models of type '{model_type}' are not supported; known: {known}.")
     return family
-
-
-def read_config(folder: Path) -> PretrainedConfig:
-    """The configuration of a saved model.
-
-    Raises:
-        BenchError: There is none that can be read, or it is of no supported family.
-    """
-    from transformers import AutoConfig
-
-    import bench.structure  # noqa: F401 - makes cut models known
-
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,  # not given, it asks, and runs
-        )
-    except Exception as error:  # a wrong value fails in any way it likes
-        raise BenchError(
-            f"{folder} holds no model configuration that can be read: {first_line(error)}"
-        ) from None
-    names: Any = config.architectures or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BenchError(f"{folder}: config.json has architectures that are no list of names.")
-    family_of(config)
-    return config
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from tiny_models import CONFIGS, tiny_classifier
 from torch import nn
 
-from bench.attention import Dropout, drop, fast_dropout
+from bench.models.attention import Dropout, drop, fast_dropout
 
 
 @pytest.mark.parametrize("family", CONFIGS)

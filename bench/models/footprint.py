@@ -14,21 +14,14 @@ matrices save nothing.
 
 from __future__ import annotations
 
-import itertools
-import json
-import math
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from bench import families
-from bench.errors import BenchError
+from bench.models import families
+from bench.models.compact import compact_state, file_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,11 +29,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
+
 TRAINED_PASS = 3
 """Forward passes that a trained pass costs: one forward, two for the gradients."""
-
-COMPACT_FORMAT = "values-and-bitmaps"
-"""What the header of a compact file says of its layout."""
 
 Footprint = dict[str, dict[str, float]]
 """By axis: `dense`, `actual` (whole numbers) and their `ratio`."""
@@ -204,70 +195,3 @@ def footprint(
 def _ratio(dense: int, actual: int) -> dict[str, float]:
     """Both numbers and their quotient, which nothing left at all would make infinite."""
     return {"dense": dense, "actual": actual, "ratio": dense / max(actual, 1)}
-
-
-def compact_state(
-    model: PreTrainedModel, *, dtype: torch.dtype = torch.float16, bitmaps: bool = True
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A model's tensors as a compact file holds them.
-
-    A matrix that shrinks by it becomes its non-zero values in row order, under its own name, and
-    one bit a weight that says where they stand, most significant bit first, under the name with
-    `.bitmap` appended. Tied tensors are there once.
-
-    Args:
-        model: The model; values are rounded to `dtype` before zeros are looked for.
-        dtype: Type of the values; tensors of whole numbers keep theirs.
-        bitmaps: Whether to leave zeros out at all.
-
-    Returns:
-        The tensors, and the header's metadata, in which `shapes` has the shape of each matrix that
-        has a bitmap: what `safetensors.torch.save_file` takes and `read_compact` reads.
-    """
-    saved = model.state_dict().keys()
-    tensors: dict[str, Tensor] = {}
-    shapes: dict[str, list[int]] = {}
-    for name, full in itertools.chain(model.named_parameters(), model.named_buffers()):
-        if name not in saved:
-            continue
-        tensor = full.detach().cpu().contiguous()
-        if tensor.is_floating_point():
-            tensor = tensor.to(dtype)
-        kept = tensor != 0
-        saving = int((~kept).sum()) * tensor.element_size() - math.ceil(tensor.numel() / 8)
-        if bitmaps and tensor.dim() == 2 and saving > 0:
-            shapes[name] = list(tensor.shape)
-            tensors[f"{name}.bitmap"] = torch.from_numpy(np.packbits(kept.numpy()))
-            tensor = tensor[kept]
-        tensors[name] = tensor
-    return tensors, {"format": COMPACT_FORMAT, "shapes": json.dumps(shapes)}
-
-
-def read_compact(path: Path) -> dict[str, Tensor]:
-    """The tensors of a compact file in their full shapes, as `load_state_dict` takes them.
-
-    Raises:
-        BenchError: The file is missing, damaged, or of another layout.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BenchError(f"{path} cannot be read as a compact model: {error}") from None
-    if metadata.get("format") != COMPACT_FORMAT:
-        raise BenchError(f"{path} is no compact model: its header does not say {COMPACT_FORMAT}.")
-    for name, shape in json.loads(metadata["shapes"]).items():
-        bits = tensors.pop(f"{name}.bitmap").numpy()
-        kept = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape))).bool().reshape(shape)
-        values = tensors[name]
-        tensors[name] = values.new_zeros(shape).masked_scatter_(kept, values)
-    return tensors
-
-
-def file_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> int:
-    """Size of a file with these tensors, measured on one that is written and removed again."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        save_file(tensors, path, metadata)
-        return path.stat().st_size

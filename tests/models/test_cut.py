@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import bench
-from bench.families import layers, shape_of
+from bench.models.families import layers, shape_of
 
 HEADS = ([0, 2], [])
 NEURONS = (list(range(0, 40, 3)), [5])
