@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.method import Knob, Method, MethodInfo, Params, Run, TaughtParams, TrainParams, knob
 from bench.models import auto_classes
-from bench.task import Source, Splits, Task, TaskInfo
 
 if TYPE_CHECKING:
     from bench.budget import Target as Target

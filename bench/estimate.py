@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench import registry
-from bench.data import load
+from bench.data.prepare import load
 from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.plan import Variant

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from transformers import PreTrainedModel
 
-from bench import data as rows
 from bench import machine as environment
-from bench import metrics, registry
+from bench import registry
 from bench.budget import SEQUENCE_LENGTH, Target, meets
+from bench.data import metrics
+from bench.data import prepare as rows
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
 from bench.knowledge import masked_loss
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
 
-    from bench.data import Prepared, TaskData
+    from bench.data.prepare import Prepared, TaskData
+    from bench.data.task import Task
     from bench.knowledge import Probe
     from bench.method import MethodInfo, Params, TrainParams
     from bench.models.footprint import Footprint
-    from bench.task import Task
 
 
 MADE = ".model"

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench import data, hub, metrics
+from bench import hub
 from bench import machine as environment
+from bench.data import metrics
+from bench.data import prepare as data
 from bench.errors import BenchError, unknown_name
 from bench.files import digest
 from bench.models.checkpoint import load_classifier, read_config
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from pyarrow import Table
     from transformers import PreTrainedModel
 
-    from bench.task import Source, Task
+    from bench.data.task import Source, Task
 
 
 def evaluate(

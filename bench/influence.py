@@ -27,7 +27,7 @@ def influence(
     """The influence of every example on a score: the mean of some figures.
 
     Args:
-        figures: Their names, as `bench.metrics.METRICS` has them.
+        figures: Their names, as `bench.data.metrics.METRICS` has them.
         predictions: One class number (or, for a regression, one number) a row, `[rows]`.
         references: The labels, `[rows]`.
         parts: The part that each row is scored in, where parts are scored one by one.

@@ -18,14 +18,14 @@ import torch
 from safetensors.numpy import load_file, save
 from torch import nn
 
-from bench.corpus import read_passages
-from bench.data import Encoded
+from bench.data.corpus import read_passages
+from bench.data.encoded import Encoded
+from bench.data.tasks.demo import demo_encoder_path, probe_text
 from bench.errors import BenchError, DivergedError
 from bench.files import atomic_path, read_json, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 from bench.models.masked_lm import load_head
-from bench.tasks.demo import demo_encoder_path, probe_text
 from bench.training import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:

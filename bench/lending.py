@@ -18,7 +18,7 @@ from torch import nn
 from bench import machine as environment
 from bench import registry
 from bench.budget import Target, best_ratio
-from bench.corpus import load_corpus
+from bench.data.corpus import load_corpus
 from bench.distillation import remember
 from bench.errors import BenchError, DivergedError
 from bench.files import atomic_path, digest, is_whole, read_json, write_json
@@ -39,13 +39,14 @@ if TYPE_CHECKING:
 
     from bench.budget import Axis
     from bench.carrying import Carried
-    from bench.corpus import Corpus
-    from bench.data import Encoded, Prepared, TaskData
+    from bench.data.corpus import Corpus
+    from bench.data.encoded import Encoded
+    from bench.data.prepare import Prepared, TaskData
+    from bench.data.task import Task
     from bench.knowledge import Probe
     from bench.method import Kind, Knob, Method, Run
     from bench.models.footprint import Counts
     from bench.protocol import Protocol
-    from bench.task import Task
     from bench.training import Batch, Loss, Training
 
 Progress = Callable[[int, int], None]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from bench.budget import Target
-    from bench.task import Task
+    from bench.data.task import Task
     from bench.training import Batch, Callback, Loss
 
 

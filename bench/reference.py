@@ -21,10 +21,10 @@ from bench.models.footprint import count_dense
 from bench.training import fit, task_loss
 
 if TYPE_CHECKING:
-    from bench.data import Encoded
+    from bench.data.encoded import Encoded
+    from bench.data.task import Task
     from bench.method import TrainParams
     from bench.protocol import Protocol
-    from bench.task import Task
     from bench.training import Callback
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from bench.data.metrics import misfit
+from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME
 from bench.method import MOST_TUNED, Method, MethodInfo, Params
-from bench.metrics import misfit
-from bench.task import Task, TaskInfo
 
 OWN_DISTRIBUTION = "prunebench"
 
@@ -212,7 +212,7 @@ def task(name: str) -> Task:
         BenchError: The name is unknown, or the file does not declare a task.
     """
     if name.endswith(".toml"):
-        from bench.tasks.table import table_task
+        from bench.data.tasks.table import table_task
 
         return table_task(Path(name))
     return tasks.get(name)()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.budget import Target
+from bench.data.task import Source, checked_rows
 from bench.descriptions import check_suite_name
 from bench.errors import BenchError
 from bench.files import NAME
@@ -23,11 +24,10 @@ from bench.selection import (
     select_tasks,
 )
 from bench.suite import Suite
-from bench.task import Source, checked_rows
 
 if TYPE_CHECKING:
     from bench.budget import Axis
-    from bench.task import Task
+    from bench.data.task import Task
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 TEACHER_CACHE_GB = 4.0
@@ -123,7 +123,7 @@ def resolve(request: Request) -> Suite:
     notices += leave_out_unable(variants, encoder, request.methods, targets)
     check_pins(variants, encoder)
 
-    from bench.corpus import find_text
+    from bench.data.corpus import find_text
     from bench.machine import default_workers, multiplies_in_bf16, resolve_device
 
     name = _suite_name(request, tasks, model)
@@ -207,8 +207,8 @@ def _common_suite(tasks: dict[str, Task]) -> str:
 
 def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
     """Folder and name of the encoder."""
+    from bench.data.tasks.demo import demo_encoder_path
     from bench.models.checkpoint import load_tokenizer, read_classifier
-    from bench.tasks.demo import demo_encoder_path
 
     model = request.model
     if model is None:

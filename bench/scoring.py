@@ -1,7 +1,7 @@
-"""What `bench.metrics` names, computed: an `evaluate.Metric` that needs no network.
+"""What `bench.data.metrics` names, computed: an `evaluate.Metric` that needs no network.
 
 `evaluate.load` would download a script for each metric; here scikit-learn and scipy do the work.
-Importing `evaluate` brings torch along, so only `bench.metrics.score` imports this module.
+Importing `evaluate` brings torch along, so only `bench.data.metrics.score` imports this module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
-from bench.metrics import METRICS
+from bench.data.metrics import METRICS
 
 Column = NDArray[Any]
 

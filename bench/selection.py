@@ -18,9 +18,9 @@ from bench.plan import ALWAYS, Variant
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from bench.data.task import Task
     from bench.method import Method, Params
     from bench.protocol import Protocol
-    from bench.task import Task
 
 
 def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:

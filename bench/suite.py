@@ -21,10 +21,10 @@ from bench.plan import Cell, Selection, Variant, plan
 
 if TYPE_CHECKING:
     from bench.budget import Axis
-    from bench.corpus import Text
+    from bench.data.corpus import Text
+    from bench.data.task import Source
     from bench.lending import Context
     from bench.protocol import Protocol
-    from bench.task import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +101,15 @@ class Suite:
             BenchError: Data is missing or unreadable, or the encoder proposes no words; before
                 anything has run.
         """
-        from bench.corpus import prepare_corpus
-        from bench.data import prepare
+        from bench.data.corpus import prepare_corpus
+        from bench.data.prepare import prepare
         from bench.knowledge import prepare_probe
         from bench.lending import Context
 
         probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache)
         weights, augmenter = weight_hash(self.encoder), None
         if self.protocol.augment:
-            from bench.augmentation import Augmenter
+            from bench.data.augmentation import Augmenter
 
             augmenter = Augmenter(
                 self.encoder, self.protocol.augment, weights=weights, device=self.device

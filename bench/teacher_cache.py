@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from bench.data import Encoded
+    from bench.data.encoded import Encoded
     from bench.protocol import Precision
     from bench.training import Batch
 

@@ -30,7 +30,9 @@ from transformers import (
 
 from bench import registry
 from bench.budget import Target, meets
-from bench.data import Encoded, TaskData
+from bench.data.encoded import Encoded
+from bench.data.prepare import TaskData
+from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import UnreachableError
 from bench.lending import CellRun, Context
 from bench.machine import seed_everything
@@ -40,7 +42,6 @@ from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
 from bench.protocol import Protocol
 from bench.selection import resolve_params, search_space
-from bench.task import Source, Splits, Task, TaskInfo
 from bench.training import predict
 
 if TYPE_CHECKING:

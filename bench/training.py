@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from bench.data import Encoded
+    from bench.data.encoded import Encoded
     from bench.method import TrainParams
     from bench.protocol import Precision, Protocol
 

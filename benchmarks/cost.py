@@ -20,13 +20,13 @@ from tabulate import tabulate
 from transformers import BertConfig
 
 from bench import registry
-from bench.data import load, prepare
+from bench.data.prepare import load, prepare
+from bench.data.task import Source
 from bench.errors import BenchError
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.opened import read_records
 from bench.plan import ALWAYS
 from bench.protocol import EFFORTS
-from bench.task import Source
 
 if TYPE_CHECKING:
     from bench.records import Record

@@ -19,14 +19,15 @@ from scipy import stats
 from training import as_rows, trainer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
-from bench import metrics, registry
-from bench.data import TaskData, load, prepare
+from bench import registry
+from bench.data import metrics
+from bench.data.prepare import TaskData, load, prepare
+from bench.data.task import Source, Task
 from bench.machine import usable_cores
 from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.protocol import Protocol
 from bench.request import default_learning_rate
-from bench.task import Source, Task
 from bench.training import fit, predict, task_loss
 
 

@@ -24,13 +24,13 @@ from training import product_rate
 import bench
 from bench import registry
 from bench.budget import Target
-from bench.data import load, prepare
+from bench.data.prepare import load, prepare
+from bench.data.task import Source
 from bench.lending import CellRun, Context
 from bench.models.folder import weight_hash
 from bench.protocol import Protocol
 from bench.request import default_learning_rate
 from bench.selection import resolve_params
-from bench.task import Source
 from bench.training import Callback, Training
 
 ROUNDS = 5

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,16 +32,20 @@ from transformers import (
     default_data_collator,
 )
 
-from bench import metrics, registry
-from bench.data import Encoded, TaskData, load, prepare
+from bench import registry
+from bench.data import metrics
+from bench.data.prepare import TaskData, load, prepare
+from bench.data.task import Source, Task
 from bench.machine import describe, multiplies_in_bf16, usable_cores
 from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
 from bench.protocol import Precision, Protocol
 from bench.request import default_learning_rate
-from bench.task import Source, Task
 from bench.training import fit, predict, task_loss
+
+if TYPE_CHECKING:
+    from bench.data.encoded import Encoded
 
 ROUNDS = 5
 PADDED_TO = 128

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from scipy import stats
 
+from bench.data.metrics import METRICS
 from bench.influence import influence
-from bench.metrics import METRICS
 from bench.statistics import Sample
 
 EXAMPLES = 300

@@ -19,9 +19,9 @@ from safetensors.numpy import load_file, save_file
 
 from bench import hub
 from bench.cli.options import config_words, portable_command
+from bench.data.tasks.demo import demo_encoder_path
 from bench.errors import BenchError, unknown_name
 from bench.files import write_json
-from bench.tasks.demo import demo_encoder_path
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pyarrow.parquet as parquet
 import pytest
 from harness import bench, outcomes, quick, records
 
+from bench.data.tasks.demo import demo_encoder_path
 from bench.records import Store
-from bench.tasks.demo import demo_encoder_path
 
 METHODS = "magnitude,magnitude:scope=global,majority,random-mask"
 
@@ -71,8 +71,8 @@ def test_a_kept_model_gives_the_recorded_predictions(done: Path) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from bench.data.task import Source
     from bench.registry import task
-    from bench.task import Source
 
     record = records(done)["magnitude:scope=global", 4, 0]
     folder = done / record.id / "model"

@@ -11,8 +11,11 @@ import torch
 from pyarrow import parquet
 from transformers import AutoModelForSequenceClassification
 
-from bench import metrics, registry
-from bench.data import prepare
+from bench import registry
+from bench.data import metrics
+from bench.data.prepare import prepare
+from bench.data.task import Source
+from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import DivergedError
 from bench.execution import Log, _lend, execute
 from bench.files import is_storage_error
@@ -23,8 +26,6 @@ from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.records import Record, Store
 from bench.selection import resolve_params
-from bench.task import Source
-from bench.tasks.demo import Sentiment, demo_encoder_path
 from bench.testing import Toy
 from bench.training import task_loss
 
@@ -70,7 +71,7 @@ def run(context: Context, wanted: Cell) -> Record:
 
 def test_a_training_is_charged_three_forward_passes_over_real_tokens(context: Context) -> None:
     """By hand: 2·(weights·n + 2·n²·width·layers + head) for a row of n tokens, three times."""
-    from bench.data import load
+    from bench.data.prepare import load
 
     record = run(context, cell("dense"))
     lengths = load(context.tasks["demo-sentiment"]).train.lengths
@@ -164,7 +165,7 @@ def test_the_score_is_that_of_the_stored_predictions(context: Context) -> None:
 
 
 def test_the_kept_model_gives_the_recorded_predictions(context: Context) -> None:
-    from bench.data import load
+    from bench.data.prepare import load
     from bench.training import predict
 
     record = run(context, cell("magnitude", 20.0))

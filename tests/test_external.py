@@ -18,13 +18,13 @@ from pyarrow import parquet
 from scipy.stats import t as student
 
 from bench import registry
+from bench.data.tasks.glue import GlueTask
 from bench.errors import BenchError
 from bench.external import match_labels
 from bench.opened import open_suite
 from bench.records import Store
 from bench.standings import standings
 from bench.statistics import difference
-from bench.tasks.glue import GlueTask
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_doubtful_labels_are_refused() -> None:
 
 
 def test_an_encoder_without_a_head_is_no_checkpoint(tmp_path: Path) -> None:
-    from bench.tasks.demo import demo_encoder_path
+    from bench.data.tasks.demo import demo_encoder_path
 
     refused = evaluate(demo_encoder_path(), tmp_path)
     assert refused.status == 2

@@ -22,13 +22,13 @@ from transformers import (
     PreTrainedModel,
 )
 
+from bench.data.tasks.demo import demo_encoder_path, probe_text
 from bench.knowledge import UNASKED, Probe, masked_loss, prepare_probe
 from bench.models.cut import cut
 from bench.models.families import Shape, reshaped, shape_of
 from bench.models.footprint import count_dense
 from bench.records import Record
 from bench.retention import retention
-from bench.tasks.demo import demo_encoder_path, probe_text
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
 WORDS = [f"w{number}" for number in range(45)]
@@ -250,15 +250,15 @@ def test_a_record_says_what_is_left(done: Path) -> None:
 
 def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> None:
     """The cell that happens to train the reference for the probe: the dense one comes later."""
-    from bench.data import load
-    from bench.data import prepare as prepare_task
+    from bench.data.prepare import load
+    from bench.data.prepare import prepare as prepare_task
+    from bench.data.task import Source
+    from bench.data.tasks.demo import Sentiment
     from bench.execution import execute
     from bench.lending import Context
     from bench.models.checkpoint import load_model
     from bench.plan import Cell
     from bench.protocol import Protocol
-    from bench.task import Source
-    from bench.tasks.demo import Sentiment
 
     protocol = Protocol(epochs=1, trials=0, precision="fp32", max_train_samples=160)
     encoder, name = demo_encoder_path(), "demo-sentiment"

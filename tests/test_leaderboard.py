@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 
-from bench import metrics
+from bench.data import metrics
 from bench.leaderboard import make_page
 from bench.predictions import Predictions
 from bench.protocol import Protocol

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from bench.data.metrics import METRICS, misfit, score
 from bench.errors import BenchError, DivergedError
-from bench.metrics import METRICS, misfit, score
 
 # Two true positives, one false positive, one true negative.
 GIVEN, WANTED = [1, 0, 1, 1], [1, 0, 0, 1]
@@ -158,7 +158,7 @@ def test_nothing_is_left_in_the_cache(tmp_path, monkeypatch) -> None:
 
 def test_knowing_metrics_and_tasks_imports_nothing_heavy() -> None:
     code = (
-        "import sys, bench.metrics, bench.hub, bench.tasks.glue, bench.tasks.table\n"
+        "import sys, bench.data.metrics, bench.hub, bench.data.tasks.glue, bench.data.tasks.table\n"
         "heavy = {'torch', 'datasets', 'evaluate', 'pandas', 'pyarrow', 'numpy', 'sklearn'}\n"
         "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)"
     )

@@ -7,7 +7,8 @@ import hashlib
 
 import pytest
 
-from bench.protocol import Protocol, cap, cut_tune
+from bench.data.splits import cap, cut_tune
+from bench.protocol import Protocol
 
 ROWS = [(f"text {i}", f"pair {i}") for i in range(6000)]
 

@@ -10,8 +10,8 @@ from harness import bench, records
 from transformers import AutoConfig, AutoTokenizer
 
 from bench import registry
-from bench.data import prepare
-from bench.task import Source
+from bench.data.prepare import prepare
+from bench.data.task import Source
 
 GLUE, MODEL = (os.environ.get(name) for name in ("BENCH_GLUE_DIR", "BENCH_MODEL_DIR"))
 pytestmark = pytest.mark.skipif(

@@ -9,9 +9,9 @@ import pytest
 from planted import SEED, collapse, draw, score, truth
 from scipy import stats
 
-from bench import metrics
+from bench.data import metrics
+from bench.data.metrics import METRICS
 from bench.influence import influence
-from bench.metrics import METRICS
 from bench.statistics import (
     Estimate,
     Sample,

@@ -18,15 +18,15 @@ from safetensors.numpy import load_file
 
 from bench import registry
 from bench.budget import Target
-from bench.data import load, prepare
+from bench.data.prepare import load, prepare
+from bench.data.task import Source
+from bench.data.tasks.demo import demo_encoder_path
 from bench.distillation import answer, compute_insides, look_inside
 from bench.execution import execute
 from bench.lending import CellRun, Context
 from bench.method import TrainParams
 from bench.plan import Cell
 from bench.protocol import Protocol
-from bench.task import Source
-from bench.tasks.demo import demo_encoder_path
 from bench.teacher_cache import KeptAnswers
 from bench.training import autocast, batches, collate
 

@@ -19,18 +19,19 @@ import pytest
 from harness import QUICK, bench, outcomes, quick, records, start
 
 from bench import carrying, registry, tuning
-from bench.data import Prepared, load, prepare
+from bench.data.prepare import Prepared, load, prepare
+from bench.data.splits import cut_tune
+from bench.data.task import Source
+from bench.data.tasks.demo import demo_encoder_path
+from bench.data.tasks.table import table_task
 from bench.execution import _compress, _lend, _parts, execute, execute_trial
 from bench.lending import Context
 from bench.method import Knob, TrainParams
 from bench.plan import TRIAL_SEED, Cell
-from bench.protocol import Protocol, cut_tune
+from bench.protocol import Protocol
 from bench.records import Store
 from bench.request import Request, resolve
 from bench.selection import resolve_params
-from bench.task import Source
-from bench.tasks.demo import demo_encoder_path
-from bench.tasks.table import table_task
 from bench.training import predict
 from bench.tuning import LEAST_FOR_TPE, Outcome, Study, Tuned, first_trials, tuned
 
@@ -305,7 +306,7 @@ def planted(folder: Path) -> Path:
 
     pool = list({text: (text, label) for text, label in (row(False) for _ in range(900))}.values())
     marked = list({text: (text, label) for text, label in (row(True) for _ in range(900))}.values())
-    from bench.protocol import TUNE_SALT, row_hash
+    from bench.data.splits import TUNE_SALT, row_hash
 
     limit = bytes([64]) + bytes(31)
     fit = [one for one in pool if row_hash((one[0],), TUNE_SALT) >= limit][:400]

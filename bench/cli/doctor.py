@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _unable() -> Iterator[registry.Broken]:
     """Methods that serve the family of the demo's encoder and fail on it all the same."""
+    from bench.data.tasks.demo import demo_encoder_path
     from bench.models.checkpoint import read_config
     from bench.models.families import family_of
     from bench.selection import objection
-    from bench.tasks.demo import demo_encoder_path
 
     config = read_config(demo_encoder_path())
     for name, method in registry.methods.usable().items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
-    from bench.task import Source
+    from bench.data.task import Source
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +206,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
 def source_of(arguments: argparse.Namespace) -> Source:
     """Where `add_rows` says that rows come from; `--offline` holds for every library."""
     from bench import hub
-    from bench.task import Source
+    from bench.data.task import Source
 
     if arguments.offline:
         hub.go_offline()

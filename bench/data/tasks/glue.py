@@ -9,8 +9,8 @@ import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
 from bench import hub
-from bench.task import Source, Splits, Task, TaskInfo
-from bench.tasks.rows import Layout, read_splits, read_unlabelled
+from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.tasks.rows import Layout, read_splits, read_unlabelled
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.task import Source, Task
-from bench.tasks import demo
+from bench.data.task import Source, Task
+from bench.data.tasks import demo
 
 TASKS: list[type[Task]] = [demo.Sentiment, demo.Paraphrase, demo.Similarity]
 ROWS = {
@@ -114,7 +114,7 @@ def test_the_encoder_is_small_and_knows_every_word() -> None:
 def test_the_encoder_has_learnt_the_grammar() -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    from bench.tasks.pretrain_demo import held_out_loss
+    from bench.data.tasks.pretrain_demo import held_out_loss
 
     folder = demo.demo_encoder_path()
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -128,14 +128,15 @@ def test_the_encoder_has_learnt_the_grammar() -> None:
 
 
 def test_the_module_imports_nothing_heavy() -> None:
-    code = "import sys, bench.tasks.demo; sys.exit(bool({'torch', 'datasets'} & set(sys.modules)))"
+    loaded = "{'torch', 'datasets'} & set(sys.modules)"
+    code = f"import sys, bench.data.tasks.demo; sys.exit(bool({loaded}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_encoder_can_be_rebuilt(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    from bench.tasks.pretrain_demo import main
+    from bench.data.tasks.pretrain_demo import main
 
     main([str(tmp_path), "--steps", "20"])
     assert "held-out" in capsys.readouterr().out

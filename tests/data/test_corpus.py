@@ -11,10 +11,10 @@ from harness import quick, records
 from pyarrow import parquet
 from transformers import AutoTokenizer
 
-from bench.corpus import find_text, load_corpus, prepare_corpus, read_passages
+from bench.data.corpus import find_text, load_corpus, prepare_corpus, read_passages
+from bench.data.tasks.demo import corpus, demo_encoder_path
 from bench.errors import BenchError
 from bench.models.checkpoint import max_pieces
-from bench.tasks.demo import corpus, demo_encoder_path
 
 ENCODER = demo_encoder_path()
 PASSAGES = [*corpus(30), " ".join(corpus(30, seed=1))]

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data.task import Splits
 from bench.errors import BenchError
-from bench.task import Splits
 
 if TYPE_CHECKING:
     from datasets import Dataset

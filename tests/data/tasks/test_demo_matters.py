@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from bench import metrics, registry
-from bench.data import load
+from bench import registry
+from bench.data import metrics
+from bench.data.prepare import load
 from bench.execution import execute
 from bench.method import TrainParams
 from bench.models.checkpoint import load_model

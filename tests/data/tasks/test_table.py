@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.data.task import Source, Splits
+from bench.data.tasks.rows import Layout, read_rows
+from bench.data.tasks.table import table_task
 from bench.errors import BenchError
-from bench.task import Source, Splits
-from bench.tasks.rows import Layout, read_rows
-from bench.tasks.table import table_task
 
 DECLARED = {
     "name": "tickets",

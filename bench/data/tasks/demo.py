@@ -17,7 +17,7 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.task import Source, Splits, Task, TaskInfo
+from bench.data.task import Source, Splits, Task, TaskInfo
 
 VERSION = 1
 """Raise it when the grammar would now give other rows."""

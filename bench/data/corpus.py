@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data import Encoded
+from bench.data.encoded import Encoded
 from bench.errors import BenchError
 from bench.files import read_json, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces

@@ -11,11 +11,12 @@ import pytest
 from datasets import Dataset
 from transformers import AutoTokenizer
 
-from bench.data import Encoded, encode, fingerprint, load, prepare
+from bench.data.encoded import Encoded
+from bench.data.prepare import encode, fingerprint, load, prepare
+from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import BenchError
 from bench.models.folder import weight_hash
-from bench.task import Source, Splits, Task, TaskInfo
-from bench.tasks.demo import Sentiment, demo_encoder_path
 
 ENCODER = demo_encoder_path()
 
@@ -97,7 +98,7 @@ def test_preparing_again_reads_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
         )
 
     first = again()
-    monkeypatch.setattr("bench.data.encode", lambda *_: pytest.fail("tokenised twice"))
+    monkeypatch.setattr("bench.data.prepare.encode", lambda *_: pytest.fail("tokenised twice"))
     assert again() == first
 
 

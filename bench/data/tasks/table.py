@@ -9,7 +9,7 @@
     metric = "accuracy"         # the default; pearson_spearman for a regression
 
 Instead of `labels`, `regression = true` takes the label as a number. Files may write a label as its
-name or as its number, from 0. `bench.tasks.rows` says how each format is read.
+name or as its number, from 0. `bench.data.tasks.rows` says how each format is read.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.data.metrics import misfit
+from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.tasks.rows import FORMATS, Layout, read_splits
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME, read_toml
-from bench.metrics import misfit
-from bench.task import Source, Splits, Task, TaskInfo
-from bench.tasks.rows import FORMATS, Layout, read_splits
 
 
 def _is_text(value: Any) -> bool:

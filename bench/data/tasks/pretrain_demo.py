@@ -1,4 +1,4 @@
-"""Rebuilds the demo's encoder: `python -m bench.tasks.pretrain_demo OUT [--steps N]`.
+"""Rebuilds the demo's encoder: `python -m bench.data.tasks.pretrain_demo OUT [--steps N]`.
 
 Masked-language modelling, from random weights, on passages of the demo's grammar. One thread takes
 some six minutes.
@@ -22,7 +22,7 @@ import torch
 from torch.nn.functional import cross_entropy, softshrink
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 
-from bench.tasks import demo
+from bench.data.tasks import demo
 
 STEPS = 16_000
 BATCH = 64

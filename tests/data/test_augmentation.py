@@ -24,17 +24,19 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from bench.augmentation import CANDIDATES, Augmenter
-from bench.data import Encoded, TaskData, load, prepare
+from bench.data.augmentation import CANDIDATES, Augmenter
+from bench.data.prepare import TaskData, load, prepare
+from bench.data.splits import cut_tune
+from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import BenchError
 from bench.execution import execute
 from bench.lending import Context
 from bench.plan import Cell
-from bench.protocol import Protocol, cut_tune
-from bench.task import Source, Splits, Task, TaskInfo
-from bench.tasks.demo import Sentiment, demo_encoder_path
+from bench.protocol import Protocol
 
 if TYPE_CHECKING:
+    from bench.data.encoded import Encoded
     from bench.records import Record
 
 WORDS = ["river", "stone", "cloud", "green", "heavy", "bright", "winter", "summer", "garden",

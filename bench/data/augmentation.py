@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from bench.data.splits import row_hash
 from bench.errors import BenchError
-from bench.protocol import row_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset

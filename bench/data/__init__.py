@@ -1,0 +1,1 @@
+"""From a task or a text to tokenised rows."""

@@ -1,0 +1,129 @@
+"""Tokenised rows, end to end in one array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.files import atomic_path, read_parquet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokenised rows, one after the other in flat arrays.
+
+    Attributes:
+        ids: Row ids, `[rows]`.
+        pieces: Word pieces of all rows, `[pieces]`.
+        segments: 0 for the first text, 1 for the second, `[pieces]`.
+        offsets: Where each row begins in `pieces`, `[rows + 1]`.
+        labels: Class numbers (int64) or figures (float32), `[rows]`.
+        parts: The part that each row is scored in, or `None`, `[rows]`.
+        cut: Rows that were too long and lost pieces.
+        sources: The number of the row that each was made from, which for all but augmentations is
+            its own; `None` where nothing was augmented, `[rows]`.
+    """
+
+    ids: list[str]
+    pieces: NDArray[np.int32]
+    segments: NDArray[np.int8]
+    offsets: NDArray[np.int64]
+    labels: NDArray[Any]
+    parts: list[str] | None = None
+    cut: int = 0
+    sources: NDArray[np.int64] | None = None
+
+    @classmethod
+    def unlabelled(cls, pieces: NDArray[Any], offsets: NDArray[np.int64]) -> Encoded:
+        """Rows of one text each, whose labels are all zero."""
+        rows = len(offsets) - 1
+        return cls(
+            ids=[str(number) for number in range(rows)],
+            pieces=pieces,
+            segments=np.zeros(len(pieces), np.int8),
+            offsets=offsets,
+            labels=np.zeros(rows, np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Pieces of each row, `[rows]`."""
+        return np.diff(self.offsets)
+
+    def select(self, rows: list[int]) -> Encoded:
+        """The given rows, in the given order, without their `sources`."""
+        index = np.asarray(rows, dtype=np.int64)
+        lengths = self.lengths[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        flat = np.repeat(self.offsets[index] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Encoded(
+            ids=[self.ids[i] for i in rows],
+            pieces=self.pieces[flat],
+            segments=self.segments[flat],
+            offsets=offsets,
+            labels=self.labels[index],
+            parts=None if self.parts is None else [self.parts[i] for i in rows],
+        )
+
+    @classmethod
+    def join(cls, parts: list[Encoded], sources: NDArray[np.int64]) -> Encoded:
+        """All rows of several, one after the other; only the first one's `cut` is kept."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        groups = [part.parts for part in parts if part.parts is not None]
+        return cls(
+            ids=[row for part in parts for row in part.ids],
+            pieces=np.concatenate([part.pieces for part in parts]),
+            segments=np.concatenate([part.segments for part in parts]),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            labels=np.concatenate([part.labels for part in parts]),
+            parts=[name for group in groups for name in group] if groups else None,
+            cut=parts[0].cut,
+            sources=sources,
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes the rows as Parquet."""
+        import pyarrow
+        from pyarrow import parquet
+
+        def rows_of(flat: NDArray[Any]) -> Any:
+            return pyarrow.LargeListArray.from_arrays(self.offsets, flat)
+
+        columns = {
+            "id": self.ids,
+            "pieces": rows_of(self.pieces),
+            "segments": rows_of(self.segments),
+            "label": self.labels,
+        }
+        if self.parts is not None:
+            columns["part"] = self.parts
+        if self.sources is not None:
+            columns["source"] = self.sources
+        table = pyarrow.table(columns).replace_schema_metadata({"cut": str(self.cut)})
+        with atomic_path(path) as temporary:
+            parquet.write_table(table, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> Encoded:
+        """Reads what `save` wrote."""
+        table = read_parquet(path, f"remove {path.parent}, and it is made anew").combine_chunks()
+        pieces = table["pieces"].chunk(0)
+        return cls(
+            ids=table["id"].to_pylist(),
+            pieces=pieces.flatten().to_numpy(),
+            segments=table["segments"].chunk(0).flatten().to_numpy(),
+            offsets=np.asarray(pieces.offsets.to_numpy(), dtype=np.int64),
+            labels=table["label"].to_numpy(),
+            parts=table["part"].to_pylist() if "part" in table.column_names else None,
+            sources=table["source"].to_numpy() if "source" in table.column_names else None,
+            cut=int(table.schema.metadata[b"cut"]),
+        )
