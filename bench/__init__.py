@@ -9,24 +9,40 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bench.compression.method import Method, MethodInfo, Run
+from bench.compression.params import Knob, Params, TaughtParams, TrainParams, knob
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import BenchError, DivergedError, UnreachableError
-from bench.method import Knob, Method, MethodInfo, Params, Run, TaughtParams, TrainParams, knob
 from bench.models import auto_classes
 
 if TYPE_CHECKING:
-    from bench.budget import Target as Target
-    from bench.budget import default_depth as default_depth
-    from bench.distillation import Insides as Insides
-    from bench.distillation import Projection as Projection
-    from bench.distillation import answer as answer
-    from bench.distillation import distilled_loss as distilled_loss
-    from bench.distillation import hidden_loss as hidden_loss
-    from bench.distillation import look_inside as look_inside
-    from bench.distillation import loss_for as loss_for
-    from bench.distillation import score_loss as score_loss
-    from bench.distillation import soft_cross_entropy as soft_cross_entropy
-    from bench.distillation import taught_loss as taught_loss
+    from bench.compression.callbacks import Batch as Batch
+    from bench.compression.callbacks import Callback as Callback
+    from bench.compression.callbacks import Loss as Loss
+    from bench.compression.callbacks import Training as Training
+    from bench.compression.distillation import Insides as Insides
+    from bench.compression.distillation import Projection as Projection
+    from bench.compression.distillation import answer as answer
+    from bench.compression.distillation import look_inside as look_inside
+    from bench.compression.distillation import loss_for as loss_for
+    from bench.compression.distillation import taught_loss as taught_loss
+    from bench.compression.losses import distilled_loss as distilled_loss
+    from bench.compression.losses import hidden_loss as hidden_loss
+    from bench.compression.losses import label_loss as label_loss
+    from bench.compression.losses import score_loss as score_loss
+    from bench.compression.losses import soft_cross_entropy as soft_cross_entropy
+    from bench.compression.losses import task_loss as task_loss
+    from bench.compression.masks import CubicSchedule as CubicSchedule
+    from bench.compression.masks import GradualPruner as GradualPruner
+    from bench.compression.masks import MaskedTraining as MaskedTraining
+    from bench.compression.masks import Masks as Masks
+    from bench.compression.masks import input_norms as input_norms
+    from bench.compression.masks import magnitude as magnitude
+    from bench.compression.masks import random_scores as random_scores
+    from bench.compression.movement import MovementPruner as MovementPruner
+    from bench.compression.movement import SoftMovementPruner as SoftMovementPruner
+    from bench.compression.target import Target as Target
+    from bench.compression.target import default_depth as default_depth
     from bench.models.compact import load_compact as load_compact
     from bench.models.cut import cut as cut
     from bench.models.families import FAMILIES as FAMILIES
@@ -41,30 +57,24 @@ if TYPE_CHECKING:
     from bench.models.shrink import layer_map as layer_map
     from bench.models.shrink import shrink as shrink
     from bench.models.shrink import small_model as small_model
-    from bench.movement import MovementPruner as MovementPruner
-    from bench.movement import SoftMovementPruner as SoftMovementPruner
-    from bench.sparsity import CubicSchedule as CubicSchedule
-    from bench.sparsity import GradualPruner as GradualPruner
-    from bench.sparsity import MaskedTraining as MaskedTraining
-    from bench.sparsity import Masks as Masks
-    from bench.sparsity import input_norms as input_norms
-    from bench.sparsity import magnitude as magnitude
-    from bench.sparsity import random_scores as random_scores
-    from bench.training import Batch as Batch
-    from bench.training import Callback as Callback
-    from bench.training import Loss as Loss
-    from bench.training import Training as Training
-    from bench.training import label_loss as label_loss
-    from bench.training import task_loss as task_loss
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "bench.budget": ["Target", "default_depth"],
-    "bench.distillation": [
-        "Insides", "Projection", "answer", "distilled_loss", "hidden_loss", "look_inside",
-        "loss_for", "score_loss", "soft_cross_entropy", "taught_loss",
+    "bench.compression.callbacks": ["Batch", "Callback", "Loss", "Training"],
+    "bench.compression.distillation": [
+        "Insides", "Projection", "answer", "look_inside", "loss_for", "taught_loss",
     ],
+    "bench.compression.losses": [
+        "distilled_loss", "hidden_loss", "label_loss", "score_loss", "soft_cross_entropy",
+        "task_loss",
+    ],
+    "bench.compression.masks": [
+        "CubicSchedule", "GradualPruner", "MaskedTraining", "Masks", "input_norms",
+        "magnitude", "random_scores",
+    ],
+    "bench.compression.movement": ["MovementPruner", "SoftMovementPruner"],
+    "bench.compression.target": ["Target", "default_depth"],
     "bench.models.compact": ["load_compact"],
     "bench.models.cut": ["cut"],
     "bench.models.families": [
@@ -72,12 +82,6 @@ _LAZY = {
     ],
     "bench.models.footprint": ["Counts", "count", "count_dense"],
     "bench.models.shrink": ["layer_map", "shrink", "small_model"],
-    "bench.movement": ["MovementPruner", "SoftMovementPruner"],
-    "bench.sparsity": [
-        "CubicSchedule", "GradualPruner", "MaskedTraining", "Masks", "input_norms", "magnitude",
-        "random_scores",
-    ],
-    "bench.training": ["Batch", "Callback", "Loss", "Training", "label_loss", "task_loss"],
 }  # fmt: skip
 """What is imported when it is first asked for, by the module that it comes from."""
 

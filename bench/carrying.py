@@ -115,7 +115,7 @@ def _parse(wanted: str) -> tuple[str, str, float | None]:
     task, _, ratio = rest.partition(":")
     if not ratio:
         return name, task, None
-    from bench.budget import parse_ratio
+    from bench.compression.target import parse_ratio
 
     return name, task, parse_ratio(ratio)
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from bench import registry
+from bench.compression.losses import task_loss
+from bench.compression.params import TrainParams
 from bench.data.prepare import load
-from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.plan import Variant
-from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch, task_loss
+from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch
 
 if TYPE_CHECKING:
     from bench.lending import Context

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from bench import machine as environment
 from bench import registry
-from bench.budget import SEQUENCE_LENGTH, Target, meets
+from bench.compression.target import SEQUENCE_LENGTH, Target, meets
 from bench.data import metrics
 from bench.data import prepare as rows
 from bench.errors import BenchError, DivergedError, UnreachableError
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
 
+    from bench.compression.method import MethodInfo
+    from bench.compression.params import Params, TrainParams
     from bench.data.prepare import Prepared, TaskData
     from bench.data.task import Task
     from bench.knowledge import Probe
-    from bench.method import MethodInfo, Params, TrainParams
     from bench.models.footprint import Footprint
 
 

@@ -17,12 +17,13 @@ from torch import nn
 
 from bench import machine as environment
 from bench import registry
-from bench.budget import Target, best_ratio
+from bench.compression.callbacks import Callback
+from bench.compression.distillation import remember
+from bench.compression.params import TrainParams
+from bench.compression.target import Target, best_ratio
 from bench.data.corpus import load_corpus
-from bench.distillation import remember
 from bench.errors import BenchError, DivergedError
 from bench.files import atomic_path, digest, is_whole, read_json, write_json
-from bench.method import TrainParams
 from bench.models.checkpoint import load_model, read_config
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.plan import ALWAYS, Cell, Variant
@@ -30,24 +31,25 @@ from bench.records import Store
 from bench.reference import Reference, obtain
 from bench.selection import search_space
 from bench.teacher_cache import KeptAnswers
-from bench.training import Callback, collate, fit, steps_per_epoch
+from bench.training import collate, fit, steps_per_epoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from bench.budget import Axis
     from bench.carrying import Carried
+    from bench.compression.callbacks import Batch, Loss, Training
+    from bench.compression.method import Method, Run
+    from bench.compression.params import Knob
+    from bench.compression.target import Axis, Kind
     from bench.data.corpus import Corpus
     from bench.data.encoded import Encoded
     from bench.data.prepare import Prepared, TaskData
     from bench.data.task import Task
     from bench.knowledge import Probe
-    from bench.method import Kind, Knob, Method, Run
     from bench.models.footprint import Counts
     from bench.protocol import Protocol
-    from bench.training import Batch, Loss, Training
 
 Progress = Callable[[int, int], None]
 """Told of steps made and steps in all."""

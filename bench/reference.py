@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.compression.losses import task_loss
 from bench.files import digest, is_whole, lock, read_json, write_json
 from bench.machine import isolated_rng
 from bench.models.checkpoint import load_model, save_model
 from bench.models.footprint import count_dense
-from bench.training import fit, task_loss
+from bench.training import fit
 
 if TYPE_CHECKING:
+    from bench.compression.callbacks import Callback
+    from bench.compression.params import TrainParams
     from bench.data.encoded import Encoded
     from bench.data.task import Task
-    from bench.method import TrainParams
     from bench.protocol import Protocol
-    from bench.training import Callback
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from bench.compression.method import Method, MethodInfo
+from bench.compression.params import MOST_TUNED, Params
 from bench.data.metrics import misfit
 from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME
-from bench.method import MOST_TUNED, Method, MethodInfo, Params
 
 OWN_DISTRIBUTION = "prunebench"
 

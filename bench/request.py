@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.budget import Target
+from bench.compression.target import Target
 from bench.data.task import Source, checked_rows
 from bench.descriptions import check_suite_name
 from bench.errors import BenchError
@@ -26,7 +26,7 @@ from bench.selection import (
 from bench.suite import Suite
 
 if TYPE_CHECKING:
-    from bench.budget import Axis
+    from bench.compression.target import Axis
     from bench.data.task import Task
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"

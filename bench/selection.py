@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.budget import Target, best_ratio
+from bench.compression.params import MOST_TUNED, Knob
+from bench.compression.target import Target, best_ratio
 from bench.errors import BenchError, kind_and_line, unknown_name
-from bench.method import MOST_TUNED, Knob
 from bench.models.checkpoint import read_config
 from bench.models.families import family_of
 from bench.plan import ALWAYS, Variant
@@ -18,8 +18,9 @@ from bench.plan import ALWAYS, Variant
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from bench.compression.method import Method
+    from bench.compression.params import Params
     from bench.data.task import Task
-    from bench.method import Method, Params
     from bench.protocol import Protocol
 
 

@@ -20,7 +20,7 @@ from bench.models.folder import weight_hash
 from bench.plan import Cell, Selection, Variant, plan
 
 if TYPE_CHECKING:
-    from bench.budget import Axis
+    from bench.compression.target import Axis
     from bench.data.corpus import Text
     from bench.data.task import Source
     from bench.lending import Context

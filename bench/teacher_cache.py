@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 import numpy as np
 import torch
 
-from bench.distillation import Insides, compute_insides
+from bench.compression.distillation import Insides, compute_insides
 from bench.files import atomic_path, is_whole, lock, remove
 from bench.models.families import shape_of
 from bench.training import EVALUATION_BATCH, autocast, collate
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from bench.compression.callbacks import Batch
     from bench.data.encoded import Encoded
     from bench.protocol import Precision
-    from bench.training import Batch
 
 FOLDER = "answers"
 """Where a reference's folder has them."""

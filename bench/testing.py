@@ -29,14 +29,14 @@ from transformers import (
 )
 
 from bench import registry
-from bench.budget import Target, meets
+from bench.compression.params import TrainParams
+from bench.compression.target import Target, meets
 from bench.data.encoded import Encoded
 from bench.data.prepare import TaskData
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import UnreachableError
 from bench.lending import CellRun, Context
 from bench.machine import seed_everything
-from bench.method import TrainParams
 from bench.models.checkpoint import unreadable
 from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
@@ -45,7 +45,8 @@ from bench.selection import resolve_params, search_space
 from bench.training import predict
 
 if TYPE_CHECKING:
-    from bench.method import Method, Params
+    from bench.compression.method import Method
+    from bench.compression.params import Params
 
 ROWS = 48
 PIECES = 10

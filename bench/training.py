@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from bench.compression.callbacks import Batch, Training
 from bench.errors import DivergedError
 from bench.models.attention import fast_dropout
 
@@ -25,87 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from bench.compression.callbacks import Callback, Loss
+    from bench.compression.params import TrainParams
     from bench.data.encoded import Encoded
-    from bench.method import TrainParams
     from bench.protocol import Precision, Protocol
+
 
 EVALUATION_BATCH = 64
 MEGABATCH = 50
 """Batches among which rows are sorted by length: enough to save padding, few enough to mix."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows padded to the longest of them.
-
-    Attributes:
-        inputs: `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`,
-            each `[rows, pieces]`.
-        labels: Class numbers or figures, `[rows]`.
-        rows: Row numbers in the training split, `[rows]`.
-    """
-
-    inputs: dict[str, Tensor]
-    labels: Tensor
-    rows: NDArray[np.int64]
-
-
-Loss = Callable[["PreTrainedModel", Batch], Tensor]
-"""From a model in training mode and a batch to a scalar."""
-
-
-@dataclass
-class Training:
-    """A training in progress, as callbacks see it.
-
-    Attributes:
-        model: The model, trained in place.
-        optimizer: Its optimizer; a callback may add groups of its own parameters in `start`, whose
-            gradients are clipped together with the model's.
-        total_steps: Optimizer steps of the whole training.
-        step: Optimizer steps that have been made.
-        visits: How often each row has been trained on, `[rows]`.
-    """
-
-    model: PreTrainedModel
-    optimizer: torch.optim.Optimizer
-    total_steps: int
-    step: int = 0
-    visits: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-
-class Callback:
-    """What a method does beside the optimizer; override what is needed."""
-
-    def start(self, training: Training) -> None:
-        """Before the first step."""
-
-    def before_step(self, training: Training) -> None:
-        """When the gradients of a step are there, before they are clipped and applied."""
-
-    def after_step(self, training: Training) -> None:
-        """When the weights have moved; `training.step` counts this step already."""
-
-    def forward_flops(self, lengths: NDArray[np.int64]) -> int:
-        """FLOPs beside the model's own of a forward pass over rows of so many pieces."""
-        return 0
-
-
-def task_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """The task's own loss, without a teacher; see `label_loss`."""
-    return label_loss(model(**batch.inputs).logits.float(), batch.labels)
-
-
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy over classes, or mean squared error for a regression.
-
-    Args:
-        logits: `[rows, classes]`, or `[rows, 1]` for a regression.
-        labels: Class numbers (whole numbers) or figures (floating point), `[rows]`.
-    """
-    if labels.is_floating_point():
-        return nn.functional.mse_loss(logits.squeeze(-1), labels)
-    return nn.functional.cross_entropy(logits, labels)
 
 
 def batches(

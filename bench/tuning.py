@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.budget import TOLERANCE, meets
+from bench.compression.params import Knob
+from bench.compression.target import TOLERANCE, meets
 from bench.errors import BenchError, first_line
 from bench.files import ID, digest, read_json, remove, write_json
-from bench.method import Knob
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
 from bench.records import Store
 from bench.selection import resolve_params
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     import optuna
     from filelock import BaseFileLock
 
+    from bench.compression.method import Method
+    from bench.compression.params import Params
     from bench.lending import Context
-    from bench.method import Method, Params
 
 LEAST_FOR_TPE = 10
 """Below so many trials the tree-structured Parzen estimator (TPE) has nothing to learn from."""

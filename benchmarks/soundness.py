@@ -20,15 +20,16 @@ from training import as_rows, trainer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
 from bench import registry
+from bench.compression.losses import task_loss
+from bench.compression.params import TrainParams
 from bench.data import metrics
 from bench.data.prepare import TaskData, load, prepare
 from bench.data.task import Source, Task
 from bench.machine import usable_cores
-from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.protocol import Protocol
 from bench.request import default_learning_rate
-from bench.training import fit, predict, task_loss
+from bench.training import fit, predict
 
 
 def score(model: torch.nn.Module, task: Task, data: TaskData) -> float:

@@ -23,7 +23,8 @@ from training import product_rate
 
 import bench
 from bench import registry
-from bench.budget import Target
+from bench.compression.callbacks import Callback, Training
+from bench.compression.target import Target
 from bench.data.prepare import load, prepare
 from bench.data.task import Source
 from bench.lending import CellRun, Context
@@ -31,7 +32,6 @@ from bench.models.folder import weight_hash
 from bench.protocol import Protocol
 from bench.request import default_learning_rate
 from bench.selection import resolve_params
-from bench.training import Callback, Training
 
 ROUNDS = 5
 LIMITS = {"magnitude": 1.15, "movement": 1.5, "soft-movement": 1.5, "knowledge-aware": 1.6,

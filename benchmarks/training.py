@@ -33,16 +33,17 @@ from transformers import (
 )
 
 from bench import registry
+from bench.compression.losses import task_loss
+from bench.compression.params import TrainParams
 from bench.data import metrics
 from bench.data.prepare import TaskData, load, prepare
 from bench.data.task import Source, Task
 from bench.machine import describe, multiplies_in_bf16, usable_cores
-from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
 from bench.protocol import Precision, Protocol
 from bench.request import default_learning_rate
-from bench.training import fit, predict, task_loss
+from bench.training import fit, predict
 
 if TYPE_CHECKING:
     from bench.data.encoded import Encoded

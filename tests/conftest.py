@@ -27,8 +27,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     import harness
 
     from bench import registry
+    from bench.compression.method import Method, MethodInfo
     from bench.data.task import Task, TaskInfo
-    from bench.method import Method, MethodInfo
 
     site = tmp_path / "site"
     site.mkdir()

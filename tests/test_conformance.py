@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from bench import registry
-from bench.budget import Target
+from bench.compression.target import Target
 from bench.models.families import prunable
 from bench.models.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION

@@ -12,6 +12,9 @@ from pyarrow import parquet
 from transformers import AutoModelForSequenceClassification
 
 from bench import registry
+from bench.compression.losses import task_loss
+from bench.compression.method import Method, MethodInfo
+from bench.compression.params import TrainParams
 from bench.data import metrics
 from bench.data.prepare import prepare
 from bench.data.task import Source
@@ -20,19 +23,17 @@ from bench.errors import DivergedError
 from bench.execution import Log, _lend, execute
 from bench.files import is_storage_error
 from bench.lending import Context
-from bench.method import Method, MethodInfo, TrainParams
 from bench.models.footprint import count_dense
 from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.records import Record, Store
 from bench.selection import resolve_params
 from bench.testing import Toy
-from bench.training import task_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.method import Run
+    from bench.compression.method import Run
 
 PROTOCOL = Protocol(epochs=1, trials=0, precision="fp32", max_train_samples=160)
 

@@ -13,7 +13,7 @@ from transformers import BertConfig, DistilBertConfig, ElectraConfig, RobertaCon
 
 import bench
 from bench import registry
-from bench.budget import Target, best_ratio, default_depth
+from bench.compression.target import Target, best_ratio, default_depth
 from bench.errors import BenchError, UnreachableError
 from bench.models.families import reshaped, shape_of
 from bench.models.footprint import compare, count_dense

@@ -17,14 +17,14 @@ from harness import quick, records
 from safetensors.numpy import load_file
 
 from bench import registry
-from bench.budget import Target
+from bench.compression.distillation import answer, compute_insides, look_inside
+from bench.compression.params import TrainParams
+from bench.compression.target import Target
 from bench.data.prepare import load, prepare
 from bench.data.task import Source
 from bench.data.tasks.demo import demo_encoder_path
-from bench.distillation import answer, compute_insides, look_inside
 from bench.execution import execute
 from bench.lending import CellRun, Context
-from bench.method import TrainParams
 from bench.plan import Cell
 from bench.protocol import Protocol
 from bench.teacher_cache import KeptAnswers

@@ -11,8 +11,8 @@ import torch
 
 import bench
 from bench import registry
-from bench.budget import Target
 from bench.cli import main
+from bench.compression.target import Target
 from bench.errors import BenchError
 from bench.selection import leave_out_unable, select_methods
 from bench.testing import Toy

@@ -10,22 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
+from bench.compression.callbacks import Callback, Training
+from bench.compression.losses import task_loss
+from bench.compression.params import TrainParams
 from bench.errors import DivergedError
 from bench.machine import multiplies_in_bf16, resolve_precision
-from bench.method import TrainParams
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows
-from bench.training import (
-    Callback,
-    Training,
-    batches,
-    collate,
-    fit,
-    optimizer_for,
-    predict,
-    rate_at,
-    task_loss,
-)
+from bench.training import batches, collate, fit, optimizer_for, predict, rate_at
 
 PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", batch_size=8)
 

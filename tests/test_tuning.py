@@ -19,6 +19,7 @@ import pytest
 from harness import QUICK, bench, outcomes, quick, records, start
 
 from bench import carrying, registry, tuning
+from bench.compression.params import Knob, TrainParams
 from bench.data.prepare import Prepared, load, prepare
 from bench.data.splits import cut_tune
 from bench.data.task import Source
@@ -26,7 +27,6 @@ from bench.data.tasks.demo import demo_encoder_path
 from bench.data.tasks.table import table_task
 from bench.execution import _compress, _lend, _parts, execute, execute_trial
 from bench.lending import Context
-from bench.method import Knob, TrainParams
 from bench.plan import TRIAL_SEED, Cell
 from bench.protocol import Protocol
 from bench.records import Store

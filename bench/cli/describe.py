@@ -11,7 +11,8 @@ from bench.cli.output import console, emit_json, table
 from bench.errors import unknown_name
 
 if TYPE_CHECKING:
-    from bench.method import Knob, Method
+    from bench.compression.method import Method
+    from bench.compression.params import Knob
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

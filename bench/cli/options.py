@@ -308,7 +308,7 @@ def names(text: str) -> list[str]:
 
 
 def _ratios(text: str) -> list[float]:
-    from bench.budget import parse_ratio
+    from bench.compression.target import parse_ratio
 
     return [parse_ratio(part) for part in text.split(",")]
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from bench import registry
+from bench.compression.losses import task_loss
+from bench.compression.params import TrainParams
 from bench.data import metrics
 from bench.data.prepare import load
 from bench.execution import execute
-from bench.method import TrainParams
 from bench.models.checkpoint import load_model
 from bench.request import Request, resolve
-from bench.training import fit, predict, task_loss
+from bench.training import fit, predict
 
 if TYPE_CHECKING:
     from pathlib import Path

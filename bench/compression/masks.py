@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from bench.budget import keep_counts
+from bench.compression.callbacks import Callback
+from bench.compression.target import keep_counts
 from bench.models.families import prunable
-from bench.training import Callback
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from bench.training import Batch, Training
+    from bench.compression.callbacks import Batch, Training
 
 Criterion = Callable[[str, nn.Linear], Tensor]
 """From a matrix's name and module to scores of the weight's shape; the highest are kept."""

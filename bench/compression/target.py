@@ -20,8 +20,10 @@ from bench.models.families import Shape, family_of, reshaped, shape_of
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from bench.method import Kind
     from bench.models.footprint import Counts
+
+
+Kind = Literal["reference", "unstructured", "structured", "small"]
 
 Axis = Literal["weights", "flops"]
 """What a ratio is counted in: prunable weights, or FLOPs of one example."""

@@ -10,12 +10,14 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 import bench
-from bench.method import TrainParams
-from bench.movement import MovementPruner, SoftMovementPruner
+from bench.compression.callbacks import Callback, Training
+from bench.compression.losses import task_loss
+from bench.compression.masks import CubicSchedule
+from bench.compression.movement import MovementPruner, SoftMovementPruner
+from bench.compression.params import TrainParams
 from bench.protocol import Protocol
-from bench.sparsity import CubicSchedule
 from bench.testing import toy_config, toy_rows
-from bench.training import Callback, Training, collate, fit, task_loss
+from bench.training import collate, fit
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 import bench
-from bench.method import TrainParams
+from bench.compression.callbacks import Callback, Training
+from bench.compression.losses import task_loss
+from bench.compression.masks import CubicSchedule, GradualPruner, Masks, magnitude
+from bench.compression.params import TrainParams
 from bench.protocol import Protocol
-from bench.sparsity import CubicSchedule, GradualPruner, Masks, magnitude
 from bench.testing import toy_config, toy_rows
-from bench.training import Callback, Training, collate, fit, task_loss
+from bench.training import collate, fit
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bench.sparsity import CubicSchedule, Masks, Scope
-from bench.training import Callback
+from bench.compression.callbacks import Callback
+from bench.compression.masks import CubicSchedule, Masks, Scope
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from bench.training import Training
+    from bench.compression.callbacks import Training
 
 LEAST_KEPT = 0.005
 """Share of each matrix that a threshold always leaves, as in the authors' code."""

@@ -8,7 +8,7 @@ import torch
 from tiny_models import CONFIGS, tiny_classifier
 from transformers import BertConfig
 
-from bench.budget import Target, best_ratio, keep_counts, meets, parse_ratio
+from bench.compression.target import Target, best_ratio, keep_counts, meets, parse_ratio
 from bench.errors import BenchError, UnreachableError
 from bench.models import families
 from bench.models.footprint import compare, count, count_dense

@@ -12,17 +12,12 @@ import torch
 from tiny_models import tiny_classifier
 
 from bench import registry
-from bench.distillation import (
-    distilled_loss,
-    hidden_loss,
-    look_inside,
-    score_loss,
-    soft_cross_entropy,
-    taught_loss,
-)
+from bench.compression.callbacks import Batch
+from bench.compression.distillation import look_inside, taught_loss
+from bench.compression.losses import distilled_loss, hidden_loss, score_loss, soft_cross_entropy
 from bench.models.families import FAMILIES, layers
 from bench.testing import Toy, toy_rows
-from bench.training import Batch, collate
+from bench.training import collate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

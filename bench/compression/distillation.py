@@ -7,24 +7,26 @@ scores are those before the softmax, which no model hands out by itself: a model
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from bench.compression.callbacks import Callback
+from bench.compression.losses import distilled_loss, task_loss
 from bench.models.attention import scores_returned
 from bench.models.families import shape_of
-from bench.training import Callback, label_loss, task_loss
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from bench.method import Run, TaughtParams
-    from bench.training import Batch, Loss, Training
+    from bench.compression.callbacks import Batch, Loss, Training
+    from bench.compression.method import Run
+    from bench.compression.params import TaughtParams
 
 
 @dataclass(frozen=True)
@@ -87,44 +89,6 @@ def compute_insides(model: PreTrainedModel, batch: Batch) -> Insides:
         tuple(hidden.float() for hidden in output.hidden_states),
         tuple(scores.float() for scores in output.attentions),
     )
-
-
-def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-entropy to the teacher's probabilities, the mean over rows and classes.
-
-    The mean over classes is that of the released code of TinyBERT (arXiv:1909.10351) and of
-    knowledge-aware pruning (arXiv:2104.08682).
-
-    Args:
-        student: Logits, `[rows, classes]`.
-        teacher: Logits, `[rows, classes]`.
-    """
-    return -(teacher.softmax(dim=-1) * student.log_softmax(dim=-1)).mean()
-
-
-def distilled_loss(
-    student: Tensor, teacher: Tensor, labels: Tensor, *, share: float, temperature: float
-) -> Tensor:
-    """The task's own loss mixed with what a teacher answers (Hinton et al. 2015, arXiv:1503.02531).
-
-    (1 − share) · loss to the labels + share · T² · KL(teacher ‖ student) at temperature T; for a
-    regression the second term is the mean squared difference to the teacher's answer.
-
-    Args:
-        student: Logits, `[rows, classes]`, or `[rows, 1]` for a regression.
-        teacher: The same shape.
-        labels: Class numbers or figures, `[rows]`.
-        share: Weight of the teacher, 0–1.
-        temperature: Divides both logits.
-    """
-    if labels.is_floating_point():
-        taught = nn.functional.mse_loss(student, teacher)
-    else:
-        own = (student / temperature).log_softmax(dim=-1)
-        wanted = (teacher / temperature).log_softmax(dim=-1)
-        divergence = nn.functional.kl_div(own, wanted, reduction="batchmean", log_target=True)
-        taught = temperature**2 * divergence
-    return (1 - share) * label_loss(student, labels) + share * taught
 
 
 def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: float = 2.0) -> Loss:
@@ -194,32 +158,3 @@ class Projection(Callback):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Takes tensors over, as `state` gives them."""
         self.linear.load_state_dict(dict(state))
-
-
-def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Mean squared difference of hidden states over real tokens, summed over layers.
-
-    Args:
-        student: One tensor a layer, `[rows, pieces, width]`.
-        teacher: The same shapes.
-        mask: 1 for real tokens, `[rows, pieces]`.
-    """
-    real = mask.bool()
-    pairs = zip(student, teacher, strict=True)
-    return torch.stack([nn.functional.mse_loss(s[real], t[real]) for s, t in pairs]).sum()
-
-
-def score_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Mean squared difference of attention scores over real pairs and heads, summed over layers.
-
-    Args:
-        student: One tensor a layer, `[rows, heads, pieces, pieces]`.
-        teacher: The same shapes.
-        mask: 1 for real tokens, `[rows, pieces]`.
-    """
-    weights = (mask[:, None, :, None] * mask[:, None, None, :]).to(student[0].dtype)
-    pairs = weights.sum() * student[0].shape[1]
-    differences = [
-        ((s - t).square() * weights).sum() for s, t in zip(student, teacher, strict=True)
-    ]
-    return torch.stack(differences).sum() / pairs

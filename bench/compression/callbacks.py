@@ -1,0 +1,72 @@
+"""What a method sees of a training: batches, its loss, and a callback at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to the longest of them.
+
+    Attributes:
+        inputs: `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`,
+            each `[rows, pieces]`.
+        labels: Class numbers or figures, `[rows]`.
+        rows: Row numbers in the training split, `[rows]`.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    rows: NDArray[np.int64]
+
+
+Loss = Callable[["PreTrainedModel", Batch], Tensor]
+"""From a model in training mode and a batch to a scalar."""
+
+
+@dataclass
+class Training:
+    """A training in progress, as callbacks see it.
+
+    Attributes:
+        model: The model, trained in place.
+        optimizer: Its optimizer; a callback may add groups of its own parameters in `start`, whose
+            gradients are clipped together with the model's.
+        total_steps: Optimizer steps of the whole training.
+        step: Optimizer steps that have been made.
+        visits: How often each row has been trained on, `[rows]`.
+    """
+
+    model: PreTrainedModel
+    optimizer: torch.optim.Optimizer
+    total_steps: int
+    step: int = 0
+    visits: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+class Callback:
+    """What a method does beside the optimizer; override what is needed."""
+
+    def start(self, training: Training) -> None:
+        """Before the first step."""
+
+    def before_step(self, training: Training) -> None:
+        """When the gradients of a step are there, before they are clipped and applied."""
+
+    def after_step(self, training: Training) -> None:
+        """When the weights have moved; `training.step` counts this step already."""
+
+    def forward_flops(self, lengths: NDArray[np.int64]) -> int:
+        """FLOPs beside the model's own of a forward pass over rows of so many pieces."""
+        return 0

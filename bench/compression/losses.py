@@ -1,0 +1,101 @@
+"""Losses from tensors: to labels, to a teacher's soft labels, hidden states and attention scores.
+
+Every mean is taken over real tokens and real query–key pairs, so that padding changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from bench.compression.callbacks import Batch
+
+
+def task_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """The task's own loss, without a teacher; see `label_loss`."""
+    return label_loss(model(**batch.inputs).logits.float(), batch.labels)
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over classes, or mean squared error for a regression.
+
+    Args:
+        logits: `[rows, classes]`, or `[rows, 1]` for a regression.
+        labels: Class numbers (whole numbers) or figures (floating point), `[rows]`.
+    """
+    if labels.is_floating_point():
+        return nn.functional.mse_loss(logits.squeeze(-1), labels)
+    return nn.functional.cross_entropy(logits, labels)
+
+
+def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """Cross-entropy to the teacher's probabilities, the mean over rows and classes.
+
+    The mean over classes is that of the released code of TinyBERT (arXiv:1909.10351) and of
+    knowledge-aware pruning (arXiv:2104.08682).
+
+    Args:
+        student: Logits, `[rows, classes]`.
+        teacher: Logits, `[rows, classes]`.
+    """
+    return -(teacher.softmax(dim=-1) * student.log_softmax(dim=-1)).mean()
+
+
+def distilled_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, *, share: float, temperature: float
+) -> Tensor:
+    """The task's own loss mixed with what a teacher answers (Hinton et al. 2015, arXiv:1503.02531).
+
+    (1 − share) · loss to the labels + share · T² · KL(teacher ‖ student) at temperature T; for a
+    regression the second term is the mean squared difference to the teacher's answer.
+
+    Args:
+        student: Logits, `[rows, classes]`, or `[rows, 1]` for a regression.
+        teacher: The same shape.
+        labels: Class numbers or figures, `[rows]`.
+        share: Weight of the teacher, 0–1.
+        temperature: Divides both logits.
+    """
+    if labels.is_floating_point():
+        taught = nn.functional.mse_loss(student, teacher)
+    else:
+        own = (student / temperature).log_softmax(dim=-1)
+        wanted = (teacher / temperature).log_softmax(dim=-1)
+        divergence = nn.functional.kl_div(own, wanted, reduction="batchmean", log_target=True)
+        taught = temperature**2 * divergence
+    return (1 - share) * label_loss(student, labels) + share * taught
+
+
+def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean squared difference of hidden states over real tokens, summed over layers.
+
+    Args:
+        student: One tensor a layer, `[rows, pieces, width]`.
+        teacher: The same shapes.
+        mask: 1 for real tokens, `[rows, pieces]`.
+    """
+    real = mask.bool()
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([nn.functional.mse_loss(s[real], t[real]) for s, t in pairs]).sum()
+
+
+def score_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean squared difference of attention scores over real pairs and heads, summed over layers.
+
+    Args:
+        student: One tensor a layer, `[rows, heads, pieces, pieces]`.
+        teacher: The same shapes.
+        mask: 1 for real tokens, `[rows, pieces]`.
+    """
+    weights = (mask[:, None, :, None] * mask[:, None, None, :]).to(student[0].dtype)
+    pairs = weights.sum() * student[0].shape[1]
+    differences = [
+        ((s - t).square() * weights).sum() for s, t in zip(student, teacher, strict=True)
+    ]
+    return torch.stack(differences).sum() / pairs
