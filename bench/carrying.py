@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.descriptions import read_suites
 from bench.errors import BenchError, unknown_name
-from bench.opened import open_suite
+from bench.results.suites import open_suite, read_suites
 
 if TYPE_CHECKING:
     from bench.lending import Context
     from bench.plan import Cell
-    from bench.records import Record
+    from bench.results.record import Record
 
 PUBLISHED = Path("leaderboards")
 """Where a suite is looked for that the run folder does not have."""

@@ -17,7 +17,9 @@ from bench.compression.params import TrainParams
 from bench.data.prepare import load
 from bench.models.checkpoint import load_model
 from bench.plan import Variant
-from bench.training import EVALUATION_BATCH, fit, predict, steps_per_epoch
+from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
+from bench.training.evaluate import predict
+from bench.training.loop import fit
 
 if TYPE_CHECKING:
     from bench.lending import Context

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from transformers import PreTrainedModel
 
-from bench import machine as environment
-from bench import registry
+from bench import machine, registry
 from bench.compression.target import SEQUENCE_LENGTH, Target, meets
-from bench.data import metrics
 from bench.data import prepare as rows
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
-from bench.knowledge import masked_loss
 from bench.lending import CellRun, Context, Progress
 from bench.models.checkpoint import save_model, unreadable
 from bench.models.footprint import footprint
 from bench.plan import ALWAYS, Cell, Variant, reference_cell
-from bench.predictions import as_table
-from bench.records import Record, Status, Store
+from bench.results.predictions import as_table
+from bench.results.record import Record, Status
+from bench.results.store import Store
 from bench.selection import resolve_params
-from bench.training import predict
+from bench.training import scoring, seeds
+from bench.training.evaluate import predict
+from bench.training.knowledge import masked_loss
 from bench.tuning import Outcome, Study, Tuned, tuned
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from bench.compression.params import Params, TrainParams
     from bench.data.prepare import Prepared, TaskData
     from bench.data.task import Task
-    from bench.knowledge import Probe
     from bench.models.footprint import Footprint
+    from bench.training.knowledge import Probe
 
 
 MADE = ".model"
@@ -88,7 +88,7 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     # What is finished stays whole until the record that replaces it is there.
     log = Log(folder / ("log.txt" if store.get(cell_id) is None else ".log.txt"))
     begin = time.perf_counter()
-    environment.reset_peak_memory(context.device)
+    machine.reset_peak_memory(context.device)
     try:
         record, predictions = _run(cell, cell_id, context, log, progress)
     except UnreachableError as error:
@@ -104,10 +104,10 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     cost = {
         **record.cost,
         "wall_s": time.perf_counter() - begin,
-        "peak_memory_mb": environment.peak_memory_mb(context.device),
+        "peak_memory_mb": machine.peak_memory_mb(context.device),
     }
     described = {
-        **environment.describe(context.device),
+        **machine.describe(context.device),
         "threads": context.threads,
         "teacher_cache_gb": context.teacher_cache_gb,
         "precision": context.protocol.precision,
@@ -227,7 +227,7 @@ def _lend(cell: Cell, context: Context, log: Log, progress: Progress, *, trial: 
         reference_cell(cell), context
     )  # not yet there in the dense model's own trials
     defaults = resolve_params(registry.methods.get(ALWAYS), {}, context.protocol)
-    environment.seed_everything(cell.seed)
+    seeds.seed_everything(cell.seed)
     return CellRun(
         context=context,
         method=f"{cell.method} {method.info.version}",
@@ -316,11 +316,11 @@ def _parts(cell: Cell, run: CellRun, found: Tuned) -> dict[str, int]:
     return parts
 
 
-def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[metrics.Score, Table]:
+def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[scoring.Score, Table]:
     """Scores logits on the rows to be scored on, and lays the predictions out as a table."""
     task, report = run.task, run.data.report
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
-    score = metrics.score(task.info.metric, predictions, report.labels, report.parts)
+    score = scoring.score(task.info.metric, predictions, report.labels, report.parts)
     return score, as_table(report.ids, report.labels, predictions, report.parts)
 
 

@@ -6,18 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench import hub
-from bench import machine as environment
-from bench.data import metrics
+from bench import hub, machine
 from bench.data import prepare as data
 from bench.errors import BenchError, unknown_name
 from bench.files import digest
 from bench.models.checkpoint import load_classifier, read_config
 from bench.models.folder import model_folder, model_name, weight_hash
 from bench.models.footprint import footprint
-from bench.predictions import as_table
-from bench.records import Record, Store
-from bench.training import predict
+from bench.results.predictions import as_table
+from bench.results.record import Record
+from bench.training import scoring
+from bench.training.evaluate import predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.data.task import Source, Task
+    from bench.results.store import Store
 
 
 def evaluate(
@@ -66,7 +66,7 @@ def evaluate(
     model, _ = load_classifier(name)
     logits = predict(model, rows, device)
     answers = logits[:, 0] if order is None else order[logits.argmax(axis=1)]
-    score = metrics.score(task.info.metric, answers, rows.labels, rows.parts)
+    score = scoring.score(task.info.metric, answers, rows.labels, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model))
     identity: list[Any] = [
         "external",
@@ -95,7 +95,7 @@ def evaluate(
         scores=score.figures,
         footprint=counted,
         data={**prepared.facts, "notes": list(score.notes)},
-        environment={**environment.describe(device), "threads": 0, "precision": "fp32"},
+        environment={**machine.describe(device), "threads": 0, "precision": "fp32"},
     )
     return record, as_table(rows.ids, rows.labels, answers, rows.parts)
 
@@ -142,23 +142,6 @@ def match_labels(
             f"{', '.join(wanted)}: which is which must be said, such as --label-map {example}."
         )
     return np.array([plain[label] for label in chosen])
-
-
-def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    """A suite that shows the record on its page, too.
-
-    Raises:
-        BenchError: The suite has other report rows of the task.
-    """
-    cell = record.cell
-    if suite["data"].get(cell["task"]) != record.data["fingerprint"]:
-        raise BenchError(
-            f"the suite '{suite['name']}' has not run {cell['task']} on these rows: the two do not "
-            "compare; --name names another suite."
-        )
-    name = f"{cell['method']} {record.id[:8]}"  # two checkpoints may be called the same
-    label = [name, cell["task"], cell["ratio"], cell["seed"]]
-    return {**suite, "cells": {**suite["cells"], record.id: label}}
 
 
 def _plain(label: str) -> str:

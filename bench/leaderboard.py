@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 import io
 import json
 import re
@@ -19,18 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import plots, sections
-from bench.descriptions import read_suite
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.opened import suite_records
-from bench.predictions import in_store
+from bench.results.predictions import in_store
+from bench.results.record import record_hash
+from bench.results.suites import read_suite, suite_records
 from bench.sections import escape
 from bench.standings import DENSE, Row, Standings, number, standings
 
 if TYPE_CHECKING:
     from bench.plots import Point
-    from bench.predictions import Answers
-    from bench.records import Record, Store
+    from bench.results.predictions import Answers
+    from bench.results.record import Record
+    from bench.results.store import Store
 
 
 TIMED = (1, 128)
@@ -354,19 +354,3 @@ def _json(suite: dict[str, Any], results: dict[float, Standings], records: Seque
     hashes = {record.id: record_hash(record) for record in records}
     kept = {key: value for key, value in suite.items() if key not in ("cells", "studies")}
     return json.dumps({**kept, "rows": rows, "records": hashes}, indent=1, sort_keys=True) + "\n"
-
-
-def record_hash(record: Record) -> str:
-    """Hash over a slimmed record."""
-    text = json.dumps(slim(record), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def slim(record: Record) -> dict[str, Any]:
-    """What a page needs of a record: all but its date and the list of skipped rows."""
-    data = record.to_json()
-    del data["created"]
-    if data["latency"] is None:  # so that a record of before there was any stays as it is
-        del data["latency"]
-    data["data"].pop("skipped", None)
-    return data

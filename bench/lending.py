@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from bench import machine as environment
 from bench import registry
 from bench.compression.callbacks import Callback
 from bench.compression.distillation import remember
@@ -27,11 +26,13 @@ from bench.files import atomic_path, digest, is_whole, read_json, write_json
 from bench.models.checkpoint import load_model, read_config
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.plan import ALWAYS, Cell, Variant
-from bench.records import Store
-from bench.reference import Reference, obtain
+from bench.results.store import Store
 from bench.selection import search_space
-from bench.teacher_cache import KeptAnswers
-from bench.training import collate, fit, steps_per_epoch
+from bench.training import seeds
+from bench.training.batches import collate, steps_per_epoch
+from bench.training.loop import fit
+from bench.training.reference import Reference, obtain
+from bench.training.teacher_cache import KeptAnswers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
     from bench.data.encoded import Encoded
     from bench.data.prepare import Prepared, TaskData
     from bench.data.task import Task
-    from bench.knowledge import Probe
     from bench.models.footprint import Counts
     from bench.protocol import Protocol
+    from bench.training.knowledge import Probe
 
 Progress = Callable[[int, int], None]
 """Told of steps made and steps in all."""
@@ -232,12 +233,12 @@ class CellRun:
 
     def pretrained(self) -> PreTrainedModel:
         """A fresh copy of the encoder; every method of a seed gets the same new head."""
-        with environment.isolated_rng(self.seed):
+        with seeds.isolated_rng(self.seed):
             return self.load(self.context.encoder, fresh_head=True)
 
     def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
         """A fresh copy of the reference, or of one trained with other parameters."""
-        with environment.isolated_rng(self.seed):
+        with seeds.isolated_rng(self.seed):
             return self.load(self._reference(params).folder)
 
     def teacher(self) -> PreTrainedModel:
@@ -346,7 +347,7 @@ class CellRun:
             cost = read_json(folder / "cost.json")
             if cost is None or not is_whole(folder / "tensors.safetensors"):
                 run = dataclasses.replace(self, seed=0, flops={}, kept={}, steps=0, _fits=0)
-                with environment.isolated_rng(0):
+                with seeds.isolated_rng(0):
                     made = make(cast("Run", _Unlabelled(run)))
                     tensors = {name: value.cpu().contiguous() for name, value in made.items()}
                 with atomic_path(folder / "tensors.safetensors") as temporary:

@@ -6,22 +6,20 @@ import contextlib
 import functools
 import os
 import platform
-import random
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.protocol import Precision
+
 
 PACKAGES = (
     "prunebench",
@@ -37,27 +35,6 @@ PACKAGES = (
     "optuna",
 )
 VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-
-
-def seed_everything(seed: int) -> None:
-    """Seeds Python, numpy and torch, and asks torch for repeatable kernels."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # libraries draw from numpy's global generator
-    torch.manual_seed(seed)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats only with it
-    torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-@contextlib.contextmanager
-def isolated_rng(seed: int) -> Iterator[None]:
-    """Seeds torch inside the block and puts its generators back afterwards.
-
-    What is drawn inside depends on the seed alone, and what is drawn later not on whether the block
-    was needed (a reference may be trained now or lie there already).
-    """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def multiplies_in_bf16(device: str) -> bool:

@@ -22,7 +22,7 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.records import Store
+from bench.results.store import Store
 from bench.runner import POLL_S, Clock, Job, Listener, attempt, tell_end
 
 if TYPE_CHECKING:

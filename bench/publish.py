@@ -11,21 +11,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.descriptions import (
+from bench.errors import BenchError, first_line
+from bench.files import write_json, write_text
+from bench.leaderboard import Page, make_page
+from bench.published import DATA, PAGE, make_published
+from bench.results.predictions import FILE, published, read_published, to_publish, write_published
+from bench.results.record import Record, slim
+from bench.results.store import Store
+from bench.results.suites import (
     check_suite_name,
     merge_suites,
+    read_records,
     read_suite,
     read_suites,
     same_suite,
+    suite_records,
     tasks_of_other_data,
 )
-from bench.errors import BenchError, first_line
-from bench.files import write_json, write_text
-from bench.leaderboard import Page, make_page, slim
-from bench.opened import read_records, suite_records
-from bench.predictions import FILE, published, read_published, to_publish, write_published
-from bench.published import DATA, PAGE, make_published
-from bench.records import Record, Store
 from bench.sections import escape
 
 if TYPE_CHECKING:

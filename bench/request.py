@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from bench.compression.target import Target
 from bench.data.task import Source, checked_rows
-from bench.descriptions import check_suite_name
 from bench.errors import BenchError
 from bench.files import NAME
-from bench.folder import FolderSettings, settle
 from bench.models.checkpoint import read_config
 from bench.models.folder import model_folder, model_name
 from bench.protocol import EFFORTS, Protocol
+from bench.results.settings import FolderSettings, settle
+from bench.results.suites import check_suite_name
 from bench.selection import (
     check_pins,
     leave_out_unable,

@@ -12,8 +12,8 @@ from bench.errors import BenchError
 from bench.standings import OUTSIDE_AVERAGE, is_uninformative, number
 
 if TYPE_CHECKING:
-    from bench.predictions import Answers
-    from bench.records import Record
+    from bench.results.predictions import Answers
+    from bench.results.record import Record
 
 AVERAGE = "average"
 PRETRAINED, FINETUNED = "pre-trained", "fine-tuned"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench.errors import BenchError
 from bench.plan import ALWAYS, reference_cell
-from bench.records import Record, Store
+from bench.results.record import Record
+from bench.results.store import Store
 
 if TYPE_CHECKING:
     from bench.lending import Context

@@ -12,8 +12,8 @@ from bench.retention import HEADS, about, cells, probed_text, retention
 from bench.standings import DENSE, MAJORITY, OUTSIDE_AVERAGE, Row, Standings, number
 
 if TYPE_CHECKING:
-    from bench.predictions import Answers
-    from bench.records import Record
+    from bench.results.predictions import Answers
+    from bench.results.record import Record
 
 FAR_FEWER = 10
 """A run is said to be short where its paper's has at least so many times its steps."""

@@ -13,8 +13,8 @@ from bench.influence import influence
 from bench.statistics import Estimate, Pairs, Sample
 
 if TYPE_CHECKING:
-    from bench.predictions import Answers
-    from bench.records import Record
+    from bench.results.predictions import Answers
+    from bench.results.record import Record
 
 OUTSIDE_AVERAGE = ("wnli",)
 """Tasks whose dev set says nothing: shown, but no part of an average."""

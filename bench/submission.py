@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.data.prepare import encode
 from bench.data.tasks.glue import GlueTask
+from bench.deploy.kept import kept_model
 from bench.errors import BenchError
 from bench.files import atomic_path, write_text
 from bench.models.checkpoint import load_model, max_pieces
-from bench.opened import kept_model
-from bench.training import predict
+from bench.training.evaluate import predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.data.task import Source
-    from bench.records import Record, Store
+    from bench.results.record import Record
+    from bench.results.store import Store
 
 ARCHIVE = "submission.zip"
 

@@ -1,7 +1,7 @@
 """What a run consists of, and what its folder says of it; a suite is one model, axis and protocol.
 
-A run folder holds `settings.json` (`bench.folder`), `suites/<name>.json` (what each suite was asked
-for) and the cells' own folders.
+A run folder holds `settings.json` (`bench.results.settings`), `suites/<name>.json` (what each suite
+was asked for) and the cells' own folders.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.descriptions import is_suite, merge_suites, same_suite
 from bench.errors import BenchError
 from bench.files import lock, read_json, write_json
-from bench.folder import FolderSettings, hold
 from bench.models.folder import weight_hash
 from bench.plan import Cell, Selection, Variant, plan
+from bench.results.settings import FolderSettings, hold
+from bench.results.suites import is_suite, merge_suites, same_suite
 
 if TYPE_CHECKING:
     from bench.compression.target import Axis
@@ -103,8 +103,8 @@ class Suite:
         """
         from bench.data.corpus import prepare_corpus
         from bench.data.prepare import prepare
-        from bench.knowledge import prepare_probe
         from bench.lending import Context
+        from bench.training.knowledge import prepare_probe
 
         probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache)
         weights, augmenter = weight_hash(self.encoder), None

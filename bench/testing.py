@@ -36,13 +36,13 @@ from bench.data.prepare import TaskData
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import UnreachableError
 from bench.lending import CellRun, Context
-from bench.machine import seed_everything
 from bench.models.checkpoint import unreadable
 from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
 from bench.protocol import Protocol
 from bench.selection import resolve_params, search_space
-from bench.training import predict
+from bench.training.evaluate import predict
+from bench.training.seeds import seed_everything
 
 if TYPE_CHECKING:
     from bench.compression.method import Method

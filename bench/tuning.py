@@ -25,7 +25,7 @@ from bench.compression.target import TOLERANCE, meets
 from bench.errors import BenchError, first_line
 from bench.files import ID, digest, read_json, remove, write_json
 from bench.plan import ALWAYS, TRIAL_SEED, Cell, Variant
-from bench.records import Store
+from bench.results.store import Store
 from bench.selection import resolve_params
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from bench.data.prepare import load, prepare
 from bench.data.task import Source
 from bench.errors import BenchError
 from bench.models.footprint import TRAINED_PASS, count_dense
-from bench.opened import read_records
 from bench.plan import ALWAYS
 from bench.protocol import EFFORTS
+from bench.results.suites import read_records
 
 if TYPE_CHECKING:
-    from bench.records import Record
+    from bench.results.record import Record
 
 LEADERBOARDS = Path("leaderboards")
 SHARED = ("reference", "reference's tuning", "tuning", "general distillation")

@@ -19,7 +19,7 @@ from scipy import stats
 
 from bench import registry
 from bench.cli import main as bench
-from bench.records import Store
+from bench.results.store import Store
 from bench.statistics import holm
 
 LEVEL = 0.05

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.leaderboard import make_page
-from bench.predictions import Predictions
-from bench.records import Record
+from bench.results.predictions import Predictions
+from bench.results.record import Record
 
 METHODS, RATIOS, TASKS = 10, (2.0, 4.0, 10.0, 20.0, 50.0), ("one", "two", "three", "four")
 

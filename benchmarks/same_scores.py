@@ -16,9 +16,9 @@ from pathlib import Path
 
 from scipy import stats
 
-import bench.training
+import bench.training.loop
 from bench.cli import main as bench_main
-from bench.records import Store
+from bench.results.store import Store
 
 CELLS = (
     "--methods", "magnitude,movement,knowledge-aware,tinybert", "--tasks", "demo", "--ratios", "4",

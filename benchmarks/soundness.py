@@ -22,21 +22,22 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 from bench import registry
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
-from bench.data import metrics
 from bench.data.prepare import TaskData, load, prepare
 from bench.data.task import Source, Task
 from bench.machine import usable_cores
 from bench.models.checkpoint import load_model
 from bench.protocol import Protocol
 from bench.request import default_learning_rate
-from bench.training import fit, predict
+from bench.training import scoring
+from bench.training.evaluate import predict
+from bench.training.loop import fit
 
 
 def score(model: torch.nn.Module, task: Task, data: TaskData) -> float:
     """The task's main figure on the report split."""
     logits = predict(model, data.report, "cpu")
     predicted = logits[:, 0] if task.num_labels == 1 else logits.argmax(axis=1)
-    return metrics.score(
+    return scoring.score(
         task.info.metric, predicted, data.report.labels, data.report.parts
     ).main  # fmt: skip
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bench.cli.status import suite_state
 from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import Protocol
-from bench.records import Record, Store
+from bench.results.record import Record
+from bench.results.status import suite_state
+from bench.results.store import Store
 from bench.runner import select
 
 ROUNDS = 7

@@ -35,7 +35,6 @@ from transformers import (
 from bench import registry
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
-from bench.data import metrics
 from bench.data.prepare import TaskData, load, prepare
 from bench.data.task import Source, Task
 from bench.machine import describe, multiplies_in_bf16, usable_cores
@@ -43,7 +42,9 @@ from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
 from bench.protocol import Precision, Protocol
 from bench.request import default_learning_rate
-from bench.training import fit, predict
+from bench.training import scoring
+from bench.training.evaluate import predict
+from bench.training.loop import fit
 
 if TYPE_CHECKING:
     from bench.data.encoded import Encoded
@@ -169,7 +170,7 @@ def compare(task: Task, data: TaskData, model: Path, precision: Precision, scrat
             predicted = predict(student, data.report, "cpu").argmax(axis=1)
             report = data.report
             scores[way].append(
-                metrics.score(task.info.metric, predicted, report.labels, report.parts).main
+                scoring.score(task.info.metric, predicted, report.labels, report.parts).main
             )
             if way == "ours":
                 shares.append(work / took / 1e9 / products)

@@ -34,7 +34,7 @@ def watch(folder: Path) -> None:
     """Has this process add up what it spends in trainings and evaluations."""
     import bench.execution
     import bench.lending
-    import bench.reference
+    import bench.training.reference
 
     total = 0.0
 
@@ -61,7 +61,7 @@ if WATCH in os.environ:  # worker processes import this file before they work
 
 def measure(workers: int) -> tuple[float, float, dict[str, Any]]:
     """Runs the cells; wall time in seconds, share of it outside the work, and the scores."""
-    from bench.records import Store
+    from bench.results.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         watched = Path(folder) / "watched"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli import main
-from bench.leaderboard import slim
-from bench.records import Record, Store
+from bench.results.record import Record, slim
+from bench.results.store import Store
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "leaderboards"

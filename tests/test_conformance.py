@@ -16,7 +16,7 @@ from bench.models.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION
 from bench.selection import resolve_params
 from bench.testing import MethodConformance, Toy
-from bench.training import predict
+from bench.training.evaluate import predict
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from harness import bench, outcomes, quick, records
 
 from bench.data.tasks.demo import demo_encoder_path
-from bench.records import Store
+from bench.results.store import Store
 
 METHODS = "magnitude,magnitude:scope=global,majority,random-mask"
 

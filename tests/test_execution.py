@@ -15,7 +15,6 @@ from bench import registry
 from bench.compression.losses import task_loss
 from bench.compression.method import Method, MethodInfo
 from bench.compression.params import TrainParams
-from bench.data import metrics
 from bench.data.prepare import prepare
 from bench.data.task import Source
 from bench.data.tasks.demo import Sentiment, demo_encoder_path
@@ -26,14 +25,16 @@ from bench.lending import Context
 from bench.models.footprint import count_dense
 from bench.plan import Cell
 from bench.protocol import Protocol
-from bench.records import Record, Store
+from bench.results.store import Store
 from bench.selection import resolve_params
 from bench.testing import Toy
+from bench.training import scoring
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.compression.method import Run
+    from bench.results.record import Record
 
 PROTOCOL = Protocol(epochs=1, trials=0, precision="fp32", max_train_samples=160)
 
@@ -93,7 +94,7 @@ def test_a_reference_that_diverges_is_charged_for_the_steps_it_made(
         return losses[-1]
 
     losses: list[Any] = []
-    monkeypatch.setattr("bench.reference.task_loss", loss)
+    monkeypatch.setattr("bench.training.reference.task_loss", loss)
     lent = _lend(cell("dense", seed=7), context, Log(context.runs / "log"), print, trial=False)
     with pytest.raises(DivergedError, match="at step 3"):
         lent.finetuned(TrainParams(learning_rate=1e-4))
@@ -159,7 +160,7 @@ def test_the_score_is_that_of_the_stored_predictions(context: Context) -> None:
     table = parquet.read_table(context.runs / record.id / "predictions.parquet")
     labels, predictions = table["label"].to_numpy(), table["prediction"].to_numpy()
     assert record.score == pytest.approx(100 * np.mean(labels == predictions))
-    assert record.score == metrics.score("accuracy", predictions, labels).main
+    assert record.score == scoring.score("accuracy", predictions, labels).main
     dev = Sentiment().load(Source()).dev
     assert table["id"].to_pylist() == dev["id"][:]
     assert labels.tolist() == dev["label"][:]
@@ -167,7 +168,7 @@ def test_the_score_is_that_of_the_stored_predictions(context: Context) -> None:
 
 def test_the_kept_model_gives_the_recorded_predictions(context: Context) -> None:
     from bench.data.prepare import load
-    from bench.training import predict
+    from bench.training.evaluate import predict
 
     record = run(context, cell("magnitude", 20.0))
     model = AutoModelForSequenceClassification.from_pretrained(context.runs / record.id / "model")

@@ -21,8 +21,8 @@ from bench import registry
 from bench.data.tasks.glue import GlueTask
 from bench.errors import BenchError
 from bench.external import match_labels
-from bench.opened import open_suite
-from bench.records import Store
+from bench.results.store import Store
+from bench.results.suites import open_suite
 from bench.standings import standings
 from bench.statistics import difference
 

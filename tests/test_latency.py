@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.export import inputs_of
 from bench.latency import measure, without_zeros
 from bench.models.families import prunable
-from bench.records import Store
+from bench.results.store import Store
 
 
 @pytest.fixture(autouse=True)

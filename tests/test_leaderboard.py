@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 
-from bench.data import metrics
 from bench.leaderboard import make_page
-from bench.predictions import Predictions
 from bench.protocol import Protocol
-from bench.records import Record
+from bench.results.predictions import Predictions
+from bench.results.record import Record
 from bench.sections import escape
 from bench.standings import number, standings
+from bench.training import scoring
 
 FOLDER = Path("out")
 SCORES = {
@@ -186,7 +186,7 @@ def test_which_tasks_say_nothing_does_not_depend_on_what_stands_beside_dense() -
             for seed in range(3):
                 guess = np.where(rng.random(200) < (right or 0), labels, 1 - labels)
                 guess = np.zeros(200, int) if right is None else guess
-                score = metrics.score("matthews", guess, labels).main
+                score = scoring.score("matthews", guess, labels).main
                 cell = record(method, "cola", ratio, seed, score)
                 answers[cell.id] = Predictions(labels, guess)
                 tables.setdefault(ratio, []).append(cell)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness import PAGES, bench
 
-from bench.opened import open_suite, read_records
+from bench.results.suites import open_suite, read_records
 
 SUITES = sorted(path.stem for path in (PAGES / "records").glob("*.json"))
 

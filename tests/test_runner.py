@@ -23,7 +23,7 @@ from unruly import calls, wait_until
 from bench.errors import BenchError
 from bench.machine import default_workers, visible_gpus
 from bench.pool import Pool, _work, _Worker
-from bench.records import Store
+from bench.results.store import Store
 
 METHODS = "counted,magnitude,waits,random-mask"
 """A plan in whose middle a cell waits until the test opens the way; `dense` comes first."""

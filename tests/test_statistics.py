@@ -9,7 +9,6 @@ import pytest
 from planted import SEED, collapse, draw, score, truth
 from scipy import stats
 
-from bench.data import metrics
 from bench.data.metrics import METRICS
 from bench.influence import influence
 from bench.statistics import (
@@ -24,6 +23,7 @@ from bench.statistics import (
     pairwise,
     ranks,
 )
+from bench.training import scoring
 
 DRAWS = 1000
 
@@ -43,7 +43,7 @@ def test_influence_agrees_with_leaving_out_each_example(metric: str) -> None:
     given, labels = answers(metric)
     n = len(labels)
     without = [
-        metrics.score(metric, np.delete(given, i), np.delete(labels, i)).main for i in range(n)
+        scoring.score(metric, np.delete(given, i), np.delete(labels, i)).main for i in range(n)
     ]
     jackknife = (n - 1) * (np.mean(without) - np.array(without))
     found = influence(METRICS[metric].figures, given, labels)
@@ -73,7 +73,7 @@ def test_planted_scores_agree_with_the_metrics() -> None:
         given, labels = answers(metric)
         given, labels = (given, labels) if metric == "pearson_spearman" else (given % 2, labels % 2)
         assert score(metric, given, labels) == pytest.approx(
-            metrics.score(metric, given, labels).main
+            scoring.score(metric, given, labels).main
         )
 
 

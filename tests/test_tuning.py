@@ -29,10 +29,10 @@ from bench.execution import _compress, _lend, _parts, execute, execute_trial
 from bench.lending import Context
 from bench.plan import TRIAL_SEED, Cell
 from bench.protocol import Protocol
-from bench.records import Store
 from bench.request import Request, resolve
+from bench.results.store import Store
 from bench.selection import resolve_params
-from bench.training import predict
+from bench.training.evaluate import predict
 from bench.tuning import LEAST_FOR_TPE, Outcome, Study, Tuned, first_trials, tuned
 
 TRAINED = "magnitude,tinybert,small-dense,one-shot-magnitude"

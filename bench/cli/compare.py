@@ -12,7 +12,7 @@ from bench.errors import BenchError, unknown_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.opened import OpenSuite
+    from bench.results.suites import OpenSuite
     from bench.standings import Row, Standings
 
 SHOWN = 10
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Compares."""
     from bench import statistics
-    from bench.opened import open_suite
+    from bench.results.suites import open_suite
 
     opened = open_suite(arguments.runs, arguments.name)
     task = arguments.task

@@ -19,18 +19,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is installed; 1 where something is broken or missing."""
-    from bench import hub
-    from bench import machine as environment
+    from bench import hub, machine
     from bench.engines import find_engines
 
-    device = environment.resolve_device("auto")
+    device = machine.resolve_device("auto")
     facts = {
         "python": platform.python_version(),
-        **environment.package_versions(),
-        "processor": environment.describe(device)["processor"],
-        "vector extensions": ", ".join(environment.vector_extensions()) or "none known",
-        "device": environment.describe(device)["device"],
-        "bf16": "real" if environment.multiplies_in_bf16(device) else "emulated: fp32 is faster",
+        **machine.package_versions(),
+        "processor": machine.describe(device)["processor"],
+        "vector extensions": ", ".join(machine.vector_extensions()) or "none known",
+        "device": machine.describe(device)["device"],
+        "bf16": "real" if machine.multiplies_in_bf16(device) else "emulated: fp32 is faster",
         "hub": "reachable" if hub.reachable() else "not reachable: use --data-dir and --model DIR",
     }
     missing: dict[str, str] = {}

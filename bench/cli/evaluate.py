@@ -7,6 +7,7 @@ import argparse
 from bench.cli.options import add_rows, names, source_of
 from bench.cli.output import console, table
 from bench.errors import BenchError
+from bench.results import suites
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,12 +33,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
     from bench import external
-    from bench.descriptions import read_suites
     from bench.files import read_json, write_json
     from bench.leaderboard import for_terminal, write_run_page
     from bench.machine import resolve_device
-    from bench.opened import open_suite
-    from bench.records import Store
+    from bench.results.store import Store
+    from bench.results.suites import open_suite, read_suites
     from bench.selection import select_tasks
     from bench.standings import number
 
@@ -66,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
             dense=arguments.dense,
         )
         if suite is not None:
-            external.add_to_suite(suite, record)  # refuses before anything is written
+            suites.add_to_suite(suite, record)  # refuses before anything is written
         store.put(record, predictions)
         if suite is not None:
             path = arguments.runs / "suites" / f"{suite['name']}.json"
             with store.lock(f"suite-{suite['name']}"):  # another may have changed it meanwhile
-                suite = external.add_to_suite(read_json(path) or suite, record)
+                suite = suites.add_to_suite(read_json(path) or suite, record)
                 write_json(path, suite)
     except OSError as error:
         raise BenchError(f"{arguments.runs} cannot be written: {error}") from error

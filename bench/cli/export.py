@@ -38,9 +38,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the folder, and says where it is and how large."""
+    from bench.deploy.kept import kept_model
     from bench.export import export
-    from bench.opened import find_record, kept_model
-    from bench.records import Store
+    from bench.results.store import Store
+    from bench.results.suites import find_record
 
     store = Store(arguments.runs)
     record = find_record(store, arguments.cell)

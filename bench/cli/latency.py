@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from bench.engines import Engine
     from bench.latency import Timing
-    from bench.records import Record, Store
+    from bench.results.record import Record
+    from bench.results.store import Store
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.machine import usable_cores
     from bench.models.checkpoint import load_classifier
     from bench.models.families import max_text_positions
-    from bench.records import Store
+    from bench.results.store import Store
 
     engines, _ = find_engines(arguments.engine)
     denominators, notes = find_engines()
@@ -118,7 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _sources(arguments: argparse.Namespace, store: Store) -> tuple[Record | None, str, str | None]:
     """The cell, if it is one; the folder or name of the model, and that of the dense one."""
     from bench import hub
-    from bench.opened import find_record, kept_model
+    from bench.deploy.kept import kept_model
+    from bench.results.suites import find_record
 
     path = hub.local_path(arguments.model)
     if "/" in arguments.model or (path.exists() and not (path / "record.json").is_file()):
@@ -149,8 +151,8 @@ def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
         BenchError: The cell was run again meanwhile.
         OSError: The run folder cannot be written.
     """
-    from bench.descriptions import read_suites
     from bench.leaderboard import write_run_page
+    from bench.results.suites import read_suites
 
     kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
     with store.lock(record.id):

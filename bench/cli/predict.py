@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the files, and says which the server still lacks."""
     from bench import submission
     from bench.machine import resolve_device
-    from bench.opened import find_record
-    from bench.records import Store
+    from bench.results.store import Store
+    from bench.results.suites import find_record
 
     store = Store(arguments.runs)
     chosen = [find_record(store, wanted) for wanted in arguments.cells]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from bench.plan import Cell
-    from bench.records import Record
+    from bench.results.record import Record
     from bench.runner import Job
 
 

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console) -> int:
     from bench import leaderboard, runner
     from bench.cli.progress import RunDisplay
-    from bench.records import Store
+    from bench.results.store import Store
 
     context, cells = _plan(suite, suite.runs / "data", arguments.shard)
     for name, prepared in context.tasks.items():

@@ -17,7 +17,7 @@ from bench.compression.distillation import look_inside, taught_loss
 from bench.compression.losses import distilled_loss, hidden_loss, score_loss, soft_cross_entropy
 from bench.models.families import FAMILIES, layers
 from bench.testing import Toy, toy_rows
-from bench.training import collate
+from bench.training.batches import collate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,8 @@ from bench.compression.masks import CubicSchedule, GradualPruner, Masks, magnitu
 from bench.compression.params import TrainParams
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows
-from bench.training import collate, fit
+from bench.training.batches import collate
+from bench.training.loop import fit
 
 
 @pytest.fixture

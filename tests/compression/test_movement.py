@@ -17,7 +17,8 @@ from bench.compression.movement import MovementPruner, SoftMovementPruner
 from bench.compression.params import TrainParams
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows
-from bench.training import collate, fit
+from bench.training.batches import collate
+from bench.training.loop import fit
 
 
 @pytest.fixture

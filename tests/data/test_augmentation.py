@@ -37,7 +37,7 @@ from bench.protocol import Protocol
 
 if TYPE_CHECKING:
     from bench.data.encoded import Encoded
-    from bench.records import Record
+    from bench.results.record import Record
 
 WORDS = ["river", "stone", "cloud", "green", "heavy", "bright", "winter", "summer", "garden",
          "window", "letter", "paper", "silver", "copper", "morning", "evening", "walks", "sings",

@@ -10,12 +10,13 @@ import torch
 from bench import registry
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
-from bench.data import metrics
 from bench.data.prepare import load
 from bench.execution import execute
 from bench.models.checkpoint import load_model
 from bench.request import Request, resolve
-from bench.training import fit, predict
+from bench.training import scoring
+from bench.training.evaluate import predict
+from bench.training.loop import fit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,4 +55,4 @@ def from_random_weights(name: str, context: Context) -> float:
         seed=(0, 0))  # fmt: skip
     logits = predict(model, rows.report, "cpu")
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
-    return metrics.score(task.info.metric, predictions, rows.report.labels).main
+    return scoring.score(task.info.metric, predictions, rows.report.labels).main

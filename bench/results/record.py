@@ -1,27 +1,33 @@
-"""The stored result of a cell, and the folder that holds them.
-
-One JSON file a cell, written to a temporary file beside it, synced and renamed, so that a record is
-either whole or not there. Predictions are Parquet, models safetensors; nothing is ever unpickled.
-"""
+"""The stored result of a cell: what it says, and whether it says it whole."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import uuid
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from bench.errors import BenchError
-from bench.files import atomic_path, lock, read_json, write_json
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-    from pyarrow import Table
+
+def record_hash(record: Record) -> str:
+    """Hash over a slimmed record."""
+    text = json.dumps(slim(record), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def slim(record: Record) -> dict[str, Any]:
+    """What a page needs of a record: all but its date and the list of skipped rows."""
+    data = record.to_json()
+    del data["created"]
+    if data["latency"] is None:  # so that a record of before there was any stays as it is
+        del data["latency"]
+    data["data"].pop("skipped", None)
+    return data
 
 
 SCHEMA = 1
@@ -200,76 +206,3 @@ def _has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
     if not isinstance(held, dict) or key not in held:
         return False
     return isinstance(held[key], kind) and (kind is bool or not isinstance(held[key], bool))
-
-
-class Store:
-    """A run folder.
-
-    Attributes:
-        root: The folder; `root/<cell id>/record.json` holds a record.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def folder(self, cell_id: str) -> Path:
-        """Where a cell's record, predictions, log and model lie."""
-        return self.root / cell_id
-
-    def get(self, cell_id: str) -> Record | None:
-        """A cell's record; `None` where there is none, or where its file is no whole record."""
-        data = read_json(self.folder(cell_id) / "record.json")
-        if data is None:
-            return None
-        try:
-            return Record.from_json(data)
-        except BenchError:
-            return None
-
-    def put(self, record: Record, predictions: Table | None = None) -> None:
-        """Writes a record, after its predictions, so that a record implies them."""
-        folder = self.folder(record.id)
-        if predictions is not None:
-            from pyarrow import parquet
-
-            with atomic_path(folder / "predictions.parquet") as temporary:
-                parquet.write_table(predictions, temporary)
-        write_json(folder / "record.json", record.to_json())
-
-    def records(self) -> Iterator[Record]:
-        """Every whole record in the folder, in the order of ids, each under its own name."""
-        if not self.root.is_dir():
-            return
-        with os.scandir(self.root) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
-        for name in names:
-            record = self.get(name)
-            if record is not None and record.id == name:  # else it was copied, or made up
-                yield record
-
-    def identity(self) -> str:
-        """A name of the folder that stays when it is moved, made when it is first asked for."""
-        path = self.root / "identity.json"
-        with self.lock("identity"):
-            if (known := read_json(path)) is None:
-                known = {"identity": uuid.uuid4().hex}
-                write_json(path, known)
-        return str(known["identity"])
-
-    def lock(self, name: str) -> BaseFileLock:
-        """A lock on a cell or a reference; see `lock`."""
-        return lock(self.root, name)
-
-    def is_locked(self, name: str) -> bool:
-        """Whether some process works on a cell right now."""
-        from filelock import Timeout
-
-        if not (self.root / "locks" / f"{name}.lock").exists():
-            return False
-        try:
-            with self.lock(name).acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:  # who may only read here cannot ask
-            return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.files import read_json, write_json
-from bench.records import Store
+from bench.results.store import Store
 
 if TYPE_CHECKING:
     from bench.protocol import Precision

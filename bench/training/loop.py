@@ -1,8 +1,7 @@
-"""The one training loop, and the evaluation that goes with it.
+"""The one training loop.
 
 A method brings its loss and its callbacks; everything else (optimizer, schedule of the rate,
-batches, order, precision, clipping) is the same for all. Batches hold rows of like length and are
-padded to their own longest row.
+batches, order, precision, clipping) is the same for all.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from bench.compression.callbacks import Batch, Training
+from bench.compression.callbacks import Training
 from bench.errors import DivergedError
 from bench.models.attention import fast_dropout
+from bench.training.batches import batches, collate, steps_per_epoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,56 +29,6 @@ if TYPE_CHECKING:
     from bench.compression.params import TrainParams
     from bench.data.encoded import Encoded
     from bench.protocol import Precision, Protocol
-
-
-EVALUATION_BATCH = 64
-MEGABATCH = 50
-"""Batches among which rows are sorted by length: enough to save padding, few enough to mix."""
-
-
-def batches(
-    lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """One epoch of row numbers, grouped by length.
-
-    Rows are shuffled, sorted by length within `MEGABATCH` batches, cut, and the batches shuffled.
-    """
-    order = generator.permutation(len(lengths))
-    span = batch_size * MEGABATCH
-    grouped = []
-    for begin in range(0, len(order), span):
-        rows = order[begin : begin + span]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        grouped += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return [grouped[i] for i in generator.permutation(len(grouped))]
-
-
-def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Optimizer steps of one pass, the last batch perhaps smaller."""
-    return math.ceil(rows / batch_size)
-
-
-def collate(
-    data: Encoded, rows: NDArray[np.int64], model: PreTrainedModel, device: torch.device
-) -> Batch:
-    """Pads the given rows to the longest of them."""
-    lengths = data.lengths[rows]
-    width = int(lengths.max())
-    real = np.arange(width) < lengths[:, None]
-    source = data.offsets[rows][:, None] + np.arange(width)
-    source[~real] = 0
-    padding = model.config.pad_token_id or 0
-    inputs = {
-        "input_ids": np.where(real, data.pieces[source], padding).astype(np.int64),
-        "attention_mask": real.astype(np.int64),
-    }
-    if getattr(model.config, "type_vocab_size", 0) > 1:
-        inputs["token_type_ids"] = np.where(real, data.segments[source], 0).astype(np.int64)
-    return Batch(
-        inputs={name: torch.from_numpy(array).to(device) for name, array in inputs.items()},
-        labels=torch.from_numpy(data.labels[rows]).to(device),
-        rows=rows,
-    )
 
 
 def rate_at(step: int, total_steps: int, params: TrainParams) -> float:
@@ -193,22 +143,3 @@ def _check_finite(loss: Tensor, norm: Any, step: int) -> None:
         raise DivergedError(f"the loss is {loss.item()} at step {step + 1}")
     if not math.isfinite(float(norm)):
         raise DivergedError(f"the gradient's norm is {float(norm)} at step {step + 1}")
-
-
-@torch.inference_mode()
-def predict(model: PreTrainedModel, data: Encoded, device: str) -> NDArray[np.float32]:
-    """Logits of every row, in fp32, `[rows, labels]`.
-
-    Raises:
-        DivergedError: A logit is NaN or infinite.
-    """
-    model.eval().to(device)
-    order = np.argsort(data.lengths, kind="stable")
-    logits = np.empty((len(data), int(model.config.num_labels or 1)), dtype=np.float32)
-    for begin in range(0, len(order), EVALUATION_BATCH):
-        rows = order[begin : begin + EVALUATION_BATCH]
-        batch = collate(data, rows, model, torch.device(device))
-        logits[rows] = model(**batch.inputs).logits.float().cpu().numpy()
-    if not np.isfinite(logits).all():
-        raise DivergedError("the trained model predicts NaN or infinite logits")
-    return logits

@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from bench.errors import BenchError
 from bench.files import atomic_path, write_json
-from bench.records import Record, Store
+from bench.results.record import Record
+from bench.results.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

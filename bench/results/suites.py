@@ -1,4 +1,4 @@
-"""What a folder says of its suites: a file each, checked, compared and merged.
+"""Suites as a folder has them: what they were asked for, read, checked, merged and opened.
 
 A run folder has them in `suites/`, published pages in `records/`.
 """
@@ -7,11 +7,37 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from bench.errors import BenchError
-from bench.files import NAME, read_json
+from bench.errors import BenchError, first_line, unknown_name
+from bench.files import NAME, parse_json, read_json
+from bench.results.predictions import in_store, published
+from bench.results.record import Record
+from bench.results.store import Store
+
+if TYPE_CHECKING:
+    from bench.results.predictions import Answers
+
+
+def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """A suite that shows the record on its page, too.
+
+    Raises:
+        BenchError: The suite has other report rows of the task.
+    """
+    cell = record.cell
+    if suite["data"].get(cell["task"]) != record.data["fingerprint"]:
+        raise BenchError(
+            f"the suite '{suite['name']}' has not run {cell['task']} on these rows: the two do not "
+            "compare; --name names another suite."
+        )
+    name = f"{cell['method']} {record.id[:8]}"  # two checkpoints may be called the same
+    label = [name, cell["task"], cell["ratio"], cell["seed"]]
+    return {**suite, "cells": {**suite["cells"], record.id: label}}
+
 
 RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
@@ -157,3 +183,87 @@ def _united(one: str, other: str) -> list[str]:
     """The names of two lists; `all` stands for each that pins no parameter."""
     names = list(dict.fromkeys(f"{one},{other}".split(",")))
     return [name for name in names if name == "all" or "all" not in names or ":" in name]
+
+
+@dataclass(frozen=True)
+class OpenSuite:
+    """A suite as its folder has it.
+
+    Attributes:
+        suite: What it was asked for.
+        records: Its records so far.
+        answers: Where their predictions are found.
+    """
+
+    suite: dict[str, Any]
+    records: list[Record]
+    answers: Answers
+
+
+def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
+    """Opens a suite of a run folder, or of a folder of published pages.
+
+    Args:
+        folder: Either of them.
+        name: Which suite; not needed where the folder has only one.
+
+    Raises:
+        BenchError: The folder has no suite of the name, or several and no name says which.
+    """
+    base = folder / "records"
+    store = Store(folder)
+    suites = read_suites(folder / "suites") or read_suites(base)
+    if not suites:
+        raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
+    if name is None and len(suites) > 1:
+        raise BenchError(f"{folder} has several suites; say --name {' or '.join(suites)}.")
+    if name is not None and name not in suites:
+        raise unknown_name("suite", name, suites)
+    suite = suites[name or next(iter(suites))]
+    if base.is_dir():
+        name = suite["name"]
+        return OpenSuite(suite, read_records(folder, name), published(base / f"{name}.parquet"))
+    return OpenSuite(suite, suite_records(store, suite), in_store(store))
+
+
+def find_record(store: Store, wanted: str) -> Record:
+    """The record of a cell by the beginning of its id.
+
+    Raises:
+        BenchError: No id begins so, or several do.
+    """
+    known = {record.id: record for record in store.records()}
+    found = [key for key in known if key.startswith(wanted)]
+    if not found:
+        raise unknown_name(f"cell of {store.root}", wanted, known)
+    if len(found) > 1:
+        raise BenchError(f"'{wanted}' begins the ids of {len(found)} cells: say more of it.")
+    return known[found[0]]
+
+
+def suite_records(store: Store, suite: dict[str, Any]) -> list[Record]:
+    """The records that a suite's cells have so far."""
+    found = (store.get(cell_id) for cell_id in suite["cells"])
+    return [record for record in found if record is not None]
+
+
+def read_records(out: Path, name: str) -> list[Record]:
+    """The records of a suite that lie in `out`.
+
+    Raises:
+        BenchError: The file cannot be read, or a line is no record.
+    """
+    path = out / "records" / f"{name}.jsonl"
+    records = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
+    # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
+    lines = text.removesuffix("\n").split("\n") if text else []  # a shard may have had none yet
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(Record.from_json(parse_json(line)))
+        except (ValueError, BenchError) as error:
+            raise BenchError(f"{path}:{number}: no record: {error}.") from None
+    return records

@@ -23,7 +23,8 @@ import torch
 from bench.compression.distillation import Insides, compute_insides
 from bench.files import atomic_path, is_whole, lock, remove
 from bench.models.families import shape_of
-from bench.training import EVALUATION_BATCH, autocast, collate
+from bench.training.batches import EVALUATION_BATCH, collate
+from bench.training.loop import autocast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

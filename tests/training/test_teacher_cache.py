@@ -27,8 +27,9 @@ from bench.execution import execute
 from bench.lending import CellRun, Context
 from bench.plan import Cell
 from bench.protocol import Protocol
-from bench.teacher_cache import KeptAnswers
-from bench.training import autocast, batches, collate
+from bench.training.batches import batches, collate
+from bench.training.loop import autocast
+from bench.training.teacher_cache import KeptAnswers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import Table
 
-    from bench.records import Store
+    from bench.results.store import Store
 
 
 FILE = "predictions.parquet"

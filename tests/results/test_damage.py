@@ -11,7 +11,7 @@ import pytest
 from harness import bench, quick, records, start
 
 from bench import tuning
-from bench.records import Store
+from bench.results.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from bench.data.metrics import METRICS, misfit, score
+from bench.data.metrics import METRICS, misfit
 from bench.errors import BenchError, DivergedError
+from bench.training.scoring import score
 
 # Two true positives, one false positive, one true negative.
 GIVEN, WANTED = [1, 0, 1, 1], [1, 0, 0, 1]

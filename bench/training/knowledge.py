@@ -26,7 +26,7 @@ from bench.files import atomic_path, read_json, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 from bench.models.masked_lm import load_head
-from bench.training import EVALUATION_BATCH, collate
+from bench.training.batches import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

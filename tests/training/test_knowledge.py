@@ -23,12 +23,12 @@ from transformers import (
 )
 
 from bench.data.tasks.demo import demo_encoder_path, probe_text
-from bench.knowledge import UNASKED, Probe, masked_loss, prepare_probe
 from bench.models.cut import cut
 from bench.models.families import Shape, reshaped, shape_of
 from bench.models.footprint import count_dense
-from bench.records import Record
+from bench.results.record import Record
 from bench.retention import retention
+from bench.training.knowledge import UNASKED, Probe, masked_loss, prepare_probe
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
 WORDS = [f"w{number}" for number in range(45)]
@@ -131,8 +131,10 @@ def test_padding_and_batches_change_nothing(
     probe, encoder = prepare(tmp_path, "bert")
     model = classifier("bert", seed=2)
     grouped = masked_loss(model, probe, encoder, "cpu")
-    monkeypatch.setattr("bench.knowledge.EVALUATION_BATCH", 1000)  # all padded to the longest
-    monkeypatch.setattr("bench.knowledge.PLACES", 7)
+    monkeypatch.setattr(
+        "bench.training.knowledge.EVALUATION_BATCH", 1000
+    )  # all padded to the longest
+    monkeypatch.setattr("bench.training.knowledge.PLACES", 7)
     assert masked_loss(model, probe, encoder, "cpu") == pytest.approx(grouped, abs=1e-5)
 
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compression.losses import task_loss
 from bench.files import digest, is_whole, lock, read_json, write_json
-from bench.machine import isolated_rng
 from bench.models.checkpoint import load_model, save_model
 from bench.models.footprint import count_dense
-from bench.training import fit
+from bench.training.loop import fit
+from bench.training.seeds import isolated_rng
 
 if TYPE_CHECKING:
     from bench.compression.callbacks import Callback

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.descriptions import merge_suites, same_suite
+from bench.results.suites import merge_suites, same_suite
 
 SUITE = {
     "name": "s", "model": "m", "weights": "w", "axis": "weights", "protocol": "p",

@@ -17,7 +17,9 @@ from bench.errors import DivergedError
 from bench.machine import multiplies_in_bf16, resolve_precision
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows
-from bench.training import batches, collate, fit, optimizer_for, predict, rate_at
+from bench.training.batches import batches, collate
+from bench.training.evaluate import predict
+from bench.training.loop import fit, optimizer_for, rate_at
 
 PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", batch_size=8)
 

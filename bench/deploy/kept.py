@@ -1,0 +1,33 @@
+"""The model that a cell kept, and its dense one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.models.folder import check_model
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
+    from bench.results.store import Store
+
+    pass
+
+
+def kept_model(store: Store, record: Record) -> Path:
+    """The folder of a cell's model.
+
+    Raises:
+        BenchError: It was not kept, or is not whole any more.
+    """
+    folder = store.folder(record.id) / "model"
+    if record.status == "external":
+        raise BenchError(f"{record.id} was made elsewhere: the run folder has no model of it.")
+    if record.score is None or not (folder / "config.json").is_file():
+        raise BenchError(
+            f"the model of cell {record.id} was not kept: run it with --keep-models all and "
+            "--rerun all."
+        )
+    check_model(folder)
+    return folder

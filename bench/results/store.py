@@ -1,0 +1,94 @@
+"""The run folder: records, its identity, locks.
+
+One JSON file a cell, so that a record is either whole or not there. Predictions are Parquet, models
+safetensors.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.files import atomic_path, lock, read_json, write_json
+from bench.results.record import Record
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+    from pyarrow import Table
+
+
+class Store:
+    """A run folder.
+
+    Attributes:
+        root: The folder; `root/<cell id>/record.json` holds a record.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, cell_id: str) -> Path:
+        """Where a cell's record, predictions, log and model lie."""
+        return self.root / cell_id
+
+    def get(self, cell_id: str) -> Record | None:
+        """A cell's record; `None` where there is none, or where its file is no whole record."""
+        data = read_json(self.folder(cell_id) / "record.json")
+        if data is None:
+            return None
+        try:
+            return Record.from_json(data)
+        except BenchError:
+            return None
+
+    def put(self, record: Record, predictions: Table | None = None) -> None:
+        """Writes a record, after its predictions, so that a record implies them."""
+        folder = self.folder(record.id)
+        if predictions is not None:
+            from pyarrow import parquet
+
+            with atomic_path(folder / "predictions.parquet") as temporary:
+                parquet.write_table(predictions, temporary)
+        write_json(folder / "record.json", record.to_json())
+
+    def records(self) -> Iterator[Record]:
+        """Every whole record in the folder, in the order of ids, each under its own name."""
+        if not self.root.is_dir():
+            return
+        with os.scandir(self.root) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+        for name in names:
+            record = self.get(name)
+            if record is not None and record.id == name:  # else it was copied, or made up
+                yield record
+
+    def identity(self) -> str:
+        """A name of the folder that stays when it is moved, made when it is first asked for."""
+        path = self.root / "identity.json"
+        with self.lock("identity"):
+            if (known := read_json(path)) is None:
+                known = {"identity": uuid.uuid4().hex}
+                write_json(path, known)
+        return str(known["identity"])
+
+    def lock(self, name: str) -> BaseFileLock:
+        """A lock on a cell or a reference; see `lock`."""
+        return lock(self.root, name)
+
+    def is_locked(self, name: str) -> bool:
+        """Whether some process works on a cell right now."""
+        from filelock import Timeout
+
+        if not (self.root / "locks" / f"{name}.lock").exists():
+            return False
+        try:
+            with self.lock(name).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # who may only read here cannot ask
+            return False

@@ -1,0 +1,184 @@
+"""A metric's figures from predictions: an `evaluate.Metric` that needs no network.
+
+`evaluate.load` would download a script for each metric; here scikit-learn and scipy do the work.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import evaluate
+import numpy as np
+from datasets import Features, Value
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from sklearn import metrics as sk
+
+from bench.data.metrics import METRICS
+from bench.errors import DivergedError, unknown_name
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+COLLAPSED = 0.01
+"""Standard deviation of a regression's predictions, as a share of the labels', below which a model
+gives every row one answer: what correlates then is next to nothing, and may have any sign."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good predictions are.
+
+    Attributes:
+        main: The figure that ranks: the mean of `figures`.
+        figures: Every figure by name, 0 to 100 (−100 to 100 for correlations); with parts, each
+            name ends in its part (`accuracy_matched`).
+        notes: What a reader of the figures must know, one line each.
+    """
+
+    main: float
+    figures: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+
+def score(
+    metric: str,
+    predictions: ArrayLike,
+    references: ArrayLike,
+    parts: Sequence[str] | None = None,
+) -> Score:
+    """Compares predictions with labels.
+
+    Args:
+        metric: A key of `METRICS`.
+        predictions: One class number (or, for a regression, one number) a row.
+        references: The labels, in the same order.
+        parts: The part that each row belongs to, where parts are scored one by one (MNLI).
+
+    Raises:
+        BenchError: No such metric.
+        DivergedError: A prediction is NaN or infinite.
+        ValueError: There are no rows, or not one prediction and one part for each label.
+    """
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    given, wanted = np.asarray(predictions), np.asarray(references)
+    names = np.asarray([""] * len(wanted) if parts is None else parts)
+    if not len(given) == len(wanted) == len(names) > 0:
+        raise ValueError(f"{len(given)} predictions, {len(wanted)} labels, {len(names)} parts")
+    broken = int((~np.isfinite(given)).sum())
+    if broken:
+        raise DivergedError(f"{broken} of {len(given)} predictions are NaN or infinite.")
+
+    values: dict[str, float] = {}
+    notes: list[str] = []
+    for part in dict.fromkeys(names.tolist()):
+        rows, suffix = names == part, f"_{part}" if part else ""
+        for name, value in compute(metric, given[rows], wanted[rows]).items():
+            values[name + suffix] = 100 * value
+        if METRICS[metric].correlates:
+            notes += _notes(metric, suffix, given[rows], wanted[rows])
+    return Score(statistics.fmean(values.values()), values, tuple(notes))
+
+
+def _notes(
+    metric: str, suffix: str, given: NDArray[np.generic], wanted: NDArray[np.generic]
+) -> Iterator[str]:
+    """Says where a correlation is not defined and set to 0, and where it is one of rounding."""
+    names = " and ".join(name + suffix for name in METRICS[metric].figures)
+    for what, column in (("predictions", given), ("labels", wanted)):
+        if (column == column[0]).all():
+            yield f"{names} set to 0: all {what} are equal"
+    differ = given.min() < given.max()
+    if METRICS[metric].regression and differ and given.std() < COLLAPSED * wanted.std():
+        yield (
+            f"{names} of a collapsed model, whose predictions spread less than "
+            f"{100 * COLLAPSED:g} % as far as the labels"
+        )
+
+
+Column = NDArray[Any]
+
+
+def _accuracy(references: Column, predictions: Column) -> float:
+    return float(sk.accuracy_score(references, predictions))
+
+
+def _f1(references: Column, predictions: Column) -> float:
+    return _mean_f1(references, predictions, [1])
+
+
+def _macro_f1(references: Column, predictions: Column) -> float:
+    return _mean_f1(references, predictions, np.unique(references))
+
+
+def _mean_f1(references: Column, predictions: Column, classes: ArrayLike) -> float:
+    return float(
+        sk.f1_score(references, predictions, labels=classes, average="macro", zero_division=0)
+    )
+
+
+def _matthews(references: Column, predictions: Column) -> float:
+    return float(sk.matthews_corrcoef(references, predictions))
+
+
+def _pearson(references: Column, predictions: Column) -> float:
+    return _correlation(stats.pearsonr, references, predictions)
+
+
+def _spearman(references: Column, predictions: Column) -> float:
+    return _correlation(stats.spearmanr, references, predictions)
+
+
+def _correlation(of: Callable[..., Any], references: Column, predictions: Column) -> float:
+    """A correlation; 0 where one side is constant, since it is not defined there."""
+    if np.ptp(references) == 0 or np.ptp(predictions) == 0:
+        return 0.0
+    return float(of(references, predictions).statistic)
+
+
+_FIGURES: dict[str, Callable[[Column, Column], float]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "matthews": _matthews,
+    "pearson": _pearson,
+    "spearman": _spearman,
+}
+
+
+class OfflineMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
+    """One metric of `METRICS`; its configuration name is the key."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        value = Value("float64" if METRICS[self.config_name].regression else "int64")
+        return evaluate.MetricInfo(
+            description=f"The figures of {self.config_name}, as shares of 1.",
+            citation="",
+            features=Features({"predictions": value, "references": value}),
+        )
+
+    def _compute(self, *, predictions: Column, references: Column) -> dict[str, float]:
+        # As lists, for which no format is asked: evaluate's arrays of numbers are of 32 bits.
+        wanted, given = np.asarray(references), np.asarray(predictions)
+        return {name: _FIGURES[name](wanted, given) for name in METRICS[self.config_name].figures}
+
+
+def compute(metric: str, predictions: Column, references: Column) -> dict[str, float]:
+    """The figures of `metric` by name, as shares of 1.
+
+    Args:
+        metric: A key of `METRICS`.
+        predictions: Class numbers or scores, shape (rows,).
+        references: The labels, same shape.
+    """
+    # Even in memory, evaluate makes a cache folder when it is constructed: it gets one to lose.
+    with tempfile.TemporaryDirectory() as folder:
+        offline = OfflineMetric(metric, keep_in_memory=True, cache_dir=folder)
+        figures: dict[str, float] = offline.compute(predictions=predictions, references=references)
+    return figures
