@@ -35,12 +35,13 @@ from bench.data.encoded import Encoded
 from bench.data.prepare import TaskData
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import UnreachableError
-from bench.lending import CellRun, Context
 from bench.models.checkpoint import unreadable
 from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
 from bench.protocol import Protocol
-from bench.selection import resolve_params, search_space
+from bench.runs.cells.cell_run import CellRun
+from bench.runs.cells.context import Context
+from bench.runs.cells.parameters import resolve_params, search_space
 from bench.training.evaluate import predict
 from bench.training.seeds import seed_everything
 

@@ -24,9 +24,9 @@ from bench.data.prepare import load, prepare
 from bench.data.task import Source
 from bench.errors import BenchError
 from bench.models.footprint import TRAINED_PASS, count_dense
-from bench.plan import ALWAYS
 from bench.protocol import EFFORTS
 from bench.results.suites import read_records
+from bench.runs.cells.cell import ALWAYS
 
 if TYPE_CHECKING:
     from bench.results.record import Record

@@ -19,8 +19,8 @@ from scipy import stats
 
 from bench import registry
 from bench.cli import main as bench
+from bench.leaderboard.statistics import holm
 from bench.results.store import Store
-from bench.statistics import holm
 
 LEVEL = 0.05
 

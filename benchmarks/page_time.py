@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.leaderboard import make_page
+from bench.leaderboard.page import make_page
 from bench.results.predictions import Predictions
 from bench.results.record import Record
 

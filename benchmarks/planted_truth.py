@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from bench.statistics import mean, pairwise, ranks
+from bench.leaderboard.statistics import mean, pairwise, ranks
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from planted import SEED, collapse, draw, truth

@@ -19,8 +19,8 @@ import argparse
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from bench.engines import Load, find_engines
-from bench.latency import DENSE, GIVEN, machine, measure
+from bench.deploy.engines import Load, find_engines
+from bench.deploy.latency import DENSE, GIVEN, machine, measure
 from bench.models.families import prunable
 
 WANTED = {

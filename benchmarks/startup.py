@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bench.plan import Cell, Selection, Variant, plan
 from bench.protocol import Protocol
 from bench.results.record import Record
 from bench.results.status import suite_state
 from bench.results.store import Store
-from bench.runner import select
+from bench.runs.cells.cell import Cell, Variant
+from bench.runs.plan import Selection, plan
+from bench.runs.schedule import select
 
 ROUNDS = 7
 COMMANDS = (["--help"], ["methods"], ["tasks"], ["status", "--runs", "."])

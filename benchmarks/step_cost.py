@@ -27,11 +27,12 @@ from bench.compression.callbacks import Callback, Training
 from bench.compression.target import Target
 from bench.data.prepare import load, prepare
 from bench.data.task import Source
-from bench.lending import CellRun, Context
 from bench.models.folder import weight_hash
 from bench.protocol import Protocol
-from bench.request import default_learning_rate
-from bench.selection import resolve_params
+from bench.runs.cells.cell_run import CellRun
+from bench.runs.cells.context import Context
+from bench.runs.cells.parameters import resolve_params
+from bench.runs.request import default_learning_rate
 
 ROUNDS = 5
 LIMITS = {"magnitude": 1.15, "movement": 1.5, "soft-movement": 1.5, "knowledge-aware": 1.6,

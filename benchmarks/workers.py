@@ -32,8 +32,8 @@ WATCH = "BENCH_WATCH"
 
 def watch(folder: Path) -> None:
     """Has this process add up what it spends in trainings and evaluations."""
-    import bench.execution
-    import bench.lending
+    import bench.runs.cells.cell_run
+    import bench.runs.cells.execute
     import bench.training.reference
 
     total = 0.0

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import stats
 
 from bench.data.metrics import METRICS
-from bench.influence import influence
-from bench.statistics import Sample
+from bench.leaderboard.influence import influence
+from bench.leaderboard.statistics import Sample
 
 EXAMPLES = 300
 SHARED, OWN, CHANCE = 0.7, 0.6, 0.4

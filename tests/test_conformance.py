@@ -14,7 +14,7 @@ from bench.compression.target import Target
 from bench.models.families import prunable
 from bench.models.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION
-from bench.selection import resolve_params
+from bench.runs.cells.parameters import resolve_params
 from bench.testing import MethodConformance, Toy
 from bench.training.evaluate import predict
 

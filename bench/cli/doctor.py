@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is installed; 1 where something is broken or missing."""
     from bench import hub, machine
-    from bench.engines import find_engines
+    from bench.deploy.engines import find_engines
 
     device = machine.resolve_device("auto")
     facts = {
@@ -59,7 +59,7 @@ def _unable() -> Iterator[registry.Broken]:
     from bench.data.tasks.demo import demo_encoder_path
     from bench.models.checkpoint import read_config
     from bench.models.families import family_of
-    from bench.selection import objection
+    from bench.runs.cells.parameters import objection
 
     config = read_config(demo_encoder_path())
     for name, method in registry.methods.usable().items():

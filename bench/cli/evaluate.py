@@ -32,14 +32,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
-    from bench import external
+    from bench.cli.output import for_terminal
     from bench.files import read_json, write_json
-    from bench.leaderboard import for_terminal, write_run_page
+    from bench.leaderboard.markdown import number
+    from bench.leaderboard.page import write_run_page
     from bench.machine import resolve_device
     from bench.results.store import Store
     from bench.results.suites import open_suite, read_suites
-    from bench.selection import select_tasks
-    from bench.standings import number
+    from bench.runs import external
+    from bench.runs.names import select_tasks
 
     label_map = dict(_pair(text) for text in arguments.label_map)
     (name, task), *others = select_tasks([arguments.task]).items()

@@ -38,8 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the folder, and says where it is and how large."""
+    from bench.deploy.export import export
     from bench.deploy.kept import kept_model
-    from bench.export import export
     from bench.results.store import Store
     from bench.results.suites import find_record
 

@@ -28,8 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
     from bench.data.task import Source
-    from bench.request import DEMO
-    from bench.selection import select_tasks
+    from bench.runs.names import select_tasks
+    from bench.runs.request import DEMO
 
     if not arguments.tasks and arguments.model is None:
         raise BenchError("nothing to fetch: name --tasks, --model, or both.")

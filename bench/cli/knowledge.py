@@ -23,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a table a task, and one of the averages."""
+    from bench.leaderboard.knowledge import HEADS, about, cells, probed_text, retention
     from bench.results.suites import open_suite
-    from bench.retention import HEADS, about, cells, probed_text, retention
 
     opened = open_suite(arguments.runs, arguments.name)
     suite, records = opened.suite, opened.records

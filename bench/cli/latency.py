@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import names, positive
 from bench.cli.output import console, emit_json, table
+from bench.deploy.kept import dense_of
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.engines import Engine
-    from bench.latency import Timing
+    from bench.deploy.engines import Engine
+    from bench.deploy.latency import Timing
     from bench.results.record import Record
     from bench.results.store import Store
 
@@ -55,8 +56,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures, prints, and adds a cell's timings to its record."""
-    from bench.engines import Load, find_engines
-    from bench.latency import machine, measure, refuse
+    from bench.deploy.engines import Load, find_engines
+    from bench.deploy.latency import machine, measure, refuse
     from bench.machine import usable_cores
     from bench.models.checkpoint import load_classifier
     from bench.models.families import max_text_positions
@@ -129,19 +130,8 @@ def _sources(arguments: argparse.Namespace, store: Store) -> tuple[Record | None
         record = find_record(store, arguments.model)
     except BenchError as error:
         raise BenchError(f"{arguments.model} is no folder of a model; as a cell: {error}") from None
-    dense = arguments.dense or _dense_of(store, record)
+    dense = arguments.dense or dense_of(store, record)
     return record, str(kept_model(store, record)), dense
-
-
-def _dense_of(store: Store, record: Record) -> str | None:
-    """The kept dense model of the cell's task, if there is one."""
-    same = ("task", "model", "protocol")
-    for other in store.records():
-        if other.cell["method"] == "dense" and all(other.cell[k] == record.cell[k] for k in same):
-            folder = store.folder(other.id) / "model"
-            if (folder / "config.json").is_file():
-                return str(folder)
-    return None
 
 
 def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
@@ -151,7 +141,7 @@ def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
         BenchError: The cell was run again meanwhile.
         OSError: The run folder cannot be written.
     """
-    from bench.leaderboard import write_run_page
+    from bench.leaderboard.page import write_run_page
     from bench.results.suites import read_suites
 
     kept = {key: value for key, value in report.items() if key not in ("model", "notes")}

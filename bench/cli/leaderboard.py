@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes or checks pages."""
-    from bench import publish
+    from bench.leaderboard import publish
 
     if arguments.check and arguments.runs:
         raise BenchError("--check compares the pages in --out with their records: leave --runs.")

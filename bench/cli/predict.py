@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the files, and says which the server still lacks."""
-    from bench import submission
+    from bench.deploy import submission
     from bench.machine import resolve_device
     from bench.results.store import Store
     from bench.results.suites import find_record

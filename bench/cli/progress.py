@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.plan import TRIAL_SEED
+from bench.runs.cells.cell import TRIAL_SEED
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from bench.plan import Cell
     from bench.results.record import Record
-    from bench.runner import Job
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.claim import Job
 
 
 class RunDisplay:
@@ -108,7 +108,7 @@ def title(cell: Cell) -> str:
 
 def result(record: Record) -> str:
     """How a cell ended, in a few words."""
-    from bench.standings import number
+    from bench.leaderboard.markdown import number
 
     if record.status == "failed" and record.error:
         return f"failed: {record.error['message']} (log: {record.error['log']})"

@@ -11,21 +11,24 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.options import add_options, config_words, portable_command
+from bench.cli import output
+from bench.cli.command import config_words, portable_command
+from bench.cli.options import add_options
 from bench.cli.output import console
 from bench.errors import BenchError
+from bench.runs import schedule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from bench.lending import Context
-    from bench.plan import Cell
-    from bench.pool import Pool
-    from bench.request import Request
-    from bench.runner import Job
-    from bench.suite import Suite
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.claim import Job
+    from bench.runs.cells.context import Context
+    from bench.runs.processes import Pool
+    from bench.runs.request import Request
+    from bench.runs.suite import Suite
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,8 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Runs a suite; see the module."""
     from bench import hub
-    from bench.pool import warm_up
-    from bench.request import resolve
+    from bench.runs.processes import warm_up
+    from bench.runs.request import resolve
 
     words = list(arguments.words)
     if arguments.config is not None:
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         warm_up()
     suite = resolve(_request(arguments))
     if suite.storage is not None and suite.protocol.trials:
-        from bench.tuning import check_storage
+        from bench.runs.cells.study import check_storage
 
         check_storage(suite.storage)
     out = console()
@@ -71,9 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console) -> int:
-    from bench import leaderboard, runner
     from bench.cli.progress import RunDisplay
+    from bench.leaderboard import page as leaderboard
     from bench.results.store import Store
+    from bench.runs import executor as runner
 
     context, cells = _plan(suite, suite.runs / "data", arguments.shard)
     for name, prepared in context.tasks.items():
@@ -84,7 +88,7 @@ def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console
     if context.probe is not None and context.probe.obstacle:
         out.print(f"note: what is left of pre-training is not measured: {context.probe.obstacle}.",
                   markup=False, soft_wrap=True)  # fmt: skip
-    todo, done = runner.select(cells, context, arguments.rerun)
+    todo, done = schedule.select(cells, context, arguments.rerun)
     _announce(suite, context, todo, (len(cells), done), out)
     store = Store(suite.runs)
     with RunDisplay(out, todo) as display, _pool(suite, todo) as pool:
@@ -101,7 +105,7 @@ def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console
             sys.stderr.write(f"bench: {reason}; finished cells and trials are kept.\n")
             return 1
     out.print()
-    out.print(leaderboard.for_terminal(page), markup=False, soft_wrap=True, highlight=False)
+    out.print(output.for_terminal(page), markup=False, soft_wrap=True, highlight=False)
     out.print(f"\nThe page: {page.path}", markup=False, soft_wrap=True)
     if left:
         rest = "" if arguments.rerun == "never" else ", the oldest records first"
@@ -122,7 +126,7 @@ def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console
 def _plan(
     suite: Suite, cache: Path, part: tuple[int, int], *, augment: bool = True
 ) -> tuple[Context, list[Cell]]:
-    from bench.plan import shard
+    from bench.runs.plan import shard
 
     try:
         context = suite.carrying(suite.prepare(cache, augment))
@@ -136,7 +140,7 @@ def _announce(
 ) -> None:
     """Says what is to be run, and what it will cost."""
     from bench.cli.progress import duration
-    from bench.estimate import TIMED_STEPS, estimate
+    from bench.runs.cost import TIMED_STEPS, estimate
 
     (cells, done), trials = counts, sum(job.trial for job in todo)
     before = f" after {trials} trials" if trials else ""
@@ -160,7 +164,7 @@ def _announce(
 
 
 def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
-    from bench.runner import select
+    from bench.runs.schedule import select
 
     with tempfile.TemporaryDirectory() as folder:
         context, cells = _plan(suite, Path(folder), arguments.shard, augment=False)
@@ -173,7 +177,7 @@ def _dry_run(suite: Suite, arguments: argparse.Namespace, out: Console) -> int:
 
 def _pool(suite: Suite, todo: Sequence[Job]) -> AbstractContextManager[Pool | None]:
     from bench.machine import visible_gpus
-    from bench.pool import Pool
+    from bench.runs.processes import Pool
 
     if suite.workers == 1 or not todo:
         return nullcontext()
@@ -182,7 +186,7 @@ def _pool(suite: Suite, todo: Sequence[Job]) -> AbstractContextManager[Pool | No
 
 def _request(arguments: argparse.Namespace) -> Request:
     """The command line as a request; options that are silent keep the request's own defaults."""
-    from bench.request import Request
+    from bench.runs.request import Request
 
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Request)}
     return Request(**{name: value for name, value in given.items() if value is not None})

@@ -31,3 +31,14 @@ def kept_model(store: Store, record: Record) -> Path:
         )
     check_model(folder)
     return folder
+
+
+def dense_of(store: Store, record: Record) -> str | None:
+    """The kept dense model of the cell's task, if there is one."""
+    same = ("task", "model", "protocol")
+    for other in store.records():
+        if other.cell["method"] == "dense" and all(other.cell[k] == record.cell[k] for k in same):
+            folder = store.folder(other.id) / "model"
+            if (folder / "config.json").is_file():
+                return str(folder)
+    return None

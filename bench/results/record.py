@@ -100,7 +100,7 @@ class Record:
     """What is known of a cell once it has ended; the keys of `record.json`.
 
     Attributes:
-        id: The cell's id, see `bench.plan.Cell.id`.
+        id: The cell's id, see `bench.runs.cells.cell.Cell.id`.
         status: `ok`; `missed` where the achieved ratio is below 98 % of the wanted one;
             `unreachable` where no training could have met it; `failed`; `external` for a checkpoint
             made elsewhere.

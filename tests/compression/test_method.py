@@ -11,7 +11,7 @@ import pytest
 import bench
 from bench import BenchError, Knob, Method, Params, TrainParams, knob
 from bench.protocol import Protocol
-from bench.selection import resolve_params
+from bench.runs.cells.parameters import resolve_params
 
 
 @dataclass(frozen=True, kw_only=True)

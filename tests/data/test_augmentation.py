@@ -30,10 +30,10 @@ from bench.data.splits import cut_tune
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import BenchError
-from bench.execution import execute
-from bench.lending import Context
-from bench.plan import Cell
 from bench.protocol import Protocol
+from bench.runs.cells.cell import Cell
+from bench.runs.cells.context import Context
+from bench.runs.cells.execute import execute
 
 if TYPE_CHECKING:
     from bench.data.encoded import Encoded

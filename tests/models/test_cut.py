@@ -89,7 +89,7 @@ def test_a_cut_model_survives_saving_and_another_cut(model, tmp_path) -> None:
         "from transformers import AutoModelForSequenceClassification as auto; import bench",
         "import bench; from transformers import AutoConfig, "
         "AutoModelForSequenceClassification as auto",
-        "import bench.execution; "
+        "import bench.runs.cells.execute; "
         "from transformers import AutoModelForSequenceClassification as auto",
     ],
 )

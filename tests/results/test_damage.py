@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from harness import bench, quick, records, start
 
-from bench import tuning
 from bench.results.store import Store
+from bench.runs.cells import study as tuning
 
 
 @pytest.fixture(scope="module")

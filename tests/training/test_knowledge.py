@@ -23,11 +23,11 @@ from transformers import (
 )
 
 from bench.data.tasks.demo import demo_encoder_path, probe_text
+from bench.leaderboard.knowledge import retention
 from bench.models.cut import cut
 from bench.models.families import Shape, reshaped, shape_of
 from bench.models.footprint import count_dense
 from bench.results.record import Record
-from bench.retention import retention
 from bench.training.knowledge import UNASKED, Probe, masked_loss, prepare_probe
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
@@ -256,11 +256,11 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
     from bench.data.prepare import prepare as prepare_task
     from bench.data.task import Source
     from bench.data.tasks.demo import Sentiment
-    from bench.execution import execute
-    from bench.lending import Context
     from bench.models.checkpoint import load_model
-    from bench.plan import Cell
     from bench.protocol import Protocol
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.context import Context
+    from bench.runs.cells.execute import execute
 
     protocol = Protocol(epochs=1, trials=0, precision="fp32", max_train_samples=160)
     encoder, name = demo_encoder_path(), "demo-sentiment"

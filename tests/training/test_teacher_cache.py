@@ -23,10 +23,11 @@ from bench.compression.target import Target
 from bench.data.prepare import load, prepare
 from bench.data.task import Source
 from bench.data.tasks.demo import demo_encoder_path
-from bench.execution import execute
-from bench.lending import CellRun, Context
-from bench.plan import Cell
 from bench.protocol import Protocol
+from bench.runs.cells.cell import Cell
+from bench.runs.cells.cell_run import CellRun
+from bench.runs.cells.context import Context
+from bench.runs.cells.execute import execute
 from bench.training.batches import batches, collate
 from bench.training.loop import autocast
 from bench.training.teacher_cache import KeptAnswers

@@ -11,9 +11,9 @@ from bench import registry
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.data.prepare import load
-from bench.execution import execute
 from bench.models.checkpoint import load_model
-from bench.request import Request, resolve
+from bench.runs.cells.execute import execute
+from bench.runs.request import Request, resolve
 from bench.training import scoring
 from bench.training.evaluate import predict
 from bench.training.loop import fit
@@ -21,7 +21,7 @@ from bench.training.loop import fit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.lending import Context
+    from bench.runs.cells.context import Context
 
 
 @pytest.mark.slow

@@ -1,0 +1,28 @@
+"""Figures, text and tables as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+
+def number(value: float | None, digits: int) -> str:
+    """A figure with so many digits, or a dash where there is none."""
+    return "–" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # -0 + 0 is 0
+
+
+def folded(title: str, body: str) -> str:
+    """A part that opens on a click; nothing where it is empty."""
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, also in a table."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+
+
+def pipe(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; nothing without rows."""
+    from tabulate import tabulate
+
+    return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True) if rows else ""

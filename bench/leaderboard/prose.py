@@ -1,0 +1,293 @@
+"""The parts of a page that stand around its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.leaderboard.knowledge import HEADS, about, cells, probed_text, retention
+from bench.leaderboard.markdown import escape, number, pipe
+from bench.leaderboard.ranking import DENSE, MAJORITY, OUTSIDE_AVERAGE, Row, Standings
+from bench.protocol import Protocol
+
+if TYPE_CHECKING:
+    from bench.results.predictions import Answers
+    from bench.results.record import Record
+
+
+FAR_FEWER = 10
+"""A run is said to be short where its paper's has at least so many times its steps."""
+
+CONTROLS = ("random-mask", "small-dense", MAJORITY, DENSE)
+"""What a page says of where it is missing."""
+
+
+def title(suite: dict[str, Any]) -> str:
+    """Model, axis and protocol."""
+    return (
+        f"# {escape(suite['name'])}: {escape(suite['model'])}, matched on {suite['axis']}, "
+        f"protocol {suite['protocol']}"
+    )
+
+
+def protocol(
+    suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[str], undone: int
+) -> str:
+    """What was held equal, how parameters were found, and what is missing."""
+    settings = suite["settings"]
+    cap = settings["max_train_samples"]
+    seeds = len({record.cell["seed"] for record in records})
+    lines = [
+        f"Every method: epochs {settings['epochs']}, batch {settings['batch_size']}, dropout "
+        f"{settings['dropout']:g}, {settings['precision']}; scores on each "
+        "task's dev rows, which nothing was chosen on; the last step counts.",
+        f"Training rows capped at {cap:,} a task, the first by a hash of their text." if cap
+        else "All training rows.",
+        *_augmented(settings.get("augment", 0)),
+        _tuning(settings, records),
+        "One seed, no interval." if seeds == 1
+        else f"{seeds} seeds; mean ± sample standard deviation over seeds, averages with their "
+        "95 % interval. A rank is 1 + the number of competitors that are significantly better "
+        "(Holm over all pairs of a ratio, 5 %), and no better than that of one with a higher "
+        "score; a small figure beside a score is the rank on that task.",
+    ]  # fmt: skip
+    if any(task in OUTSIDE_AVERAGE for task in tasks):
+        lines.append("WNLI stands outside the average.")
+    if (version := settings.get("version", Protocol.version)) != Protocol.version:
+        lines.append(
+            f"Made under version {version} of the protocol: under today's, {Protocol.version}, the "
+            "same command gives other numbers."
+        )
+    methods = {record.cell["method"] for record in records}
+    lacking = [name for name in CONTROLS if name not in methods]
+    if lacking:
+        lines.append(f"Controls that are missing: {', '.join(lacking)}.")
+    if undone:
+        lines.append(f"**{undone} of {len(suite['cells'])} cells are not done yet.**")
+    return " ".join(lines)
+
+
+def _tuning(settings: dict[str, Any], records: Sequence[Record]) -> str:
+    """How parameters were found."""
+    if sources := {r.tuning["from"].partition(",")[0] for r in records if "from" in r.tuning}:
+        listed = ", ".join(map(escape, sorted(sources)))
+        return (
+            f"Parameters carried over from the tuning of {listed}, whose page has what it took; "
+            "none tuned here."
+        )
+    if not settings["trials"]:
+        return "Default parameters, no tuning."
+    how = sorted({r.tuning["sampler"] for r in records if "sampler" in r.tuning})
+    untuned = {
+        f"{r.cell['method']} on {r.cell['task']} at {r.cell['ratio']:g}×"
+        for r in records
+        if r.tuning.get("trials") and r.tuning["parameters"] == "default"
+    }
+    but = f" No trial met the ratio of {escape('; '.join(sorted(untuned)))}: defaults there."
+    return (
+        f"Each method tuned in {settings['trials']} trials a task and ratio ({', '.join(how)}), on "
+        f"tune rows cut out of the training rows.{but if untuned else ''}"
+    )
+
+
+def uninformative(table: Standings) -> str:
+    """Which tasks say nothing of compression, or nothing."""
+    if not table.uninformative:
+        return ""
+    return (
+        f"† {', '.join(map(escape, table.uninformative))}: the dense model is not significantly "
+        "above the majority class, so that the column says nothing of compression; it stands "
+        "outside the average."
+    )
+
+
+def above_dense(table: Standings) -> str:
+    """Which methods came out above the dense model, or nothing."""
+    names = ", ".join(map(escape, table.above_dense()))
+    return f"Significantly above the dense model on average: {names}." if names else ""
+
+
+def _augmented(variants: int) -> list[str]:
+    """What the page says of augmentation, if there was any."""
+    said = f"Training rows augmented: up to {variants} variants of each by word replacement."
+    return [said] if variants else []
+
+
+def below(rows: Sequence[Row]) -> list[str]:
+    """What stands under a table: cells that missed, failed or cannot be reached, and notes."""
+    lines = []
+    notes: dict[str, dict[str, None]] = {}
+    for record in (record for row in rows for record in row.records):
+        for note in record.data.get("notes", []):
+            where = f"{escape(record.cell['task'])}: {escape(note)}"
+            who = f"{escape(record.cell['method'])} seed {record.cell['seed']}"
+            notes.setdefault(where, {})[who] = None
+        cell = record.cell
+        what = f"{escape(cell['method'])} on {escape(cell['task'])}, seed {cell['seed']}"
+        if record.status == "missed":
+            ratio = record.footprint[cell["axis"]]["ratio"]
+            lines.append(
+                f"missed: {what}: {ratio:.2f}× instead of {cell['ratio']:g}×, "
+                f"score {number(record.score, 1)}"
+            )
+        elif record.status == "unreachable":
+            best = record.footprint.get(cell["axis"], {}).get("ratio")
+            lines.append(f"unreachable: {what}: {number(best, 2)}× at most")
+        elif record.status == "failed":
+            message = escape((record.error or {}).get("message", ""))
+            lines.append(f"failed: {what}: {message}")
+    lines += [f"{where} ({', '.join(methods)})" for where, methods in notes.items()]
+    lines += [line for row in rows if (line := _short_run(row))]
+    return ["\n".join(f"- <sub>{line}</sub>" for line in lines)] if lines else []
+
+
+def _short_run(row: Row) -> str:
+    """That a method ran with far fewer optimizer steps than in its paper, or nothing."""
+    published = row.facts.get("paper_steps", 0)
+    steps = [r.cost["steps"] for r in row.records if r.status == "ok" and r.cost.get("steps")]
+    if not steps or min(steps) * FAR_FEWER > published:
+        return ""
+    least, most = f"{min(steps):,}", f"{max(steps):,}"
+    made = least if least == most else f"{least} to {most}"
+    return (
+        f"{escape(row.method)} ran {made} optimizer steps; a main GLUE run of its paper has some "
+        f"{published:,}"
+    )
+
+
+def unanswered(records: Sequence[Record]) -> str:
+    """That predictions are missing, without which there is no interval; nothing without any."""
+    if not records:
+        return ""
+    cell = records[0].cell
+    first = f"{escape(cell['method'])} on {escape(cell['task'])}, seed {cell['seed']}"
+    return (
+        f"**The predictions of {len(records)} scored cells are missing** (the first: {first}): "
+        "they have no part in intervals and ranks."
+    )
+
+
+def external(records: Sequence[Record]) -> str:
+    """Checkpoints that were made elsewhere, by scores and footprints; nothing without any."""
+    heads = ["checkpoint", "task", "score", "weights ×", "parameters × (with embeddings)",
+             "FLOPs × (S = 128)"]  # fmt: skip
+    rows = [
+        [
+            escape(record.cell["method"]),
+            record.cell["task"],
+            number(record.score, 1),
+            *(number(record.footprint[a]["ratio"], 2) for a in ("weights", "params", "flops")),
+        ]
+        for record in records
+    ]
+    about = "Scored on the same report rows; their training and tuning are not known: unranked."
+    return f"## Checkpoints from elsewhere\n\n{about}\n\n{pipe(heads, rows)}" if rows else ""
+
+
+def parameters(records: Sequence[Record]) -> str:
+    """One line for each method, ratio and set of parameters, with the tasks that share it."""
+    tasks: dict[tuple[str, ...], list[str]] = {}
+    for record in records:
+        if record.params:
+            text = ", ".join(f"{name} {_plain(value)}" for name, value in record.params.items())
+            moved = record.tuning.get("from") or ", ".join(record.tuning.get("found", {}))
+            key = (record.cell["method"], f"{record.cell['ratio']:g}", text, moved)
+            known = tasks.setdefault(key, [])
+            if record.cell["task"] not in known:
+                known.append(record.cell["task"])
+    rows = [[*key[:2], ", ".join(names), *key[2:]] for key, names in tasks.items()]
+    heads = ["method", "ratio", "tasks", "parameters", "tuned here, or where"]
+    return pipe(heads, [[escape(cell) for cell in row] for row in rows])
+
+
+def data(records: Sequence[Record]) -> str:
+    """Where each task's rows came from, and how many were used."""
+    rows = {}
+    for record in records:
+        facts = record.data
+        if facts:
+            cut = facts["cut_to_fit"]
+            rows[record.cell["task"]] = [
+                escape(record.cell["task"]),
+                escape(" ".join(str(facts[k]) for k in ("source", "revision") if k in facts)),
+                f"{facts['train']:,} of {facts['train_available']:,}{_added(facts)}",
+                f"{facts['report']:,}",
+                f"{cut['train']} and {cut['report']} at {cut['pieces']} pieces",
+                str(facts["skipped_rows"]),
+            ]
+    heads = ["task", "source", "training rows", "report rows", "cut to fit", "unreadable"]
+    return pipe(heads, list(rows.values()))
+
+
+def _added(facts: dict[str, Any]) -> str:
+    made = facts.get("augmentation")
+    return f", {made['rows']:,} variants of them" if made else ""
+
+
+def retained(suite: str, records: Sequence[Record], answers: Answers) -> str:
+    """What is left of pre-training, on average over tasks; nothing where no one text says so."""
+    try:
+        text = probed_text(suite, records)
+    except BenchError:
+        return ""
+    lines = retention(records, answers)
+    shown = [line for line in lines if line.task == lines[-1].task]
+    rows = [[escape(cell) for cell in cells(line)] for line in shown]
+    said = escape(about(text))
+    return f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
+
+
+def processors(records: Sequence[Record]) -> str:
+    """Which rows of a task were trained on different hardware, or nothing."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for record in records:
+        env = record.environment
+        if env and record.cost.get("train_flops"):
+            there = found.setdefault(record.cell["task"], {})
+            on = f"{_processor(env)}, {escape(env['device'])}"
+            there.setdefault(on, set()).add(record.cell["method"])
+    tasks: dict[str, list[str]] = {}
+    for task, there in found.items():
+        if len(there) > 1:
+            listed = "; ".join(f"{on}: {escape(', '.join(sorted(m)))}" for on, m in there.items())
+            tasks.setdefault(listed, []).append(task)
+    lines = [f"- {escape(', '.join(names))}: {listed}" for listed, names in tasks.items()]
+    if not lines:
+        return ""
+    return (
+        "**Trained on different hardware**, whose rounding alone moves single seeds, so that an "
+        "order across it says little:\n\n" + "\n".join(lines)
+    )
+
+
+def _processor(measured: Mapping[str, Any]) -> str:
+    return escape(f"{measured['processor']} ({' '.join(measured['vector_extensions'])})")
+
+
+def machines(records: Sequence[Record]) -> str:
+    """Every environment that a cell ran in."""
+    lines: dict[str, None] = {}
+    for record in records:
+        env = record.environment
+        if env:
+            packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
+            lines[
+                f"- {_processor(env)}, {escape(env['device'])}, {env['precision']}, "
+                f"threads a cell {env['threads']}; Python {env['python']}, {packages}"
+            ] = None
+        if timed := record.latency:
+            lines[
+                f"- speed: {_processor(timed)}, {timed['threads']} threads; "
+                + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
+            ] = None
+    return "\n".join(lines)
+
+
+def axis_words(axis: str) -> str:
+    """What a ratio is counted on."""
+    return "prunable weights" if axis == "weights" else "FLOPs (S = 128)"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,178 @@
+"""The folder of published pages: records in, pages out, and the check that they agree.
+
+`records/<suite>.json` says what the suite was asked for, `<suite>.jsonl` holds its records, slimmed
+and one a line, `<suite>.parquet` the predictions; the pages and `README.md` are made from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, first_line
+from bench.files import write_json, write_text
+from bench.leaderboard.markdown import escape
+from bench.leaderboard.page import Page, make_page
+from bench.leaderboard.papers import DATA, PAGE, make_published
+from bench.results.predictions import FILE, published, read_published, to_publish, write_published
+from bench.results.record import Record, slim
+from bench.results.store import Store
+from bench.results.suites import (
+    check_suite_name,
+    merge_suites,
+    read_records,
+    read_suite,
+    read_suites,
+    same_suite,
+    suite_records,
+    tasks_of_other_data,
+)
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+
+
+def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
+    """The suites of a run folder, each of which can stand beside what lies in `out` already.
+
+    Raises:
+        BenchError: The folder has no suite, one that cannot be read, or one of the same name as in
+            `out` that is not comparable; or `out` is a run folder itself.
+    """
+    suites = read_suites(runs / "suites")
+    if read_suites(out / "suites"):
+        raise BenchError(f"{out} is a run folder: --out names the folder of the pages.")
+    if not suites:
+        raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
+    for name, suite in suites.items():
+        check_suite_name(name)
+        known = read_suite(out / "records", name)
+        if known is not None and not same_suite(known, suite):
+            raise BenchError(
+                f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
+                "axis or protocol: give one of them another --name."
+            )
+        if known is not None and (other := tasks_of_other_data(known, suite)):
+            raise BenchError(
+                f"the suite '{name}' of {runs} and the one in {out} have other rows of "
+                f"{', '.join(other)}: give one of them another --name."
+            )
+    return list(suites.values())
+
+
+def take(runs: Path, out: Path) -> None:
+    """Takes every suite of a run folder into the records of `out`, beside what lies there already.
+
+    A failed record never takes the place of one that is not.
+
+    Raises:
+        BenchError: As `check_suites`.
+    """
+    store = Store(runs)
+    for suite in check_suites(runs, out):
+        name = suite["name"]
+        known = read_suite(out / "records", name)
+        records = {record.id: record for record in suite_records(store, suite)}
+        tables = read_published(out / "records" / f"{name}.parquet")
+        if known is not None:
+            suite = merge_suites(known, suite)
+            for record in read_records(out, name):
+                if record.id not in records or records[record.id].status == "failed":
+                    records[record.id] = record
+        for record in records.values():
+            file = store.folder(record.id) / FILE
+            if record.score is not None and file.exists():
+                tables[record.id] = to_publish(file)
+        kept = {key: record for key, record in records.items() if key in suite["cells"]}
+        _write_records(out, suite, kept, tables)
+
+
+def write(out: Path) -> list[Path]:
+    """Makes every page of `out` anew, and the index.
+
+    Returns:
+        The Markdown files.
+    """
+    pages = _pages(out)
+    for page in pages:
+        page.write()
+    others = _other_pages(out, pages)
+    for path, text in others.items():
+        write_text(path, text)
+    return [*(page.path for page in pages), *others]
+
+
+def check(out: Path) -> list[Path]:
+    """The files of `out` that are not, byte for byte, what its records give, or have none."""
+    pages = _pages(out)
+    expected = {path: text for page in pages for path, text in page.files.items()}
+    expected |= _other_pages(out, pages)
+    suites = {page.suite["name"] for page in pages}
+    made = [path for ending in ("md", "svg", "csv", "json") for path in out.glob(f"*.{ending}")]
+    orphans = {path for path in made if path not in expected}
+    orphans |= {path for path in (out / "records").iterdir() if path.stem not in suites}
+    return sorted(orphans) + [
+        path
+        for path, text in expected.items()
+        if not path.exists() or path.read_bytes() != text.encode()
+    ]
+
+
+def _pages(out: Path) -> list[Page]:
+    suites = read_suites(out / "records")
+    if not suites:
+        raise BenchError(f"{out / 'records'} has no suite. Take one in with --runs DIR.")
+    pages = []
+    for name, suite in suites.items():
+        path = out / "records" / f"{name}.json"
+        records = read_records(out, name)
+        predictions = path.with_suffix(".parquet")
+        # All stand in the page's JSON, so that a check covers them to the byte.
+        suite["suite"] = _file_hash(path)
+        suite["lines"] = _file_hash(path.with_suffix(".jsonl"))
+        if predictions.exists():
+            suite["predictions"] = _file_hash(predictions)
+        text = _reading(out / "suites" / f"{name}.md")
+        pages.append(make_page(suite, records, out, published(predictions), text))
+    return pages
+
+
+def _reading(path: Path) -> str:
+    """The sentences that say what a page shows; nothing where there are none."""
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _write_records(
+    out: Path, suite: dict[str, Any], records: dict[str, Record], tables: dict[str, Table]
+) -> None:
+    base = out / "records"
+    lines = [json.dumps(slim(records[key]), ensure_ascii=False) for key in sorted(records)]
+    write_json(base / f"{suite['name']}.json", suite)
+    write_text(base / f"{suite['name']}.jsonl", "".join(f"{line}\n" for line in lines))
+    write_published(base / f"{suite['name']}.parquet", tables, records)
+
+
+def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:
+    """The index, and the page of published figures where their data file is there."""
+    others, data = {}, out / DATA
+    if data.exists():
+        others[out / PAGE] = make_published(data, [page.suite for page in pages])
+    others[out / "README.md"] = _index(pages, bool(others))
+    return others
+
+
+def _index(pages: list[Page], has_published: bool) -> str:
+    lines = [f"- [{page.path.stem}]({page.path.name}): {escape(page.headline)}" for page in pages]
+    if has_published:
+        lines.append(f"- [{PAGE.removesuffix('.md')}]({PAGE}): figures that the papers report.")
+    head = "# Leaderboards\n\nMade by `bench leaderboard` from `records/`.\n\n"
+    return head + "\n".join(lines) + "\n"

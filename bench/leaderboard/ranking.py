@@ -1,0 +1,259 @@
+"""Records to rows: what stands in one table, how sure it is, and in which order it stands."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.leaderboard import statistics as inference
+from bench.leaderboard.influence import influence
+from bench.leaderboard.statistics import Estimate, Pairs, Sample
+
+if TYPE_CHECKING:
+    from bench.results.predictions import Answers
+    from bench.results.record import Record
+
+
+OUTSIDE_AVERAGE = ("wnli",)
+"""Tasks whose dev set says nothing: shown, but no part of an average."""
+
+DENSE, MAJORITY = "dense", "majority"
+"""The controls that the others are read against."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one ratio.
+
+    Attributes:
+        method: The variant's name.
+        facts: What its records say of the method: kind, control, what it starts from, teacher.
+        scores: Scores by task, one a seed, in the order of seeds; `ok` cells only.
+        records: All its records at this ratio.
+    """
+
+    method: str
+    facts: dict[str, Any]
+    scores: dict[str, list[float]]
+    records: list[Record]
+
+    def mean(self, task: str) -> float | None:
+        """Mean over seeds, `None` where there is no score."""
+        values = self.scores.get(task)
+        return statistics.fmean(values) if values else None
+
+    def average(self, tasks: Sequence[str]) -> float | None:
+        """Mean over tasks, `None` where one is missing."""
+        means = [self.mean(task) for task in tasks]
+        known = [value for value in means if value is not None]
+        return statistics.fmean(known) if known and len(known) == len(means) else None
+
+    def ratio(self, axis: str) -> float | None:
+        """Mean achieved ratio on an axis of the footprint."""
+        found = [r.footprint[axis]["ratio"] for r in self.records if r.status == "ok"]
+        return statistics.fmean(found) if found else None
+
+    def train_flops(self, *, tuning: bool) -> float | None:
+        """Training FLOPs of one seed on all tasks: the mean over seeds, summed over tasks.
+
+        Args:
+            tuning: Whether what the parameters took to find is counted.
+
+        Returns:
+            `None` where a task is missing, or where parameters were found by another suite, whose
+            tuning these records do not know.
+        """
+        if tuning and any(r.tuning.get("parameters") == "carried" for r in self.records):
+            return None
+        by_task: dict[str, list[float]] = {}
+        for record in self.records:
+            if "train_flops" in record.cost:
+                flops = record.cost["train_flops"]
+                if not tuning:
+                    parts = record.cost.get("parts", {})
+                    flops -= sum(value for part, value in parts.items() if part.endswith("tuning"))
+                by_task.setdefault(record.cell["task"], []).append(flops)
+        if by_task.keys() < self.scores.keys():
+            return None
+        return sum(map(statistics.fmean, by_task.values()))
+
+
+@dataclass(frozen=True)
+class Standings:
+    """The rows of one ratio, the references among them, and what the statistics say of them.
+
+    Attributes:
+        rows: Competitors from the best to the worst, then the controls.
+        tasks: All tasks.
+        averaged: The tasks that the average is taken over.
+        uninformative: Tasks on which the dense model is not surely above the majority class.
+        means: Mean over seeds by (method, task).
+        averages: Average over the averaged tasks by method.
+        pairs: Differences by task.
+        average_pairs: Differences of averages.
+        ranks: Shared ranks by task; the competitors' alone.
+        overall: Shared ranks by average.
+    """
+
+    rows: list[Row]
+    tasks: Sequence[str]
+    averaged: list[str]
+    uninformative: list[str]
+    means: dict[tuple[str, str], Estimate] = field(default_factory=dict)
+    averages: dict[str, Estimate] = field(default_factory=dict)
+    pairs: dict[str, Pairs] = field(default_factory=dict)
+    average_pairs: Pairs = field(default_factory=dict)
+    ranks: dict[str, dict[str, int]] = field(default_factory=dict)
+    overall: dict[str, int] = field(default_factory=dict)
+
+    def row(self, method: str) -> Row | None:
+        """The row of a method."""
+        return next((row for row in self.rows if row.method == method), None)
+
+    def rivals(self) -> list[str]:
+        """The competitors' names."""
+        return [row.method for row in self.rows if not row.facts["control"]]
+
+    def above_dense(self) -> list[str]:
+        """Competitors that are significantly above the dense model on average."""
+        return [
+            name
+            for name in self.rivals()
+            if (lead := inference.difference(self.average_pairs, name, DENSE)) is not None
+            and lead.value > 0
+            and self.adjusted(self.average_pairs, name, DENSE) < 1 - inference.LEVEL
+        ]
+
+    def family(self, one: str, other: str) -> tuple[str, list[tuple[str, str]]]:
+        """What Holm's correction of a pair's p runs over, in words and as pairs.
+
+        Between competitors these are all pairs of competitors, which the ranks are made from; with
+        a control, that control's with every competitor; between controls, the pair alone.
+        """
+        rivals = self.rivals()
+        controls = [name for name in (one, other) if name not in rivals]
+        if len(controls) == 2:
+            return "this pair alone", [(one, other)]
+        if controls:
+            against = [(controls[0], rival) for rival in rivals]
+            return f"every competitor against {controls[0]}", against
+        all_pairs = list(itertools.combinations(rivals, 2))
+        return "all pairs of competitors, as the page ranks", all_pairs
+
+    def adjusted(self, pairs: Pairs, one: str, other: str) -> float:
+        """A pair's p after Holm's correction over its family."""
+        found = {
+            frozenset(pair): estimate.p
+            for pair in self.family(one, other)[1]
+            if (estimate := inference.difference(pairs, *pair)) is not None
+        }
+        ps = inference.holm(list(found.values()))
+        return dict(zip(found, ps, strict=True))[frozenset((one, other))]
+
+
+def standings(
+    records: Sequence[Record], references: Sequence[Record], tasks: Sequence[str], answers: Answers
+) -> Standings:
+    """Rows, intervals and ranks of one ratio.
+
+    Args:
+        records: Those of the ratio.
+        references: Those of ratio 1, which every table shows.
+        tasks: In the order of the columns.
+        answers: Where predictions are found.
+    """
+    rows = rows_of([*references, *records], tasks)
+    samples = {
+        task: {row.method: sample(row, task, answers) for row in rows if row.scores[task]}
+        for task in tasks
+    }
+    pairs = {task: inference.pairwise(samples[task]) for task in tasks}
+    uninformative = [task for task in tasks if is_uninformative(references, task, answers)]
+    averaged = [t for t in tasks if t not in uninformative and t not in OUTSIDE_AVERAGE]
+    means = {
+        (method, task): estimate
+        for task, by_method in samples.items()
+        for method, one in by_method.items()
+        if (estimate := inference.mean(one)) is not None
+    }
+    averages = {
+        row.method: inference.average([means[row.method, task] for task in averaged])
+        for row in rows
+        if averaged and all((row.method, task) in means for task in averaged)
+    }
+    average_pairs = inference.average_pairs([pairs[task] for task in averaged])
+    ranked = [row.method for row in rows if not row.facts["control"]]
+    overall = inference.ranks(average_pairs, ranked)
+
+    def key(row: Row) -> tuple[bool, float, float, str]:
+        average = row.average(averaged)
+        return (
+            row.facts["control"],
+            overall.get(row.method, float("inf")),
+            -average if average is not None else float("inf"),
+            row.method,
+        )
+
+    return Standings(
+        rows=sorted(rows, key=key),
+        tasks=tasks,
+        averaged=averaged,
+        uninformative=uninformative,
+        means=means,
+        averages=averages,
+        pairs=pairs,
+        average_pairs=average_pairs,
+        ranks={task: inference.ranks(pairs[task], ranked) for task in tasks},
+        overall=overall,
+    )
+
+
+def rows_of(records: Iterable[Record], tasks: Sequence[str]) -> list[Row]:
+    """A row a method, in the order in which the records name them."""
+    by_method: dict[str, list[Record]] = {}
+    for record in records:
+        by_method.setdefault(record.cell["method"], []).append(record)
+    rows = []
+    for method, mine in by_method.items():
+        scores: dict[str, list[float]] = {task: [] for task in tasks}
+        for record in mine:
+            if record.status == "ok" and record.score is not None and record.cell["task"] in scores:
+                scores[record.cell["task"]].append(record.score)
+        facts = next((record.method for record in mine if record.method), {})
+        known = {"kind": "?", "control": False, "starts_from": "?", "teacher": "?", **facts}
+        rows.append(Row(method, known, scores, mine))
+    return rows
+
+
+def sample(row: Row, task: str, answers: Answers) -> Sample:
+    """What the statistics take of a row: scores, and each example's part where it is known."""
+    done = [r for r in row.records if r.cell["task"] == task and r.status == "ok"]
+    scores = {r.cell["seed"]: r.score for r in done if r.score is not None}
+    parts = {}
+    for record in done:
+        predictions = answers(record.id)
+        if predictions is not None:
+            figures = list(dict.fromkeys(name.partition("_")[0] for name in record.scores))
+            parts[record.cell["seed"]] = influence(
+                figures, predictions.answers, predictions.labels, predictions.parts
+            )
+    return Sample(scores, parts)
+
+
+def is_uninformative(references: Sequence[Record], task: str, answers: Answers) -> bool:
+    """Whether a test finds the dense model not above the majority class; false without a test.
+
+    The two alone are compared, so that what stands beside them decides nothing.
+
+    Args:
+        references: Records of ratio 1.
+        task: The task.
+        answers: Where predictions are found.
+    """
+    two = [row for row in rows_of(references, [task]) if row.method in (DENSE, MAJORITY)]
+    pairs = inference.pairwise({row.method: sample(row, task, answers) for row in two})
+    lead = inference.difference(pairs, DENSE, MAJORITY)
+    return lead is not None and (lead.value <= 0 or lead.p >= 1 - inference.LEVEL)

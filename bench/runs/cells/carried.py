@@ -1,0 +1,136 @@
+"""Parameters that another suite has tuned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError, unknown_name
+from bench.results.suites import open_suite, read_suites
+from bench.runs.cells.context import Carried
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.context import Context
+
+
+PUBLISHED = Path("leaderboards")
+"""Where a suite is looked for that the run folder does not have."""
+
+
+def carry(
+    wanted: str, cells: Sequence[Cell], context: Context
+) -> dict[tuple[str, str, float], Carried]:
+    """Finds the parameters that cells are to take over, by method, task and ratio.
+
+    Each comes from the same method, from the same task unless another is named, and from the ratio
+    that is named or else the nearest. A knob whose choices depend on the encoder is not carried to
+    another encoder.
+
+    Args:
+        wanted: `SUITE`, `SUITE:TASK` or `SUITE:TASK:RATIO`.
+        cells: The plan.
+        context: What the cells share.
+
+    Raises:
+        BenchError: There is no such suite, or it has not tuned what is to be run.
+    """
+    name, task, ratio = _parse(wanted)
+    suite, records = _find(name, context.runs)
+    same_encoder = suite["weights"] == context.weights
+    found: dict[tuple[str, str, float], Carried] = {}
+    for cell in cells:
+        space = context.search_space(cell)
+        key = (cell.method, cell.task, cell.ratio)
+        if key in found or not space:
+            continue
+        wanted_ratio = cell.ratio if ratio is None or cell.ratio == 1 else ratio
+        record = _nearest(records, cell.method, task or cell.task, wanted_ratio)
+        if record is None or (ratio is not None and record.cell["ratio"] != wanted_ratio):
+            raise _untuned(wanted, records, cell.method, task or cell.task, ratio)
+        params = {
+            knob: value
+            for knob, value in record.tuning["found"].items()
+            if knob in space and (same_encoder or not space[knob].first)
+        }
+        source = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
+        found[key] = Carried(params, source, record.tuning["trials"])
+    return found
+
+
+def _untuned(
+    wanted: str, records: Sequence[Record], method: str, task: str, ratio: float | None
+) -> BenchError:
+    """The error for parameters that a suite does not have, and which it has."""
+    known: dict[str, dict[str, None]] = {}
+    for record in records:
+        if record.cell["method"] == method and "found" in record.tuning:
+            known.setdefault(record.cell["task"], {})[f"{record.cell['ratio']:g}×"] = None
+    has = "; ".join(f"{name} at {', '.join(ratios)}" for name, ratios in known.items())
+    at = "" if ratio is None else f" at {ratio:g}×"
+    other = f"; it is on {has}. SUITE:TASK:RATIO names another." if has else ", nor anywhere else."
+    return BenchError(f"--carry-from {wanted}: {method} is not tuned there on {task}{at}{other}")
+
+
+def check_source(wanted: str, runs: Path, suite: str) -> None:
+    """Checks that there is a suite to carry from, before any data is read.
+
+    Args:
+        wanted: As for `carry`.
+        runs: The run folder.
+        suite: The suite that is to be run.
+
+    Raises:
+        BenchError: There is none of the name, a ratio is none, or it is the suite itself.
+    """
+    name = _parse(wanted)[0]
+    _folders_of(name, runs)
+    if name == suite:
+        raise BenchError(
+            f"--carry-from {wanted}: the suite to be run is called '{name}' as well and would "
+            "replace it; give it another --name."
+        )
+
+
+def _parse(wanted: str) -> tuple[str, str, float | None]:
+    name, _, rest = wanted.partition(":")
+    task, _, ratio = rest.partition(":")
+    if not ratio:
+        return name, task, None
+    from bench.compression.target import parse_ratio
+
+    return name, task, parse_ratio(ratio)
+
+
+def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
+    """A suite and its records: the run folder's, or the published one where that alone is tuned."""
+    suites = [open_suite(folder, name) for folder in _folders_of(name, runs)]
+    tuned = (one for one in suites if any("found" in record.tuning for record in one.records))
+    opened = next(tuned, suites[0])
+    return opened.suite, opened.records
+
+
+def _folders_of(name: str, runs: Path) -> list[Path]:
+    """The folders that have a suite of the name, the run folder first."""
+    here = read_suites(runs / "suites")
+    published = [path.stem for path in sorted((PUBLISHED / "records").glob("*.json"))]
+    if name not in here and name not in published:
+        raise unknown_name("suite", name, [*here, *published])
+    return [folder for folder, names in ((runs, here), (PUBLISHED, published)) if name in names]
+
+
+def _nearest(records: Sequence[Record], method: str, task: str, ratio: float) -> Record | None:
+    """The record of a tuned cell whose ratio is nearest."""
+    fitting = [
+        record
+        for record in records
+        if record.cell["method"] == method
+        and record.cell["task"] == task
+        and "found" in record.tuning
+    ]
+    return min(
+        fitting, key=lambda r: abs(math.log(r.cell["ratio"] / ratio)), default=None
+    )  # every seed of a row has the same parameters

@@ -1,0 +1,359 @@
+"""What a run lends to a method in one cell, and the account that it keeps of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from bench.compression.callbacks import Callback
+from bench.compression.distillation import remember
+from bench.compression.params import TrainParams
+from bench.data.corpus import load_corpus
+from bench.errors import BenchError, DivergedError
+from bench.files import atomic_path, digest, is_whole, read_json, write_json
+from bench.models.checkpoint import load_model
+from bench.models.footprint import TRAINED_PASS, count_dense
+from bench.results.store import Store
+from bench.training import seeds
+from bench.training.batches import collate, steps_per_epoch
+from bench.training.loop import fit
+from bench.training.reference import Reference, obtain
+from bench.training.teacher_cache import KeptAnswers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from bench.compression.callbacks import Batch, Loss, Training
+    from bench.compression.method import Run
+    from bench.compression.target import Target
+    from bench.data.encoded import Encoded
+    from bench.data.prepare import TaskData
+    from bench.data.task import Task
+    from bench.models.footprint import Counts
+    from bench.runs.cells.context import Context
+
+
+Progress = Callable[[int, int], None]
+"""Told of steps made and steps in all."""
+
+
+class _Begun(Callback):
+    """Keeps hold of a training, so that one that diverges is charged for the steps it made."""
+
+    training: Training | None = None
+
+    def start(self, training: Training) -> None:
+        """Takes it."""
+        self.training = training
+
+
+@dataclass
+class _Meter:
+    """Charges what a teacher answers, whether it computes the answer or has it on disk.
+
+    Attributes:
+        counts: Those of the teacher.
+        add: Takes FLOPs.
+    """
+
+    counts: Counts
+    add: Callable[[int], None]
+    _running: bool = True
+
+    def charge(self, lengths: NDArray[np.int64]) -> None:
+        """Charges a pass over rows of these lengths."""
+        if self._running:
+            self.add(self.counts.forward_flops(lengths))
+
+    def before_pass(self, _: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
+        """Charges a pass of the teacher itself."""
+        self.charge(inputs["attention_mask"].sum(dim=1).cpu().numpy())
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Charges nothing inside the block."""
+        self._running = False
+        try:
+            yield
+        finally:
+            self._running = True
+
+
+class _Unlabelled:
+    """What of a run depends neither on labels nor on the cell's seed."""
+
+    LENT = ("task", "target", "seed", "log", "pretrained", "pretrained_teacher", "fit_general")
+
+    def __init__(self, run: CellRun) -> None:
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.LENT:
+            raise BenchError(f"run.{name}: what cells share sees no labels, and so has no {name}.")
+        return getattr(self._run, name)
+
+
+@dataclass
+class CellRun:
+    """The `bench.Run` of one cell: lends the method what it needs and keeps account of it.
+
+    Attributes:
+        reference_params: How the task's reference is trained.
+        flops: Training FLOPs by part.
+        steps: Optimizer steps of the method's own trainings.
+        kept: Part and FLOPs of what was made once for several cells, by its key.
+        reference: The reference that was asked for, if any.
+        text: The unlabelled text that was read, if any.
+        trial: Whether this is a trial, whose `data` has fit rows to train on and tune rows to be
+            scored on, and which may start or learn from the tuning reference alone.
+    """
+
+    context: Context
+    method: str
+    task: Task
+    target: Target
+    seed: int
+    data: TaskData
+    reference_params: TrainParams
+    log: Callable[[str], None]
+    progress: Progress
+    trial: bool = False
+    flops: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, tuple[str, int]] = field(default_factory=dict)
+    steps: int = 0
+    reference: Reference | None = None
+    text: str | None = None
+    _fits: int = 0
+    _share: float = 0.0
+
+    def labels(self) -> NDArray[Any]:
+        """Labels of the task's own training rows, `[rows]`."""
+        return self.data.own.labels
+
+    def pretrained(self) -> PreTrainedModel:
+        """A fresh copy of the encoder; every method of a seed gets the same new head."""
+        with seeds.isolated_rng(self.seed):
+            return self.load(self.context.encoder, fresh_head=True)
+
+    def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
+        """A fresh copy of the reference, or of one trained with other parameters."""
+        with seeds.isolated_rng(self.seed):
+            return self.load(self._reference(params).folder)
+
+    def teacher(self) -> PreTrainedModel:
+        """The reference, frozen, in eval mode, each of its answers charged to this cell.
+
+        What it answers to the training rows is read from the disk where the run folder keeps it.
+        """
+        model, meter = self._frozen(self.finetuned())
+        if self.context.teacher_cache_gb:
+            folder = self.obtain_reference(None).folder
+            known = KeptAnswers(
+                model,
+                self.data.train,
+                reference=folder,
+                runs=self.context.runs,
+                limit=1e9 * self.context.teacher_cache_gb,
+                meter=meter,
+                precision=self.context.protocol.precision,
+                log=self.log,
+            )
+            remember(model, known)
+        return model
+
+    def pretrained_teacher(self) -> PreTrainedModel:
+        """The pre-trained encoder, frozen, in eval mode, each of its passes charged."""
+        return self._frozen(self.pretrained())[0]
+
+    def sample(
+        self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
+    ) -> list[Batch]:
+        """Training rows drawn from the seed; see `bench.Run.sample`."""
+        data = self.data.train
+        generator = np.random.default_rng((self.seed, 1, rows))
+        drawn = generator.permutation(len(data))[:rows]
+        size = batch_size or self.context.protocol.batch_size
+        device = torch.device(self.context.device)
+        nn.Module.to(model, device)
+        self._charge("importance", passes * count_dense(model).forward_flops(data.lengths[drawn]))
+        return [
+            collate(data, drawn[begin : begin + size], model, device)
+            for begin in range(0, len(drawn), size)
+        ]
+
+    def fit(
+        self,
+        model: PreTrainedModel,
+        *,
+        loss: Loss,
+        params: TrainParams,
+        callbacks: Sequence[Callback] = (),
+        share: float = 1.0,
+        augmented: bool = True,
+    ) -> None:
+        """Trains a model in place on the task's rows; see `bench.Run.fit`."""
+        data, protocol = self.data.train, self.context.protocol
+        total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+        # The phases' ends are rounded, not their lengths, so that all together make every step.
+        begin, self._share = round(self._share * total), self._share + share
+        if share <= 0 or self._share > 1 + 1e-9:
+            raise BenchError(
+                f"the phases of a method share the protocol's {protocol.epochs} epochs: "
+                f"{self._share:g} of them is not possible."
+            )
+        if steps := round(self._share * total) - begin:
+            rows = None if augmented else self.data.own_rows
+            self._fit("training", model, data, steps, loss, params, callbacks, rows)
+
+    def fit_general(
+        self,
+        model: PreTrainedModel,
+        *,
+        loss: Loss,
+        callbacks: Sequence[Callback] = (),
+        epochs: int = 1,
+    ) -> None:
+        """Trains a model in place on unlabelled text; see `bench.Run.fit_general`."""
+        data = self.corpus()
+        params = TrainParams(learning_rate=self.context.protocol.learning_rate)
+        steps = epochs * steps_per_epoch(len(data), self.context.protocol.batch_size)
+        self._fit("general distillation", model, data, steps, loss, params, callbacks)
+
+    def corpus(self) -> Encoded:
+        """The unlabelled text of the run, or the task's own where none is given."""
+        if self.context.corpus is not None:
+            return load_corpus(self.context.corpus.path)
+        own = self.data.own
+        return dataclasses.replace(own, labels=np.zeros(len(own), dtype=np.int64))
+
+    def shared(
+        self, key: Mapping[str, Any], make: Callable[[Run], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Tensors made once a run folder; see `bench.Run.shared`."""
+        context, store = self.context, Store(self.context.runs)
+        self.text = context.corpus.name if context.corpus else f"{self.task.name}'s own"
+        text = context.corpus.hash if context.corpus else context.tasks[self.task.name].fingerprint
+        identity = {
+            "key": dict(key),
+            "method": self.method,
+            "text": text,
+            "weights": context.weights,
+            "protocol": context.protocol.hash,
+            "rows": "fit" if self.trial and context.corpus is None else "all",
+        }
+        folder = store.root / "shared" / digest(identity)[:16]
+        with store.lock(f"shared-{folder.name}"):
+            cost = read_json(folder / "cost.json")
+            if cost is None or not is_whole(folder / "tensors.safetensors"):
+                run = dataclasses.replace(self, seed=0, flops={}, kept={}, steps=0, _fits=0)
+                with seeds.isolated_rng(0):
+                    made = make(cast("Run", _Unlabelled(run)))
+                    tensors = {name: value.cpu().contiguous() for name, value in made.items()}
+                with atomic_path(folder / "tensors.safetensors") as temporary:
+                    temporary.write_bytes(save(tensors))  # whose errors are the system's own
+                cost = {"train_flops": sum(run.flops.values()), **identity}
+                write_json(folder / "cost.json", cost)
+        self.kept[folder.name] = ("general distillation", cost["train_flops"])
+        return load_file(folder / "tensors.safetensors")
+
+    def _fit(
+        self,
+        part: str,
+        model: PreTrainedModel,
+        data: Encoded,
+        steps: int,
+        loss: Loss,
+        params: TrainParams,
+        callbacks: Sequence[Callback],
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Makes so many optimizer steps on some rows, and charges them."""
+        self._fits += 1
+        begun = _Begun()
+        try:
+            fit(
+                model,
+                data,
+                loss=loss,
+                params=params,
+                protocol=self.context.protocol,
+                device=self.context.device,
+                seed=(self.seed, self._fits),
+                callbacks=[*callbacks, begun],
+                progress=self.progress,
+                steps=steps,
+                rows=rows,
+            )
+        finally:
+            if begun.training is not None:
+                self.steps += begun.training.step
+                visited = np.repeat(data.lengths, begun.training.visits)
+                forward = count_dense(model).forward_flops(visited)
+                forward += sum(callback.forward_flops(visited) for callback in callbacks)
+                self._charge(part, TRAINED_PASS * forward)
+
+    def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Meter]:
+        """The model as a teacher, each of whose passes is charged, and what charges it."""
+        model.requires_grad_(False)
+        nn.Module.to(model, self.context.device)
+        meter = _Meter(count_dense(model), functools.partial(self._charge, "teacher"))
+        model.register_forward_pre_hook(meter.before_pass, with_kwargs=True)
+        return model, meter
+
+    def load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
+        """A saved model as a classifier for the task, with the protocol's dropout."""
+        dropout = self.context.protocol.dropout
+        return load_model(folder, self.task.info.labels, dropout, fresh_head=fresh_head)
+
+    def _reference(self, params: TrainParams | None) -> Reference:
+        """The reference, charged to this cell."""
+        begun = _Begun()
+        try:
+            found = self.obtain_reference(params, begun)
+        except DivergedError:
+            if (training := begun.training) is not None:
+                counts, lengths = count_dense(training.model), self.data.train.lengths
+                self._charge("reference", counts.training_flops(lengths, training.visits))
+            raise
+        if self.reference is None or self.reference.key != found.key:
+            self.reference = found
+            self.kept[found.key] = ("reference", found.train_flops)
+            if params is not None:  # it is what was asked to be trained
+                self.steps += found.steps
+        return found
+
+    def obtain_reference(self, params: TrainParams | None, *callbacks: Callback) -> Reference:
+        """The reference, charged to nobody."""
+        context = self.context
+        return obtain(
+            context.runs,
+            self.task,
+            self.data.train,
+            encoder=context.encoder,
+            identity={
+                "kind": "tuning" if self.trial else "final",
+                "data": context.tasks[self.task.name].fingerprint,
+                "weights": context.weights,
+            },
+            params=params or self.reference_params,
+            protocol=context.protocol,
+            device=context.device,
+            seed=self.seed,
+            progress=self.progress,
+            callbacks=callbacks,
+        )
+
+    def _charge(self, part: str, flops: int) -> None:
+        self.flops[part] = self.flops.get(part, 0) + flops

@@ -1,0 +1,151 @@
+"""What a plan will cost, from a few real steps on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from bench import registry
+from bench.compression.losses import task_loss
+from bench.compression.params import TrainParams
+from bench.data.prepare import load
+from bench.models.checkpoint import load_model
+from bench.runs.cells.cell import Variant
+from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
+from bench.training.evaluate import predict
+from bench.training.loop import fit
+
+if TYPE_CHECKING:
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.claim import Job
+    from bench.runs.cells.context import Context
+
+TIMED_STEPS = 5
+
+GENERAL = "general_epochs"
+"""The parameter by which a method says how often it goes through unlabelled text."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a plan.
+
+    Attributes:
+        trainings: Trainings of a model.
+        general: Those of them that are on unlabelled text.
+        steps: Optimizer steps of all of them.
+        seconds: Wall time, all workers together.
+        megabytes: Disk for models that are kept.
+        unreachable: Cells that counting says no training can meet.
+        taught: Whether any of it learns from a teacher.
+    """
+
+    trainings: int
+    general: int
+    steps: int
+    seconds: float
+    megabytes: float
+    unreachable: int
+    taught: bool
+
+
+def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
+    """Estimates what cells and trials will cost.
+
+    Args:
+        todo: What is to be run.
+        context: Prepared tasks, encoder and protocol.
+        workers: Processes that share the work.
+    """
+    torch.set_num_threads(context.threads)
+    size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
+    timed = {task: _seconds(context, task) for task in {job.cell.task for job in todo}}
+    general: dict[tuple[str, str, float], int] = {}
+    trainings = steps = unreachable = 0
+    taught = False
+    seconds = megabytes = 0.0
+    for job in todo:
+        cell = job.cell
+        if context.limit(cell) < cell.ratio:
+            unreachable += 1
+            continue
+        per_step, evaluation = timed[cell.task]
+        variant = Variant.parse(cell.method)
+        method = registry.methods.get(variant.method)
+        trains = issubclass(method.Params, TrainParams)
+        made = trains * _steps(context, cell, job.trial)
+        pinned = {**method.Params.defaults(), **dict(variant.pins)}
+        if passes := int(pinned.get(GENERAL, 0)):
+            text = "" if context.corpus else cell.task
+            general[cell.method, text, cell.ratio] = passes * _general_steps(context, cell.task)
+        trainings += trains
+        taught |= pinned.get("teacher", method.info.teacher) != "none"
+        steps += made
+        # Tune rows are fewer than report rows or about as many.
+        seconds += made * per_step + evaluation
+        kept = context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0)
+        megabytes += size * (kept + (method.info.kind == "reference" and trains and not job.trial))
+    trainings += len(general)
+    steps += sum(general.values())
+    for (_, text, _), made in general.items():
+        per_step = timed[text][0] if text else max(figure for figure, _ in timed.values())
+        seconds += made * per_step
+    return Estimate(
+        trainings, len(general), steps, seconds / workers, megabytes, unreachable, taught
+    )
+
+
+def _steps(context: Context, cell: Cell, trial: bool) -> int:
+    """Optimizer steps of a training; where rows are yet to be augmented, as many as can be."""
+    prepared, protocol = context.tasks[cell.task], context.protocol
+    rows = prepared.train_rows
+    if "augmentation" not in prepared.facts:
+        rows *= 1 + protocol.augment
+    if trial:
+        rows = round(rows * prepared.facts["fit"] / prepared.facts["train"])
+    return protocol.epochs * steps_per_epoch(rows, protocol.batch_size)
+
+
+def _general_steps(context: Context, task: str) -> int:
+    """Optimizer steps of one pass over the unlabelled text."""
+    rows = context.corpus.rows if context.corpus else int(context.tasks[task].facts["train"])
+    return steps_per_epoch(rows, context.protocol.batch_size)
+
+
+def _seconds(context: Context, task_name: str) -> tuple[float, float]:
+    """Seconds of one optimizer step, and of loading a model and scoring the report split."""
+    prepared = context.tasks[task_name]
+    task, data = registry.task(prepared.task), load(prepared)
+    dropout = context.protocol.dropout
+    load_model(
+        context.encoder, task.info.labels, dropout, fresh_head=True
+    )  # the first imports its code
+    begin = time.perf_counter()
+    model = load_model(context.encoder, task.info.labels, dropout, fresh_head=True)
+    loading = time.perf_counter() - begin
+    batch = context.protocol.batch_size
+    order = np.random.default_rng(0).permutation(len(data.train))  # rows of every length
+    sample = data.train.select(order[: TIMED_STEPS * batch].tolist())
+    # No label takes longer than another, and any loss is finite with these.
+    sample = dataclasses.replace(sample, labels=np.zeros_like(sample.labels))
+    protocol = dataclasses.replace(context.protocol, epochs=1)
+
+    def train() -> None:
+        fit(model, sample, loss=task_loss, params=TrainParams(), protocol=protocol,
+            device=context.device, seed=(0,))  # fmt: skip
+
+    train()  # the first steps also pay for allocations
+    begin = time.perf_counter()
+    train()
+    per_step = (time.perf_counter() - begin) / steps_per_epoch(len(sample), batch)
+    report = data.report.select(list(range(min(EVALUATION_BATCH, len(data.report)))))
+    begin = time.perf_counter()
+    predict(model, report, context.device)
+    scoring = (time.perf_counter() - begin) / len(report) * len(data.report)
+    return per_step, loading + scoring

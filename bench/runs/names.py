@@ -1,0 +1,114 @@
+"""What the names of a command line stand for: tasks and methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import registry
+from bench.compression.target import Target
+from bench.errors import BenchError, unknown_name
+from bench.models.checkpoint import read_config
+from bench.runs.cells.cell import ALWAYS, Variant
+from bench.runs.cells.parameters import objection, search_space
+
+if TYPE_CHECKING:
+    from bench.data.task import Task
+
+
+def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
+    """The tasks that names, groups (`glue`, `demo`) and TOML files stand for, by how to find them.
+
+    Raises:
+        BenchError: A name is unknown, or two tasks have the same name.
+    """
+    groups: dict[str, list[str]] = {}
+    if not all(name in registry.tasks.names() or name.endswith(".toml") for name in wanted):
+        for name, cls in registry.tasks.usable().items():
+            groups.setdefault(cls.info.suite, []).append(name)
+        groups.pop("", None)
+    found: dict[str, Task] = {}
+    for name in wanted:
+        if name not in registry.tasks.names() and name not in groups and not name.endswith(".toml"):
+            known = [*registry.tasks.names(), *groups]
+            raise unknown_name("task", name, known, "A file FILE.toml declares one of your own.")
+        for member in groups.get(name, [name]):
+            key = str(Path(member).resolve()) if member.endswith(".toml") else member
+            found[key] = registry.task(member)
+    names = [task.name for task in found.values()]
+    for key, task in found.items():
+        taken = key.endswith(".toml") and task.name in registry.tasks.names()
+        if taken or names.count(task.name) > 1:
+            raise BenchError(f"two tasks are called '{task.name}': rename the one in {key}.")
+    return found
+
+
+def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str]]:
+    """The variants that names and `all` stand for, with `dense` in any case, and notices.
+
+    Raises:
+        BenchError: A name or a pinned parameter is unknown, or a method is not installed.
+    """
+    variants: dict[Variant, bool] = {}
+    notices = []
+    for text in [ALWAYS, *wanted]:
+        if text == "all":
+            notices += [f"method {broken}" for broken in registry.methods.broken()]
+        for name in registry.methods.usable() if text == "all" else [text]:
+            variant = Variant.parse(name)
+            method = registry.methods.get(variant.method)
+            lacking = registry.missing_requirements(method.info)
+            if lacking:
+                missing = f"{variant.method} needs {', '.join(lacking)}: "
+                line = missing + "; ".join(lacking.values())
+                if text != "all":
+                    raise BenchError(line)
+                notices.append(f"left out: {line}")
+                continue
+            values = method.Params.parse(dict(variant.pins))
+            method.Params(**values)
+            pins = tuple((name, str(value)) for name, value in sorted(values.items()))
+            variant = Variant(variant.method, pins)  # 1e-3 and 0.001 are one variant
+            variants[variant] = method.info.kind == "reference"
+    return variants, notices
+
+
+def leave_out_unable(
+    variants: dict[Variant, bool],
+    encoder: Path,
+    wanted: Sequence[str],
+    targets: Sequence[Target],
+) -> list[str]:
+    """Takes out what cannot serve an encoder and was not asked for by its name; returns notices.
+
+    Raises:
+        BenchError: A method was asked for by its name and cannot serve the encoder.
+    """
+    config, notices = read_config(encoder), []
+    for variant in list(variants):
+        line = objection(registry.methods.get(variant.method), config, targets)
+        if not line:
+            continue
+        if any(Variant.parse(text).method == variant.method for text in wanted if text != "all"):
+            raise BenchError(f"{line}.")
+        del variants[variant]
+        notices.append(f"left out: {line}")
+    return notices
+
+
+def check_pins(variants: Iterable[Variant], encoder: Path) -> None:
+    """Checks pinned parameters whose choices depend on the encoder.
+
+    Raises:
+        BenchError: A value is none that the encoder allows.
+    """
+    config, uncompressed = read_config(encoder), Target("weights", 1.0)
+    for variant in variants:
+        if not variant.pins:  # most: what can be tuned is counted out for them elsewhere
+            continue
+        method = registry.methods.get(variant.method)
+        space, defaults = search_space(method, config, uncompressed), method.Params.defaults()
+        for name, value in method.Params.parse(dict(variant.pins)).items():
+            if name in space and space[name].first and value != defaults[name]:
+                space[name].check(f"{name} of {variant.method} on this encoder", value)

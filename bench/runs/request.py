@@ -1,0 +1,266 @@
+"""What a run was asked for, and the suite it becomes: all defaults filled in, all names checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.compression.target import Target
+from bench.data.task import Source, checked_rows
+from bench.errors import BenchError
+from bench.files import NAME
+from bench.models.checkpoint import read_config
+from bench.models.folder import model_folder, model_name
+from bench.protocol import EFFORTS, Protocol
+from bench.results.settings import FolderSettings, settle
+from bench.results.suites import check_suite_name
+from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
+from bench.runs.suite import Suite
+
+if TYPE_CHECKING:
+    from bench.compression.target import Axis
+    from bench.data.task import Task
+
+DEFAULT_MODEL = "google-bert/bert-base-uncased"
+TEACHER_CACHE_GB = 4.0
+"""Disk for teachers' answers where the command line is silent."""
+DEMO = "demo"
+"""The suite of built-in tasks, and what `--model` calls their encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a suite runs with where the command line is silent."""
+
+    ratios: tuple[float, ...] = (4.0, 10.0, 20.0)
+    effort: str = "standard"
+    trials: int | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    workers: int | None = None
+    precision: str = "auto"
+
+
+DEFAULTS = {
+    "": Defaults(),
+    DEMO: Defaults(
+        ratios=(4.0, 20.0),
+        trials=0,
+        seeds=1,
+        epochs=4,
+        workers=2,
+        precision="fp32",
+    ),
+}
+"""By the suite that all tasks of a run belong to; the empty name for any other run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for; `None` where it is silent."""
+
+    methods: Sequence[str] = ("all",)
+    tasks: Sequence[str] = (DEMO,)
+    model: str | None = None
+    data_dir: Path | None = None
+    ratios: Sequence[float] | None = None
+    axis: Axis = "weights"
+    effort: str | None = None
+    seeds: int | None = None
+    trials: int | None = None
+    carry_from: str | None = None
+    epochs: int | None = None
+    max_train_samples: int | None = None
+    augment: int | None = None
+    corpus: str | None = None
+    revision: str | None = None
+    runs: Path = Path("runs")
+    storage: str | None = None
+    name: str | None = None
+    workers: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    teacher_cache_gb: float | None = None
+    keep_models: str = "first"
+    probe_text: Path | None = None
+    offline: bool = False
+
+
+def resolve(request: Request) -> Suite:
+    """Fills in every default and checks every name.
+
+    Raises:
+        BenchError: A name is unknown, a value is not valid, or the run folder's settings differ.
+    """
+    if request.carry_from is not None and request.trials:
+        raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
+    tasks = select_tasks(request.tasks)
+    variants, notices = select_methods(request.methods)
+    defaults = DEFAULTS[_common_suite(tasks)]
+    if request.data_dir is not None and not request.data_dir.is_dir():
+        raise BenchError(
+            f"--data-dir {request.data_dir} is no folder. Either name one in the original GLUE "
+            "layout with --data-dir DIR, or run without it after fetching the tasks once with a "
+            f"network: bench fetch --tasks {','.join(request.tasks)}."
+        )
+    if request.data_dir is not None and request.revision is not None:
+        raise BenchError("--revision is one of the hub's data: leave it, or leave --data-dir.")
+    source = Source(data_dir=request.data_dir, revision=request.revision, offline=request.offline)
+    try:
+        encoder, model = _encoder(request, tasks)
+    except BenchError as error:
+        raise _with_missing_data(error, tasks, source) from None
+    ratios = tuple(dict.fromkeys(request.ratios or defaults.ratios))
+    targets = [Target(request.axis, ratio) for ratio in ratios]
+    notices += leave_out_unable(variants, encoder, request.methods, targets)
+    check_pins(variants, encoder)
+
+    from bench.data.corpus import find_text
+    from bench.machine import default_workers, multiplies_in_bf16, resolve_device
+
+    name = _suite_name(request, tasks, model)
+    if request.carry_from is not None:
+        from bench.runs.cells.carried import check_source
+
+        check_source(request.carry_from, request.runs, name)
+    device = resolve_device(request.device)
+    workers = request.workers or defaults.workers or default_workers(device)
+    folder, ruled = _folder_settings(request, defaults, device, workers)
+    notices += ruled
+    effort = EFFORTS[request.effort or defaults.effort]
+
+    def setting(name: str) -> int:
+        asked = getattr(request, name)
+        if asked is None and request.effort is None:
+            asked = getattr(defaults, name)  # an effort that was asked for beats the suite's own
+        return effort[name] if asked is None else int(asked)
+
+    text = find_text(request.corpus, request.offline) if request.corpus is not None else None
+    protocol = Protocol(
+        corpus=text.hash if text else "",
+        epochs=setting("epochs"),
+        trials=0 if request.carry_from else setting("trials"),
+        precision=folder.precision,
+        max_train_samples=request.max_train_samples,
+        learning_rate=default_learning_rate(encoder),
+        augment=request.augment or 0,
+        carried=request.carry_from or "",
+    )
+    if protocol.augment:
+        notices.append(
+            "the training rows are augmented before anything else, once a run folder; then "
+            f"a training sees up to {protocol.augment + 1} times as many."
+        )
+    if request.storage is not None and not protocol.trials:
+        notices.append("nothing is tuned, so --storage is not used.")
+    if protocol.precision == "bf16" and not multiplies_in_bf16(device):
+        notices.append("this run folder is in bf16, which this processor only emulates: slow.")
+    return Suite(
+        name=name,
+        variants=variants,
+        tasks=tuple(tasks),
+        encoder=encoder,
+        model=model,
+        axis=request.axis,
+        ratios=ratios,
+        seeds=setting("seeds"),
+        protocol=protocol,
+        runs=request.runs,
+        source=source,
+        workers=workers,
+        folder=folder,
+        device=device,
+        keep_models=request.keep_models,
+        auto_precision=request.precision == "auto" and folder.precision != defaults.precision,
+        carry_from=request.carry_from,
+        storage=request.storage,
+        corpus=text,
+        probe_text=request.probe_text,
+        notices=notices,
+    )
+
+
+def default_learning_rate(encoder: Path) -> float:
+    """AdamW's peak rate where none is pinned, by the encoder's width: the wider, the smaller.
+
+    Devlin et al. (2018) fine-tune BERT-base (768) at 2e-5 to 5e-5, Turc et al. (2019) miniatures
+    from 128 on at up to 3e-4; the demo's encoder (64), which trains for seconds, takes 4e-3.
+    """
+    width = read_config(encoder).hidden_size
+    return 5e-5 if width >= 768 else 2e-4 if width >= 128 else 4e-3
+
+
+def _common_suite(tasks: dict[str, Task]) -> str:
+    """The suite whose defaults hold, if all tasks belong to one that has its own."""
+    suites = {task.info.suite for task in tasks.values()}
+    suite = suites.pop() if len(suites) == 1 else ""
+    return suite if suite in DEFAULTS else ""
+
+
+def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
+    """Folder and name of the encoder."""
+    from bench.data.tasks.demo import demo_encoder_path
+    from bench.models.checkpoint import load_tokenizer, read_classifier
+
+    model = request.model
+    if model is None:
+        demo = [task.info.suite == DEMO for task in tasks.values()]
+        if any(demo) and not all(demo):
+            raise BenchError(
+                "the demo's tasks have an encoder of their own: run them apart, or name one for "
+                f"all tasks with --model (a folder, a hub name, or '{DEMO}')."
+            )
+        model = DEMO if all(demo) else DEFAULT_MODEL
+    if model == DEMO:
+        return demo_encoder_path(), "demo-encoder"
+    folder = model_folder(model, offline=request.offline)
+    # Tried now rather than in every cell; all of a method's promise is that this is pre-trained.
+    read_classifier(folder, read_config(folder), fresh_head=True)
+    load_tokenizer(folder)
+    return folder, model_name(model, folder)
+
+
+def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:
+    """The error for a missing encoder; it says of the data too, where they are missing as well."""
+    for task in tasks.values():
+        try:
+            checked_rows(task, source)
+        except BenchError as other:
+            return BenchError(f"{error} And {other}")
+    return error
+
+
+def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
+    name = request.name
+    if name is None:
+        own = request.model in (None, DEMO) and _common_suite(tasks) == DEMO
+        name = DEMO if own else re.sub(r"[^a-z0-9_-]+", "-", model.lower())
+        name = name.strip("-_") or "suite"
+        if request.axis == "flops":
+            name += "-flops"
+    if not NAME.fullmatch(name):
+        raise BenchError(f"--name '{name}': lower case letters, digits, '-' and '_' only.")
+    check_suite_name(name)
+    return name
+
+
+def _folder_settings(
+    request: Request, defaults: Defaults, device: str, workers: int
+) -> tuple[FolderSettings, list[str]]:
+    """What the run folder holds for all of its cells, or will hold, and a notice where it rules."""
+    from bench.machine import resolve_precision, threads_of_a_cell
+
+    wanted = request.precision if request.precision != "auto" else defaults.precision
+    cache = request.teacher_cache_gb
+    if cache is None:  # a GPU computes answers faster than a disk reads them
+        cache = 0.0 if device == "cuda" else TEACHER_CACHE_GB
+    own = FolderSettings(
+        precision=resolve_precision(wanted, device),
+        threads=threads_of_a_cell(workers),
+        teacher_cache_gb=float(cache),
+    )
+    asked = None if request.precision == "auto" else request.precision
+    return settle(request.runs, own, precision=asked, teacher_cache_gb=request.teacher_cache_gb)

@@ -1,0 +1,73 @@
+"""Which cells and trials are to be run, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from bench.results.store import Store
+from bench.runs.cells.cell import reference_cell
+from bench.runs.cells.claim import Job
+
+if TYPE_CHECKING:
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.context import Context
+
+
+Rerun = Literal["never", "failed", "missed", "all"]
+
+
+def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Job], int]:
+    """Splits a plan into what is to be run and the number of cells that are done.
+
+    What has no record comes first, then what is to be replaced, the oldest record first.
+
+    Trials precede the cells that they are for. The dense models' come first, since whatever learns
+    from one waits for them; then, for each task and ratio, the first trial of every method, the
+    second of every method and so on, so that several workers are rarely at the same study and each
+    of its trials knows the ones before.
+
+    Args:
+        cells: The plan.
+        context: Gives the folder and the cells' ids.
+        rerun: Which records are to be replaced: none, failed ones, failed and missed ones, or all.
+    """
+    again = {
+        "never": (),
+        "failed": ("failed",),
+        "missed": ("failed", "missed"),
+        "all": ("ok", "failed", "missed", "unreachable"),
+    }[rerun]
+    store = Store(context.runs)
+    found = [(cell, store.get(context.cell_id(cell))) for cell in cells]
+    todo = [
+        Job(cell, replaces=None if record is None else record.created)
+        for cell, record in found
+        if record is None or record.status in again
+    ]
+    todo.sort(key=lambda job: job.replaces or "")  # a rerun that ended early goes on with the rest
+    return _with_trials(todo, context), len(cells) - len(todo)
+
+
+def _with_trials(todo: list[Job], context: Context) -> list[Job]:
+    """Puts the trials that are yet to be made before the cells."""
+    if not context.protocol.trials:
+        return todo
+    from bench.runs.cells.study import Study
+
+    cells = [job.cell for job in todo]
+    left: dict[tuple[str, float], dict[Cell, int]] = {}
+    for cell in [*map(reference_cell, cells), *cells]:
+        study = Study(cell, context)
+        missing = study.trials - len(study.summary()["trials"]) if study.space else 0
+        left.setdefault((cell.task, cell.ratio), {})[study.cell] = missing
+
+    def trials(task: str, ratio: float) -> Iterator[Job]:
+        studies = left.pop((task, ratio), {})
+        for number in range(context.protocol.trials):
+            yield from (Job(c, trial=True) for c, missing in studies.items() if missing > number)
+
+    jobs = [job for task in dict.fromkeys(c.task for c in cells) for job in trials(task, 1.0)]
+    for job in todo:
+        jobs += [*trials(job.cell.task, job.cell.ratio), job]
+    return jobs

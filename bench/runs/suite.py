@@ -1,0 +1,218 @@
+"""What a run consists of, and what its folder says of it; a suite is one model, axis and protocol.
+
+A run folder holds `settings.json` (`bench.results.settings`), `suites/<name>.json` (what each suite
+was asked for) and the cells' own folders.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.errors import BenchError
+from bench.files import lock, read_json, write_json
+from bench.models.folder import weight_hash
+from bench.results.settings import FolderSettings, hold
+from bench.results.suites import is_suite, merge_suites, same_suite
+from bench.runs.plan import Selection, plan
+
+if TYPE_CHECKING:
+    from bench.compression.target import Axis
+    from bench.data.corpus import Text
+    from bench.data.task import Source
+    from bench.protocol import Protocol
+    from bench.runs.cells.cell import Cell, Variant
+    from bench.runs.cells.context import Context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A resolved request.
+
+    Attributes:
+        name: Name of the suite and its page.
+        variants: The methods; true for a reference.
+        tasks: Names of registered tasks, or files that declare one.
+        encoder: Folder of the encoder.
+        model: Its name.
+        axis: What ratios are counted on.
+        ratios: Wanted compressions.
+        seeds: Number of report seeds.
+        protocol: What is held equal.
+        runs: The run folder.
+        source: Where data may come from.
+        workers: Worker processes; 1 means this process.
+        folder: What the run folder holds for all of its cells.
+        device: `cpu` or `cuda`.
+        keep_models: Which compressed models stay on disk.
+        auto_precision: Whether hardware or run folder decided on the precision, and no word did.
+        carry_from: The suite, task and ratio whose parameters are taken over, if any.
+        storage: Optuna's storage, or `None` for a journal a study in the run folder.
+        corpus: Where unlabelled text comes from, or `None` for a task's own.
+        probe_text: Held-out text to measure what is left of pre-training on, if any.
+        notices: What the user should know before the run begins.
+    """
+
+    name: str
+    variants: dict[Variant, bool]
+    tasks: tuple[str, ...]
+    encoder: Path
+    model: str
+    axis: Axis
+    ratios: tuple[float, ...]
+    seeds: int
+    protocol: Protocol
+    runs: Path
+    source: Source
+    workers: int
+    folder: FolderSettings
+    device: str
+    keep_models: str
+    auto_precision: bool = False
+    carry_from: str | None = None
+    storage: str | None = None
+    corpus: Text | None = None
+    probe_text: Path | None = None
+    notices: list[str] = field(default_factory=list)
+
+    def cells(self) -> list[Cell]:
+        """The plan."""
+        selection = Selection(
+            variants=self.variants,
+            tasks=[registry.task(name).name for name in self.tasks],
+            ratios=self.ratios,
+            seeds=range(self.seeds),
+            axis=self.axis,
+            model=self.model,
+        )
+        return plan(selection, self.protocol.hash)
+
+    def prepare(self, cache: Path, augment: bool = True) -> Context:
+        """Reads, augments and tokenises tasks and texts, as far as the cache does not have them.
+
+        Args:
+            cache: Folder for tokenised rows.
+            augment: Whether to augment where the protocol says so, which takes its time; a plan
+                is made without.
+
+        Raises:
+            BenchError: Data is missing or unreadable, or the encoder proposes no words; before
+                anything has run.
+        """
+        from bench.data.corpus import prepare_corpus
+        from bench.data.prepare import prepare
+        from bench.runs.cells.context import Context
+        from bench.training.knowledge import prepare_probe
+
+        probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache)
+        weights, augmenter = weight_hash(self.encoder), None
+        if self.protocol.augment:
+            from bench.data.augmentation import Augmenter
+
+            augmenter = Augmenter(
+                self.encoder, self.protocol.augment, weights=weights, device=self.device
+            )
+        tasks = {}
+        for name in self.tasks:
+            task = registry.task(name)
+            tasks[task.name] = prepare(
+                task,
+                self.source,
+                name=name,
+                encoder=self.encoder,
+                cap_at=self.protocol.max_train_samples,
+                cache=cache,
+                augmenter=augmenter if augment else None,
+            )
+            if self.protocol.trials and not tasks[task.name].facts["tune"]:
+                raise BenchError(
+                    f"{task.name} has too few different training rows to be tuned on: "
+                    "run it with --trials 0."
+                )
+        return Context(
+            runs=self.runs,
+            protocol=self.protocol,
+            encoder=self.encoder,
+            weights=weights,
+            tasks=tasks,
+            device=self.device,
+            threads=self.folder.threads,
+            teacher_cache_gb=self.folder.teacher_cache_gb,
+            keep_models=self.keep_models,
+            corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
+            probe=probe,
+            storage=self.storage,
+        )
+
+    def carrying(self, context: Context) -> Context:
+        """The context with the parameters that are to be carried from another suite.
+
+        Raises:
+            BenchError: The other suite does not have them.
+        """
+        if self.carry_from is None:
+            return context
+        from bench.runs.cells.carried import carry
+
+        carried = carry(self.carry_from, self.cells(), context)
+        return dataclasses.replace(context, carried=carried)
+
+    def write(self, command: str, context: Context) -> str:
+        """Writes the folder's settings and what this suite was asked for.
+
+        A suite of the same name, model, axis and protocol that the folder has already is extended:
+        its page shows the cells of all commands. Any other is replaced; its records stay.
+
+        Returns:
+            What the user should know of it, or nothing.
+
+        Raises:
+            BenchError: Another run has given the folder other settings meanwhile.
+            OSError: The folder cannot be written.
+        """
+        hold(self.runs, self.folder)
+        suite, path = (
+            self._description(command, context),
+            self.runs / "suites" / f"{self.name}.json",
+        )
+        with lock(self.runs, f"suite-{self.name}"):
+            known = read_json(path)
+            if not is_suite(known):  # there is none, or it is damaged
+                known = suite
+            if same_suite(known, suite):
+                write_json(path, merge_suites(known, suite))
+                return ""
+            write_json(path, suite)
+        return (
+            f"the page of '{self.name}' showed another model, axis or protocol until now; those "
+            "records stay in the folder, and another --name keeps both pages."
+        )
+
+    def _description(self, command: str, context: Context) -> dict[str, Any]:
+        """What `suites/<name>.json` says of this run."""
+        from bench.runs.cells.study import Study
+
+        cells = self.cells()
+        studies = [Study(cell, context) for cell in cells] if self.protocol.trials else []
+        return {
+            "name": self.name,
+            "model": self.model,
+            "weights": context.weights,
+            "axis": self.axis,
+            "protocol": self.protocol.hash,
+            "settings": dataclasses.asdict(self.protocol),
+            "data": {name: prepared.fingerprint for name, prepared in context.tasks.items()},
+            "commands": [command],
+            "workers": self.workers,
+            "versions": {
+                str(v): registry.methods.get(v.method).info.version for v in self.variants
+            },
+            "studies": {s.id: s.cell.method for s in studies if s.space},
+            "cells": {
+                context.cell_id(cell): [cell.method, cell.task, cell.ratio, cell.seed]
+                for cell in cells
+            },
+        }

@@ -1,0 +1,322 @@
+"""Pages from records."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import rc_context
+
+from bench.leaderboard.markdown import escape, number
+from bench.leaderboard.page import make_page
+from bench.leaderboard.ranking import standings
+from bench.protocol import Protocol
+from bench.results.predictions import Predictions
+from bench.results.record import Record
+from bench.training import scoring
+
+FOLDER = Path("out")
+SCORES = {
+    ("dense", 1.0): {"cola": [50.0, 52.0], "wnli": [10.0, 10.0]},
+    ("magnitude", 20.0): {"cola": [40.0, 44.0], "wnli": [90.0, 90.0]},
+    ("random-mask", 20.0): {"cola": [5.0, 6.0], "wnli": [50.0, 50.0]},
+    ("movement", 20.0): {"cola": [41.0, 41.0], "wnli": []},
+}
+
+
+def record(
+    method: str, task: str, ratio: float, seed: int, score: float | None, **known: Any
+) -> Record:
+    axes = ("weights", "params", "flops")
+    facts = {"kind": "unstructured", "control": method in ("dense", "random-mask"),
+             "starts_from": "pretrained", "teacher": "none"}  # fmt: skip
+    return Record(
+        **{
+            "id": f"{method}-{task}-{ratio}-{seed}",
+            "status": "ok",
+            "cell": {"method": method, "task": task, "axis": "weights", "ratio": ratio,
+                     "seed": seed, "model": "m", "protocol": "p"},
+            "method": facts,
+            "params": {"learning_rate": 1e-4},
+            "score": score,
+            "scores": {"matthews": score},
+            "footprint": {a: {"dense": 100, "actual": 5, "ratio": ratio} for a in axes},
+            "cost": {"train_flops": 2e12, "wall_s": 1.0},
+        }
+        | known
+    )  # fmt: skip
+
+
+def records() -> list[Record]:
+    return [
+        record(method, task, ratio, seed, score)
+        for (method, ratio), tasks in SCORES.items()
+        for task, scores in tasks.items()
+        for seed, score in enumerate(scores)
+    ]
+
+
+def suite(found: list[Record], **changes: Any) -> dict[str, Any]:
+    cells = {
+        r.id: [r.cell["method"], r.cell["task"], r.cell["ratio"], r.cell["seed"]] for r in found
+    }
+    settings = {"epochs": 3, "trials": 0, "precision": "fp32", "max_train_samples": None,
+                "batch_size": 32, "dropout": 0.1}  # fmt: skip
+    return {
+        "name": "example", "model": "m", "axis": "weights", "protocol": "p", "settings": settings,
+        "commands": ["bench run"], "weights": "w", "data": {}, "workers": 1, "cells": cells,
+    } | changes  # fmt: skip
+
+
+def rows(page_table: tuple[list[str], list[list[str]]]) -> dict[str, dict[str, str]]:
+    heads, cells = page_table
+    return {row[1]: dict(zip(heads, row, strict=True)) for row in cells}
+
+
+def test_the_table_says_mean_deviation_average_and_share() -> None:
+    page = make_page(suite(records()), records(), FOLDER)
+    table = rows(page.tables["20× fewer prunable weights"])
+    magnitude = table["magnitude"]
+    assert (
+        magnitude["cola (matthews)"] == f"42.0 ± {statistics.stdev([40, 44]):.1f}" == "42.0 ± 2.8"
+    )
+    assert magnitude["average"] == "42.0"  # WNLI stands outside
+    assert magnitude["of dense, %"] == f"{100 * 42 / 51:.1f}"
+    assert magnitude["weights ×"] == "20.00"
+    assert magnitude["final run, TFLOP a seed"] == "4"  # two tasks of 2 TFLOP
+    assert "WNLI stands outside the average" in page.markdown
+
+
+def test_a_row_that_lacks_a_task_has_no_average() -> None:
+    found = [r for r in records() if (r.cell["method"], r.cell["task"]) != ("magnitude", "cola")]
+    table = rows(make_page(suite(records()), found, FOLDER).tables["20× fewer prunable weights"])
+    assert table["magnitude"]["cola (matthews)"] == "–"
+    assert table["magnitude"]["average"] == "–"
+    assert "2 of 14 cells are not done yet" in make_page(suite(records()), found, FOLDER).markdown
+
+
+def test_what_a_row_cost_is_told_only_where_all_of_it_is_known() -> None:
+    """Not where a task is missing, nor what another suite's tuning took."""
+    found = [
+        replace(r, tuning={"parameters": "carried", "from": "other, cola, 4×", "trials": 4})
+        if r.cell["method"] == "magnitude"
+        else r
+        for r in records()
+    ]
+    page = make_page(suite(found), found, FOLDER)
+    table = rows(page.tables["20× fewer prunable weights"])
+    assert table["magnitude"]["final run, TFLOP a seed"] == "4"
+    assert table["magnitude"]["with its tuning, TFLOP"] == "–"
+    assert table["random-mask (control)"]["with its tuning, TFLOP"] == "4"
+    assert table["movement"]["final run, TFLOP a seed"] == "–"  # it has no record of WNLI
+
+
+def test_rows_of_different_hardware_are_told_apart() -> None:
+    def on(processor: str) -> dict[str, Any]:
+        return {"processor": processor, "vector_extensions": ["avx2"], "device": "cpu",
+                "precision": "fp32", "threads": 1, "python": "3.11", "packages": {}}  # fmt: skip
+
+    one = [replace(r, environment=on("one")) for r in records()]
+    assert "different hardware" not in make_page(suite(one), one, FOLDER).markdown
+    two = [
+        replace(r, environment=on("an|other"))
+        if (r.cell["method"], r.cell["task"]) == ("magnitude", "cola")
+        else r
+        for r in one
+    ]
+    markdown = make_page(suite(two), two, FOLDER).markdown
+    others = "one (avx2), cpu: dense, movement, random-mask"
+    assert rf"- cola: {others}; an\|other (avx2), cpu: magnitude" in markdown
+    assert "- wnli: " not in markdown
+
+
+def test_competitors_come_by_their_average_and_controls_apart() -> None:
+    page = make_page(suite(records()), records(), FOLDER)
+    order = list(rows(page.tables["20× fewer prunable weights"]))
+    assert order == ["magnitude", "movement", "dense (control)", "random-mask (control)"]
+
+
+def test_what_missed_failed_or_cannot_be_reached_stands_under_the_table() -> None:
+    axes = {"weights": {"dense": 100, "actual": 10, "ratio": 10.0}}
+    error = {"type": "X", "message": "it | broke", "log": "l"}
+    found = [
+        *records(),
+        record("a", "cola", 20.0, 0, 99.0, status="missed", footprint=axes),
+        record("b", "cola", 20.0, 0, None, status="failed", error=error, footprint={}),
+        record("c", "cola", 20.0, 0, None, status="unreachable",
+               footprint={"weights": {"ratio": 12.5}}),
+    ]  # fmt: skip
+    page = make_page(suite(found), found, FOLDER)
+    assert set(rows(page.tables["20× fewer prunable weights"])) == {
+        "magnitude", "movement", "dense (control)", "random-mask (control)",
+    }  # fmt: skip
+    assert "missed: a on cola, seed 0: 10.00× instead of 20×, score 99.0" in page.markdown
+    assert r"failed: b on cola, seed 0: it \| broke" in page.markdown
+    assert "unreachable: c on cola, seed 0: 12.50× at most" in page.markdown
+
+
+def test_a_row_that_lacks_a_seed_says_so() -> None:
+    found = records()
+    failed = record("movement", "cola", 20.0, 1, None, status="failed", scores={})
+    page = make_page(suite(found), [*found[:-1], failed], FOLDER)
+    table = rows(page.tables["20× fewer prunable weights"])
+    assert table["movement"]["cola (matthews)"].startswith("41.0 (1 of 2 seeds)")
+    assert "seeds)" not in table["magnitude"]["cola (matthews)"]
+
+
+def test_which_tasks_say_nothing_does_not_depend_on_what_stands_beside_dense() -> None:
+    """A weak dense model, beside methods that vary and beside methods that collapsed."""
+    verdicts = set()
+    for draw in range(12):
+        rng = np.random.default_rng(draw)
+        labels = rng.integers(0, 2, 200)
+        answers, tables = {}, {4.0: [], 20.0: []}
+        for method, ratio, right in (
+            ("dense", 1.0, 0.55), ("majority", 1.0, None),
+            *((f"m{n}", 4.0, 0.6) for n in range(5)), *((f"m{n}", 20.0, None) for n in range(5)),
+        ):  # fmt: skip
+            for seed in range(3):
+                guess = np.where(rng.random(200) < (right or 0), labels, 1 - labels)
+                guess = np.zeros(200, int) if right is None else guess
+                score = scoring.score("matthews", guess, labels).main
+                cell = record(method, "cola", ratio, seed, score)
+                answers[cell.id] = Predictions(labels, guess)
+                tables.setdefault(ratio, []).append(cell)
+        found = [
+            standings(tables[ratio], tables[1.0], ["cola"], answers.get).uninformative
+            for ratio in (4.0, 20.0)
+        ]
+        assert found[0] == found[1]
+        verdicts.add(bool(found[0]))
+    assert verdicts == {True, False}
+
+
+def test_a_readers_own_matplotlib_style_changes_no_byte() -> None:
+    usual = make_page(suite(records()), records(), FOLDER).files
+    with rc_context({"axes.facecolor": "red", "font.family": "serif"}):
+        assert make_page(suite(records()), records(), FOLDER).files == usual
+
+
+def test_one_seed_has_no_deviation_and_says_so() -> None:
+    found = [r for r in records() if r.cell["seed"] == 0]
+    page = make_page(suite(found), found, FOLDER)
+    assert "One seed, no interval" in page.markdown
+    assert "±" not in page.markdown
+
+
+def test_a_missing_control_is_named() -> None:
+    found = [r for r in records() if r.cell["method"] != "random-mask"]
+    assert (
+        "missing: random-mask, small-dense, majority"
+        in make_page(suite(found), found, FOLDER).markdown
+    )
+
+
+def test_a_study_without_a_usable_trial_is_not_shown_as_tuned() -> None:
+    tuning = {"trials": 4, "sampler": "random", "parameters": "tuned"}
+    found = [replace(one, tuning=tuning) for one in records()]
+    asked = suite(found)
+    asked["settings"] = asked["settings"] | {"trials": 4}
+    assert "defaults there" not in make_page(asked, found, FOLDER).markdown
+    found[-1] = replace(found[-1], tuning=tuning | {"parameters": "default"})
+    cell = found[-1].cell
+    said = f"No trial met the ratio of {cell['method']} on {cell['task']} at {cell['ratio']:g}×"
+    assert said in make_page(asked, found, FOLDER).markdown
+
+
+@pytest.mark.parametrize(("length", "shown"), [(128, True), (32, False)])
+def test_only_what_was_timed_at_the_pages_length_has_a_column(length: int, shown: bool) -> None:
+    timed = {"model": "given", "batch": 1, "seq_len": length, "agrees": True, "gain": 2.5,
+             "engine": "sparse"}  # fmt: skip
+    latency = {"rows": [timed], "processor": "p", "vector_extensions": [], "threads": 1,
+               "engines": {"sparse": "1"}}  # fmt: skip
+    found = [replace(one, latency=latency) for one in records()]
+    page = make_page(suite(found), found, FOLDER).markdown
+    assert ("measured speed over the best dense engine" in page) is shown
+    assert ("2.50 sparse" in page) is shown
+
+
+def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
+    first = make_page(suite(records()), records(), FOLDER)
+    again = make_page(suite(records()), records()[::-1], FOLDER)
+    assert first.files == again.files
+    assert {path.suffix for path in first.files} == {".md", ".csv", ".json", ".svg"}
+
+
+def test_a_digit_that_no_page_shows_changes_its_json() -> None:
+    found = records()
+    changed = [*found[:-1], record("movement", "cola", 20.0, 1, 41.0 + 1e-9)]
+    assert [r.id for r in found] == [r.id for r in changed]
+    first, other = (make_page(suite(found), rs, FOLDER) for rs in (found, changed))
+    assert first.markdown == other.markdown
+    assert first.files[FOLDER / "example.json"] != other.files[FOLDER / "example.json"]
+
+
+def test_a_figure_that_rounds_to_nothing_has_no_sign() -> None:
+    assert [number(value, 1) for value in (-0.04, -0.06, 0.04, None)] == ["0.0", "-0.1", "0.0", "–"]
+
+
+def test_csv_and_json_hold_the_figures_in_full() -> None:
+    files = make_page(suite(records()), records(), FOLDER).files
+    lines = list(csv.DictReader(io.StringIO(files[FOLDER / "example.csv"])))
+    (line,) = (x for x in lines if (x["method"], x["task"]) == ("magnitude", "cola"))
+    # √8, in as many digits as the stdev of every Python has in common.
+    assert (line["mean"], line["sd"]) == ("42.0", "2.82842712475")
+    data = json.loads(files[FOLDER / "example.json"])
+    assert set(data["records"]) == {r.id for r in records()}
+
+
+@pytest.mark.parametrize("text", ["a|b", "a_b_c", "<script>", "[x](y)", "*bold*", "a\nb", "`x`"])
+def test_names_cannot_break_a_page(text: str) -> None:
+    escaped = escape(text)
+    assert "\n" not in escaped
+    for mark in "|_<>[]*`":
+        assert escaped.count(mark) == escaped.count("\\" + mark)
+
+
+def test_a_page_says_that_its_protocol_is_no_longer_todays() -> None:
+    said = "Made under version 1 of the protocol"
+    for version, old in ((1, True), (Protocol.version, False)):
+        settings = suite(records())["settings"] | {"version": version}
+        page = make_page(suite(records(), settings=settings), records(), FOLDER)
+        assert (said in page.markdown) is old
+
+
+def test_names_are_escaped_wherever_a_page_has_them() -> None:
+    odd = "a|b_<i>"
+    found = [
+        record(odd if method == "magnitude" else method, "t|<b>", ratio, seed, 40.0 + seed)
+        for method, ratio in SCORES
+        for seed in range(2)
+    ]
+    page = make_page(suite(found), found, FOLDER)
+    assert escape(odd) in page.markdown
+    for raw in (odd, "t|<b>"):
+        assert raw not in page.markdown
+    assert odd in {row[1] for _, cells in page.tables.values() for row in cells}  # on a terminal
+
+
+def test_figures_have_room_for_long_names() -> None:
+    found = [
+        record(method + "long" * 12 * (method != "dense"), "cola", ratio, seed, 40.0)
+        for method, ratio in SCORES
+        for seed in range(2)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(make_page(suite(found), found, FOLDER).files) == 5
+
+
+def test_the_figure_names_every_method_and_has_no_date() -> None:
+    svg = make_page(suite(records()), records(), FOLDER).files[FOLDER / "example.svg"]
+    for name in ("magnitude", "random-mask", "dense"):
+        assert f">{name}<" in svg
+    assert "<dc:date>" not in svg
