@@ -33,7 +33,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(Path(__file__).parent)]))
+    before = os.environ.get("PYTHONPATH", "")
+    path = [str(site), str(Path(__file__).parent), *filter(None, [before])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
 
     def installer(distribution: str, group: str = "bench.methods", **points: str) -> None:
         harness.install(site, distribution, group, **points)
