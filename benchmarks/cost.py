@@ -134,7 +134,7 @@ def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str]]:
                          f"{flops / 1e18:.2f}", f"{hours(flops):.1f}"])  # fmt: skip
     rows.append(["**all**", "", "", f"{trainings * len(rows):,}", f"{whole / 1e18:.2f}",
                  f"{hours(whole):.1f}"])  # fmt: skip
-    heads = ["task", "training rows", "pieces a row", "trainings", "EFLOP", f"hours on one {GPU}"]
+    heads = ["task", "training rows", "tokens a row", "trainings", "EFLOP", f"hours on one {GPU}"]
     return tabulate(rows, heads, tablefmt="github", disable_numparse=True), lacking
 
 
@@ -149,27 +149,39 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     given = parser.parse_args()
-    print("# Cost\n\n```\n" + __doc__.split("\n\n")[1].strip() + "\n```\n")
+    print("# What the suites cost\n\n```\n" + __doc__.split("\n\n")[1].strip() + "\n```\n")
     print(
-        "Training FLOPs are counted (three forward passes a trained one, at real token counts); "
-        "each piece of work once.\nHours are those of one worker with one thread while others "
-        "worked beside it; trials at the pace of their final\nruns. General distillation is in "
-        "the FLOPs, not in steps and hours; it counts as one training a method, ratio and\ntext, "
-        "though trials of other depths made their own.\n"
+        "Training FLOPs, optimizer steps and hours of each suite, by method. The costliest method "
+        "comes first.\n\n"
+        "A **suite** is what one `bench run` command asks for (one encoder, one set of tasks, "
+        "methods and\nratios), with one page. The **ratio** is dense size / compressed size.\n\n"
+        "- FLOPs are counted at the real number of tokens. A trained pass counts as three forward "
+        "passes.\n"
+        "- Each piece of work counts once.\n"
+        "- Hours are those of one worker with one thread. Other workers ran beside it.\n"
+        "- Trials count at the pace of their final runs.\n"
+        "- General distillation (training on unlabelled text) is in the FLOPs. It is not in steps "
+        "and hours.\n"
+        "- General distillation counts as one training for each method, ratio and text. Trials of "
+        "other depths\n  made their own.\n\n"
+        "## What the published suites took\n"
     )
     for path in sorted((LEADERBOARDS / "records").glob("*.jsonl")):
         total = spent(read_records(LEADERBOARDS, path.stem))
         if any(row.flops for row in total.values()):
-            print(f"## {path.stem}\n\n{table(total)}\n")
+            print(f"### {path.stem}\n\n{table(total)}\n")
     effort = EFFORTS["paper"]
     text, lacking = projection(given.data_dir, given.model)
-    print(f"## BERT-base, `--effort paper`\n\n{text}\n")
+    print(f"## What `--effort paper` would take on BERT-base\n\n{text}\n")
     print(
-        f"{effort['trials']} trials and {effort['seeds']} seeds of {effort['epochs']} epochs each "
-        f"at one ratio, {RATIO}×, for {len(PASSES)} methods:\n{', '.join(PASSES)}. Not counted: "
-        f"general\ndistillation, and {', '.join(lacking)}, whose rows were not at hand. Assumed: "
-        f"{REACHED:.0%} of the {PEAK / 1e12:.0f} TFLOP/s\nthat the data sheet of an {GPU} gives "
-        "for bf16, which batches of such short rows need not reach;\nnothing was measured on one."
+        f"- Counted: {effort['trials']} trials and {effort['seeds']} seeds of {effort['epochs']} "
+        f"epochs each, at one ratio, {RATIO}×.\n"
+        f"- {len(PASSES)} methods: {', '.join(PASSES)}.\n"
+        f"- Not counted: general distillation, and {', '.join(lacking)}, whose rows were not at "
+        "hand.\n"
+        f"- Assumed: {REACHED:.0%} of the {PEAK / 1e12:.0f} TFLOP/s that the data sheet of an "
+        f"{GPU} gives for bf16.\n  Batches of such short rows may not reach this. Nothing was "
+        "measured on one."
     )
 
 
