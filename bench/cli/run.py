@@ -112,7 +112,7 @@ def _run(suite: Suite, arguments: argparse.Namespace, command: str, out: Console
         out.print(f"{left} cells and trials are left; the same command goes on with them{rest}.")
     failed = [
         record
-        for record in map(store.get, (context.cell_id(cell) for cell in cells))
+        for record in map(store.get, (context.bind(cell).id for cell in cells))
         if record is not None and record.status == "failed"
     ]
     for record in failed:

@@ -16,7 +16,6 @@ from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.data.prepare import load
 from bench.models.checkpoint import load_model
-from bench.runs.cells.cell import Variant
 from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
 from bench.training.evaluate import predict
 from bench.training.loop import fit
@@ -72,15 +71,15 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
     seconds = megabytes = 0.0
     for job in todo:
         cell = job.cell
-        if context.limit(cell) < cell.ratio:
+        bound = context.bind(cell)
+        if bound.limit < cell.ratio:
             unreachable += 1
             continue
         per_step, evaluation = timed[cell.task]
-        variant = Variant.parse(cell.method)
-        method = registry.methods.get(variant.method)
+        method = bound.method
         trains = issubclass(method.Params, TrainParams)
         made = trains * _steps(context, cell, job.trial)
-        pinned = {**method.Params.defaults(), **dict(variant.pins)}
+        pinned = {**method.Params.defaults(), **bound.pins}
         if passes := int(pinned.get(GENERAL, 0)):
             text = "" if context.corpus else cell.task
             general[cell.method, text, cell.ratio] = passes * _general_steps(context, cell.task)

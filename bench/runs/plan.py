@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.runs.cells.cell import Cell
 
 if TYPE_CHECKING:
+    from bench.compression.target import Axis
     from bench.runs.cells.cell import Variant
 
 
@@ -30,7 +31,7 @@ class Selection:
     tasks: Sequence[str] = ()
     ratios: Sequence[float] = ()
     seeds: Sequence[int] = ()
-    axis: str = "weights"
+    axis: Axis = "weights"
     model: str = ""
 
 
@@ -44,7 +45,9 @@ def plan(selection: Selection, protocol_hash: str) -> list[Cell]:
     others = [v for v, is_reference in selection.variants.items() if not is_reference]
 
     def cell(variant: Variant, task: str, ratio: float, seed: int) -> Cell:
-        axis = selection.axis if ratio != 1 else "weights"  # ratio 1 is the same on every axis
+        axis: Axis = (
+            selection.axis if ratio != 1 else "weights"
+        )  # ratio 1 is the same on every axis
         return Cell(str(variant), task, axis, ratio, seed, selection.model, protocol_hash)
 
     cells = [

@@ -186,15 +186,15 @@ class Pool:
         from bench.runs.cells.execute import ended_early
         from bench.runs.cells.study import Study
 
-        cell, cell_id = job.cell, context.cell_id(job.cell)
+        cell, bound = job.cell, context.bind(job.cell)
         if job.trial:
-            Study(cell, context).give_up_killed(str(error))
+            Study(bound).give_up_killed(str(error))
             listener.tried(cell)
             return
         store = Store(context.runs)
-        record = store.get(cell_id)
+        record = store.get(bound.id)
         if record is None or record.created == job.replaces:
-            record = ended_early("failed", cell, cell_id, error)
+            record = ended_early("failed", cell, bound.id, error)
             store.put(record)
         listener.ended(cell, record)
 

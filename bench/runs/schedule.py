@@ -39,7 +39,7 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
         "all": ("ok", "failed", "missed", "unreachable"),
     }[rerun]
     store = Store(context.runs)
-    found = [(cell, store.get(context.cell_id(cell))) for cell in cells]
+    found = [(cell, store.get(context.bind(cell).id)) for cell in cells]
     todo = [
         Job(cell, replaces=None if record is None else record.created)
         for cell, record in found
@@ -58,9 +58,9 @@ def _with_trials(todo: list[Job], context: Context) -> list[Job]:
     cells = [job.cell for job in todo]
     left: dict[tuple[str, float], dict[Cell, int]] = {}
     for cell in [*map(reference_cell, cells), *cells]:
-        study = Study(cell, context)
+        study = Study(context.bind(cell))
         missing = study.trials - len(study.summary()["trials"]) if study.space else 0
-        left.setdefault((cell.task, cell.ratio), {})[study.cell] = missing
+        left.setdefault((cell.task, cell.ratio), {})[study.bound.cell] = missing
 
     def trials(task: str, ratio: float) -> Iterator[Job]:
         studies = left.pop((task, ratio), {})

@@ -196,7 +196,7 @@ class Suite:
         from bench.runs.cells.study import Study
 
         cells = self.cells()
-        studies = [Study(cell, context) for cell in cells] if self.protocol.trials else []
+        studies = [Study(context.bind(cell)) for cell in cells] if self.protocol.trials else []
         return {
             "name": self.name,
             "model": self.model,
@@ -210,9 +210,9 @@ class Suite:
             "versions": {
                 str(v): registry.methods.get(v.method).info.version for v in self.variants
             },
-            "studies": {s.id: s.cell.method for s in studies if s.space},
+            "studies": {s.id: s.bound.cell.method for s in studies if s.space},
             "cells": {
-                context.cell_id(cell): [cell.method, cell.task, cell.ratio, cell.seed]
+                context.bind(cell).id: [cell.method, cell.task, cell.ratio, cell.seed]
                 for cell in cells
             },
         }

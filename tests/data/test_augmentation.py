@@ -11,6 +11,7 @@ import harness
 import numpy as np
 import pytest
 import torch
+from cells import execute
 from datasets import Dataset
 from tokenizers.implementations import ByteLevelBPETokenizer
 from transformers import (
@@ -33,7 +34,6 @@ from bench.errors import BenchError
 from bench.protocol import Protocol
 from bench.runs.cells.cell import Cell
 from bench.runs.cells.context import Context
-from bench.runs.cells.execute import execute
 
 if TYPE_CHECKING:
     from bench.data.encoded import Encoded

@@ -252,6 +252,8 @@ def test_a_record_says_what_is_left(done: Path) -> None:
 
 def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> None:
     """The cell that happens to train the reference for the probe: the dense one comes later."""
+    from cells import execute
+
     from bench.data.prepare import load
     from bench.data.prepare import prepare as prepare_task
     from bench.data.task import Source
@@ -260,7 +262,6 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
     from bench.protocol import Protocol
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.context import Context
-    from bench.runs.cells.execute import execute
 
     protocol = Protocol(epochs=1, trials=0, precision="fp32", max_train_samples=160)
     encoder, name = demo_encoder_path(), "demo-sentiment"
@@ -274,7 +275,7 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
     probe = prepare_probe(None, encoder=encoder, cache=tmp_path)
     cell = Cell("random-mask", name, "weights", 4.0, 0, "demo-encoder", protocol.hash)
     probed, plain = Context(**given, probe=probe), Context(**given)
-    assert probed.cell_id(cell) == plain.cell_id(cell)
+    assert probed.bind(cell).id == plain.bind(cell).id
     record = execute(cell, probed)
     assert record.knowledge is not None
     assert record.knowledge["finetuned"] > record.knowledge["pretrained"]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from cells import execute
 from harness import quick, records
 from safetensors.numpy import load_file
 
@@ -27,7 +28,6 @@ from bench.protocol import Protocol
 from bench.runs.cells.cell import Cell
 from bench.runs.cells.cell_run import CellRun
 from bench.runs.cells.context import Context
-from bench.runs.cells.execute import execute
 from bench.training.batches import batches, collate
 from bench.training.loop import autocast
 from bench.training.teacher_cache import KeptAnswers

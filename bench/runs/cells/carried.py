@@ -43,7 +43,7 @@ def carry(
     same_encoder = suite["weights"] == context.weights
     found: dict[tuple[str, str, float], Carried] = {}
     for cell in cells:
-        space = context.search_space(cell)
+        space = context.bind(cell).space
         key = (cell.method, cell.task, cell.ratio)
         if key in found or not space:
             continue

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import digest
+
+if TYPE_CHECKING:
+    from bench.compression.target import Axis
 
 TRIAL_SEED = 1000
 """The seed of every trial: report seeds lie below it."""
@@ -66,7 +69,7 @@ class Cell:
 
     method: str
     task: str
-    axis: str
+    axis: Axis
     ratio: float
     seed: int
     model: str

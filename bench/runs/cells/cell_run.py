@@ -113,7 +113,7 @@ class CellRun:
         reference_params: How the task's reference is trained.
         flops: Training FLOPs by part.
         steps: Optimizer steps of the method's own trainings.
-        kept: Part and FLOPs of what was made once for several cells, by its key.
+        made_once: Part and FLOPs of what was made once for several cells, by its key.
         reference: The reference that was asked for, if any.
         text: The unlabelled text that was read, if any.
         trial: Whether this is a trial, whose `data` has fit rows to train on and tune rows to be
@@ -131,7 +131,7 @@ class CellRun:
     progress: Progress
     trial: bool = False
     flops: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, tuple[str, int]] = field(default_factory=dict)
+    made_once: dict[str, tuple[str, int]] = field(default_factory=dict)
     steps: int = 0
     reference: Reference | None = None
     text: str | None = None
@@ -257,7 +257,7 @@ class CellRun:
         with store.lock(f"shared-{folder.name}"):
             cost = read_json(folder / "cost.json")
             if cost is None or not is_whole(folder / "tensors.safetensors"):
-                run = dataclasses.replace(self, seed=0, flops={}, kept={}, steps=0, _fits=0)
+                run = dataclasses.replace(self, seed=0, flops={}, made_once={}, steps=0, _fits=0)
                 with seeds.isolated_rng(0):
                     made = make(cast("Run", _Unlabelled(run)))
                     tensors = {name: value.cpu().contiguous() for name, value in made.items()}
@@ -265,7 +265,7 @@ class CellRun:
                     temporary.write_bytes(save(tensors))  # whose errors are the system's own
                 cost = {"train_flops": sum(run.flops.values()), **identity}
                 write_json(folder / "cost.json", cost)
-        self.kept[folder.name] = ("general distillation", cost["train_flops"])
+        self.made_once[folder.name] = ("general distillation", cost["train_flops"])
         return load_file(folder / "tensors.safetensors")
 
     def _fit(
@@ -329,7 +329,7 @@ class CellRun:
             raise
         if self.reference is None or self.reference.key != found.key:
             self.reference = found
-            self.kept[found.key] = ("reference", found.train_flops)
+            self.made_once[found.key] = ("reference", found.train_flops)
             if params is not None:  # it is what was asked to be trained
                 self.steps += found.steps
         return found

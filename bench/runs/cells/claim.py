@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.results.store import Store
-from bench.runs.cells.cell import ALWAYS, reference_cell
+from bench.runs.cells.cell import ALWAYS
 
 if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.runs.cells.cell import Cell
-    from bench.runs.cells.context import Context
+    from bench.runs.cells.context import BoundCell, Context
+    from bench.runs.cells.tuning import Tuned
 
 
 class StorageError(BenchError):
@@ -67,21 +68,21 @@ def attempt(
     from bench.runs.cells.execute import execute
     from bench.runs.cells.tuning import tuned
 
-    store = Store(context.runs)
-    cell_id = context.cell_id(job.cell)
+    store, bound = Store(context.runs), context.bind(job.cell)
     try:
-        if job.cell.method != ALWAYS and tuned(reference_cell(job.cell), context) is None:
+        reference = None if job.cell.method == ALWAYS else tuned(bound.reference())
+        if job.cell.method != ALWAYS and reference is None:
             return None
         if job.trial:
-            return _attempt_trial(job.cell, context, started, progress)
-        if tuned(job.cell, context) is None:
+            return _attempt_trial(bound, reference, started, progress)
+        if (found := tuned(bound)) is None:
             return None
-        with store.lock(cell_id).acquire(timeout=0):
-            found = store.get(cell_id)
-            if found is not None and found.created != job.replaces:
-                return found
+        with store.lock(bound.id).acquire(timeout=0):
+            record = store.get(bound.id)
+            if record is not None and record.created != job.replaces:
+                return record
             started()
-            return execute(job.cell, context, progress)
+            return execute(bound, found, reference or found, progress)
     except Timeout:
         return None
     except Exception as error:
@@ -91,8 +92,8 @@ def attempt(
 
 
 def _attempt_trial(
-    cell: Cell,
-    context: Context,
+    bound: BoundCell,
+    reference: Tuned | None,
     started: Callable[[], None],
     progress: Callable[[int, int], None],
 ) -> float | None:
@@ -100,8 +101,8 @@ def _attempt_trial(
     from bench.runs.cells.tuning import tuned
 
     begin = time.monotonic()
-    if tuned(cell, context) is None:
+    if tuned(bound) is None:
         started()
-        if not execute_trial(cell, context, progress) and tuned(cell, context) is None:
+        if not execute_trial(bound, reference, progress) and tuned(bound) is None:
             return None
     return time.monotonic() - begin

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
-from bench.runs.cells.cell import ALWAYS, Cell, Variant
-from bench.runs.cells.parameters import search_space
+from bench.runs.cells.cell import ALWAYS, TRIAL_SEED, Cell, Variant, reference_cell
+from bench.runs.cells.parameters import resolve_params, search_space
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from bench.compression.method import Method
-    from bench.compression.params import Knob
+    from bench.compression.params import Knob, Params
     from bench.compression.target import Axis, Kind
     from bench.data.corpus import Corpus
     from bench.data.prepare import Prepared
+    from bench.data.task import Task
     from bench.protocol import Protocol
     from bench.runs.cells.cell import Cell
     from bench.training.knowledge import Probe
@@ -75,33 +79,79 @@ class Context:
     storage: str | None = None
     carried: dict[tuple[str, str, float], Carried] = field(default_factory=dict)
 
-    def cell_id(self, cell: Cell) -> str:
-        """The id that a cell's record is stored under."""
-        method = registry.methods.get(Variant.parse(cell.method).method)
-        prepared = self.tasks[cell.task]
+    def bind(self, cell: Cell) -> BoundCell:
+        """A cell with all that its names stand for."""
+        variant = Variant.parse(cell.method)
+        method = registry.methods.get(variant.method)
         keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), (ALWAYS, cell.task, 1.0)])
-        return cell.id(
+        cell_id = cell.id(
             version=method.info.version,
-            data=prepared.fingerprint,
+            data=self.tasks[cell.task].fingerprint,
             weights=self.weights,
             carried=[self.carried[key].params for key in keys if key in self.carried],
         )
+        return BoundCell(cell, self, cell_id, method, dict(variant.pins))
 
-    def limit(self, cell: Cell) -> float:
-        """The largest ratio that a cell's method can reach on the cell's axis."""
-        kind = registry.methods.get(Variant.parse(cell.method).method).info.kind
-        labels = registry.task(self.tasks[cell.task].task).num_labels
-        return _limit(kind, self.encoder, labels, cell.axis)
 
-    def search_space(self, cell: Cell) -> dict[str, Knob]:
-        """What tuning may move for a cell: nothing pinned, nothing where no ratio is met."""
-        variant = Variant.parse(cell.method)
-        if self.limit(cell) < cell.ratio:
+@dataclass(frozen=True)
+class BoundCell:
+    """A cell with all that its names stand for.
+
+    Attributes:
+        cell: The cell.
+        context: What it shares with the others.
+        id: The id that its record is stored under.
+        method: Its method.
+        pins: The method's pinned parameters, as texts.
+    """
+
+    cell: Cell
+    context: Context
+    id: str
+    method: type[Method]
+    pins: dict[str, str]
+
+    @property
+    def prepared(self) -> Prepared:
+        """The rows of its task, on disk."""
+        return self.context.tasks[self.cell.task]
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """Its task."""
+        return registry.task(self.prepared.task)
+
+    @property
+    def target(self) -> Target:
+        """What it is to be compressed to."""
+        return Target(self.cell.axis, self.cell.ratio)
+
+    @functools.cached_property
+    def limit(self) -> float:
+        """The largest ratio that its method can reach on its axis."""
+        labels, encoder = self.task.num_labels, self.context.encoder
+        return _limit(self.method.info.kind, encoder, labels, self.cell.axis)
+
+    @functools.cached_property
+    def space(self) -> dict[str, Knob]:
+        """What tuning may move: nothing pinned, nothing where the ratio is out of reach."""
+        if self.limit < self.cell.ratio:
             return {}
-        method, pinned = registry.methods.get(variant.method), dict(variant.pins)
-        labels = registry.task(self.tasks[cell.task].task).num_labels
-        space = _search_space(method, self.encoder, labels, Target(cell.axis, cell.ratio))  # type: ignore[arg-type]
-        return {name: knob for name, knob in space.items() if name not in pinned}
+        labels, encoder = self.task.num_labels, self.context.encoder
+        space = _search_space(self.method, encoder, labels, self.target)
+        return {name: knob for name, knob in space.items() if name not in self.pins}
+
+    def params(self, found: Mapping[str, Any] = MappingProxyType({})) -> Params:
+        """The method's parameters: its defaults, the protocol's rate, what was found, the pins."""
+        return resolve_params(self.method, self.pins, self.context.protocol, found)
+
+    def reference(self) -> BoundCell:
+        """The cell of the dense model that it starts or learns from, or is read against."""
+        return self.context.bind(reference_cell(self.cell))
+
+    def trial(self) -> BoundCell:
+        """The cell with the trials' seed, which is the same for the cells of every seed."""
+        return self.context.bind(dataclasses.replace(self.cell, seed=TRIAL_SEED))
 
 
 @functools.cache

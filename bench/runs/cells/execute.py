@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from transformers import PreTrainedModel
 
-from bench import machine, registry
-from bench.compression.target import SEQUENCE_LENGTH, Target, meets
-from bench.data import prepare as rows
+from bench import machine
+from bench.compression.target import SEQUENCE_LENGTH, meets
+from bench.data.prepare import load
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
 from bench.models.checkpoint import save_model, unreadable
@@ -24,11 +24,9 @@ from bench.models.footprint import footprint
 from bench.results.predictions import as_table
 from bench.results.record import Record, Status
 from bench.results.store import Store
-from bench.runs.cells.cell import ALWAYS, Cell, Variant, reference_cell
+from bench.runs.cells.cell import ALWAYS, Cell, reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
-from bench.runs.cells.parameters import resolve_params
 from bench.runs.cells.study import Outcome, Study
-from bench.runs.cells.tuning import Tuned, tuned
 from bench.training import scoring, seeds
 from bench.training.evaluate import predict
 from bench.training.knowledge import masked_loss
@@ -40,12 +38,14 @@ if TYPE_CHECKING:
 
     from bench.compression.method import MethodInfo
     from bench.compression.params import Params, TrainParams
-    from bench.data.prepare import Prepared, TaskData
-    from bench.data.task import Task
     from bench.models.footprint import Footprint
-    from bench.runs.cells.context import Context
+    from bench.runs.cells.context import BoundCell
+    from bench.runs.cells.tuning import Tuned
     from bench.training.knowledge import Probe
 
+
+_rows = functools.lru_cache(maxsize=4)(load)
+"""A task's rows, which many cells of a worker share."""
 
 MADE = ".model"
 """Where a cell's model waits for its record."""
@@ -70,39 +70,45 @@ class Log:
             file.write(line.rstrip("\n") + "\n")
 
 
-def execute(cell: Cell, context: Context, progress: Progress = lambda step, total: None) -> Record:
+def execute(
+    bound: BoundCell,
+    found: Tuned,
+    dense: Tuned,
+    progress: Progress = lambda step, total: None,
+) -> Record:
     """Runs a cell and stores its record; a failure of the method becomes a `failed` record.
 
     Args:
-        cell: The cell.
-        context: What it shares with the others.
+        bound: The cell.
+        found: Its parameters.
+        dense: Those of the dense model of its task, which the reference is trained with.
         progress: Called with steps made and steps in all of the training at hand.
 
     Raises:
         OSError: The run folder cannot be written; nothing else would fare better there.
     """
+    cell, context = bound.cell, bound.context
     store = Store(context.runs)
-    cell_id = context.cell_id(cell)
-    folder = store.folder(cell_id)
+    folder = store.folder(bound.id)
     for left in folder.glob(".*"):  # by a kill
         if left.name.startswith(UNFINISHED):
             remove(left, store.root)
     # What is finished stays whole until the record that replaces it is there.
-    log = Log(folder / ("log.txt" if store.get(cell_id) is None else ".log.txt"))
+    log = Log(folder / ("log.txt" if store.get(bound.id) is None else ".log.txt"))
     begin = time.perf_counter()
     machine.reset_peak_memory(context.device)
     try:
-        record, predictions = _run(cell, cell_id, context, log, progress)
+        record, predictions = _made(bound, found, dense, log, progress)
     except UnreachableError as error:
         log(str(error))
         footprint_known = {cell.axis: {"ratio": error.best_ratio}}
-        record = ended_early("unreachable", cell, cell_id, error, footprint=footprint_known)
+        record = ended_early("unreachable", cell, bound.id, error, footprint=footprint_known)
         predictions = None
     except Exception as error:
         if is_storage_error(error):
             raise
         log(traceback.format_exc())
-        record, predictions = ended_early("failed", cell, cell_id, error), None
+        record, predictions = ended_early("failed", cell, bound.id, error), None
     cost = {
         **record.cost,
         "wall_s": time.perf_counter() - begin,
@@ -115,7 +121,7 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
         "precision": context.protocol.precision,
     }
     record = dataclasses.replace(
-        record, method=_method_facts(cell), cost=cost, environment=described
+        record, method=_method_facts(bound), cost=cost, environment=described
     )
     log(f"{record.status} after {cost['wall_s']:.1f} s")
     remove(folder / "model", store.root)
@@ -126,12 +132,10 @@ def execute(cell: Cell, context: Context, progress: Progress = lambda step, tota
     return record
 
 
-def _method_facts(cell: Cell) -> dict[str, Any]:
+def _method_facts(bound: BoundCell) -> dict[str, Any]:
     """What a page says of a method; a pinned `init` or `teacher` overrides its metadata."""
-    variant = Variant.parse(cell.method)
-    method = registry.methods.get(variant.method)
-    params = {**method.Params.defaults(), **dict(variant.pins)}
-    info = method.info
+    params = {**bound.method.Params.defaults(), **bound.pins}
+    info = bound.method.info
     return {
         "kind": info.kind,
         "control": info.control,
@@ -171,8 +175,15 @@ def _message(error: Exception) -> str:
     return re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", first_line)
 
 
-def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t: None) -> bool:
+def execute_trial(
+    bound: BoundCell, dense: Tuned | None, progress: Progress = lambda step, total: None
+) -> bool:
     """Makes one more trial of a cell's study, if one is left that nobody else makes.
+
+    Args:
+        bound: The cell.
+        dense: The parameters of the dense model of its task; `None` in that model's own trials.
+        progress: Called with steps made and steps in all of the training at hand.
 
     Returns:
         Whether it did.
@@ -180,35 +191,33 @@ def execute_trial(cell: Cell, context: Context, progress: Progress = lambda s, t
     Raises:
         OSError: The run folder cannot be written.
     """
-    study = Study(cell, context)
+    study = Study(bound)
     with study.claim() as claim:
         if claim is None:
             return False
         begin = time.perf_counter()
         log = Log(study.folder / f"{claim.index}.log")
-        pins = dict(Variant.parse(cell.method).pins)
-        method = registry.methods.get(Variant.parse(cell.method).method)
-        run = _lend(study.cell, context, log, progress, trial=True)
+        run = _lend(study.bound, dense, log, progress, trial=True)
         try:
-            params = resolve_params(method, pins, context.protocol, claim.params)
+            params = bound.params(claim.params)
             log(str(params))
-            model = _compress(study.cell, run, params)
-            score, _ = _score(run, predict(model, run.data.report, context.device))
+            model = _compress(study.bound, run, params)
+            score, _ = _score(run, predict(model, run.data.report, run.context.device))
             counted = _counted(model, run)
         except Exception as error:
             if is_storage_error(error):
                 raise
             log(traceback.format_exc())
-            claim.failed(_message(error), {"flops": run.flops, "kept": run.kept})
+            claim.failed(_message(error), {"flops": run.flops, "kept": run.made_once})
             return True
         claim.ended(
             Outcome(
                 score=score.main,
-                ratio=counted[cell.axis]["ratio"],
+                ratio=counted[bound.cell.axis]["ratio"],
                 steps=run.steps,
                 wall_s=time.perf_counter() - begin,
                 flops=run.flops,
-                kept=run.kept,
+                kept=run.made_once,
                 reference=run.reference.key if run.reference else None,
             )
         )
@@ -221,69 +230,67 @@ def _counted(model: PreTrainedModel, run: CellRun) -> Footprint:
     return footprint(model, run.pretrained(), SEQUENCE_LENGTH)
 
 
-def _lend(cell: Cell, context: Context, log: Log, progress: Progress, *, trial: bool) -> CellRun:
+def _lend(
+    bound: BoundCell, dense: Tuned | None, log: Log, progress: Progress, *, trial: bool
+) -> CellRun:
     """What a method is lent for a cell; everything random is seeded now."""
-    method = registry.methods.get(Variant.parse(cell.method).method)
-    task, data = _load_task(context.tasks[cell.task])
-    reference = tuned(
-        reference_cell(cell), context
-    )  # not yet there in the dense model's own trials
-    defaults = resolve_params(registry.methods.get(ALWAYS), {}, context.protocol)
+    cell, context = bound.cell, bound.context
+    data = _rows(bound.prepared)
+    params = context.bind(reference_cell(cell)).params() if dense is None else dense.params
     seeds.seed_everything(cell.seed)
     return CellRun(
         context=context,
-        method=f"{cell.method} {method.info.version}",
-        task=task,
-        target=Target(cell.axis, cell.ratio),  # type: ignore[arg-type]
+        method=f"{cell.method} {bound.method.info.version}",
+        task=bound.task,
+        target=bound.target,
         seed=cell.seed,
         data=data.for_trials() if trial else data,
-        reference_params=cast("TrainParams", reference.params if reference else defaults),
+        reference_params=cast("TrainParams", params),
         log=log,
         progress=progress,
         trial=trial,
     )
 
 
-def _compress(cell: Cell, run: CellRun, params: Params) -> PreTrainedModel:
+def _compress(bound: BoundCell, run: CellRun, params: Params) -> PreTrainedModel:
     """Lets the method compress."""
+    name = bound.cell.method
     try:
-        model = registry.methods.get(Variant.parse(cell.method).method)().compress(run, params)
+        model = bound.method().compress(run, params)
     except SystemExit as error:
-        raise BenchError(f"{cell.method} asked the process to exit ({error.code})") from error
+        raise BenchError(f"{name} asked the process to exit ({error.code})") from error
     finally:
-        if (run.flops or run.kept) and (made := run.data.facts.get("augmentation")):
-            run.kept["augmentation"] = ("augmentation", made["flops"])
+        if (run.flops or run.made_once) and (made := run.data.facts.get("augmentation")):
+            run.made_once["augmentation"] = ("augmentation", made["flops"])
     if not isinstance(model, PreTrainedModel):
-        raise BenchError(f"{cell.method} returned a {type(model).__name__}, not a model")
+        raise BenchError(f"{name} returned a {type(model).__name__}, not a model")
     if reason := unreadable(model, run.task.num_labels):
-        raise BenchError(f"{cell.method} returned a model with {reason}")
+        raise BenchError(f"{name} returned a model with {reason}")
     return model
 
 
-def _run(
-    cell: Cell, cell_id: str, context: Context, log: Log, progress: Progress
+def _made(
+    bound: BoundCell, found: Tuned, dense: Tuned, log: Log, progress: Progress
 ) -> tuple[Record, Table | None]:
     """The cell itself: record without cost and environment, and the predictions."""
-    best = context.limit(cell)
-    if best < cell.ratio:
+    cell, context = bound.cell, bound.context
+    if bound.limit < cell.ratio:
         raise UnreachableError(
-            f"{cell.method} reaches {best:.4g}× on {cell.axis} at most, not {cell.ratio:g}×", best
+            f"{cell.method} reaches {bound.limit:.4g}× on {cell.axis} at most, not {cell.ratio:g}×",
+            bound.limit,
         )
-    found = tuned(cell, context)
-    if found is None:
-        raise BenchError(f"the study of {cell.method} on {cell.task} has trials to make yet.")
-    run = _lend(cell, context, log, progress, trial=False)
-    model = _compress(cell, run, found.params)
+    run = _lend(bound, dense, log, progress, trial=False)
+    model = _compress(bound, run, found.params)
     logits = predict(model, run.data.report, context.device)
     score, table = _score(run, logits)
     knowledge = _knowledge(model, run)
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
     if context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0):
-        save_model(model, context.runs / cell_id / MADE, context.encoder)
-    parts = _parts(cell, run, found)
+        save_model(model, context.runs / bound.id / MADE, context.encoder)
+    parts = _parts(bound, run, found, dense)
     record = Record(
-        id=cell_id,
+        id=bound.id,
         status="ok" if reached else "missed",
         cell=dataclasses.asdict(cell),
         params=dataclasses.asdict(found.params),
@@ -300,19 +307,17 @@ def _run(
     return record, table
 
 
-def _parts(cell: Cell, run: CellRun, found: Tuned) -> dict[str, int]:
+def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[str, int]:
     """Training FLOPs of a cell by part, where what was made for several parts counts once."""
-    parts, counted = dict(run.flops), set(run.kept)
-    for part, flops in run.kept.values():
+    parts, counted = dict(run.flops), set(run.made_once)
+    for part, flops in run.made_once.values():
         parts[part] = parts.get(part, 0) + flops
     studies = {"tuning": found}
-    if run.reference is not None and cell.method != ALWAYS:
-        reference = tuned(reference_cell(cell), run.context)
-        if reference is not None:
-            studies = {"reference's tuning": reference, **studies}
+    if run.reference is not None and bound.cell.method != ALWAYS:
+        studies = {"reference's tuning": dense, **studies}
     for part, study in studies.items():
-        made_once = sum(flops for key, flops in study.kept.items() if key not in counted)
-        counted |= set(study.kept)
+        made_once = sum(flops for key, flops in study.made_once.items() if key not in counted)
+        counted |= set(study.made_once)
         if flops := study.flops + made_once:
             parts[part] = flops
     return parts
@@ -365,9 +370,3 @@ def _once(
             done = {"loss": masked_loss(load(), probe, context.encoder, context.device)}
             write_json(known, done)
     return done["loss"]  # type: ignore[no-any-return]
-
-
-@functools.lru_cache(maxsize=4)
-def _load_task(prepared: Prepared) -> tuple[Task, TaskData]:
-    """A task and its rows."""
-    return registry.task(prepared.task), rows.load(prepared)

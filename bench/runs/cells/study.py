@@ -15,20 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
 from bench.compression.params import Knob
 from bench.compression.target import TOLERANCE, meets
 from bench.errors import BenchError, first_line
 from bench.files import ID, read_json, remove, write_json
 from bench.results.store import Store
-from bench.runs.cells.cell import ALWAYS, TRIAL_SEED, Cell, Variant
+from bench.runs.cells.cell import ALWAYS
 from bench.runs.cells.sampler import first_trials, sampler_name, sampler_of, suggest
 
 if TYPE_CHECKING:
     import optuna
     from filelock import BaseFileLock
 
-    from bench.runs.cells.context import Context
+    from bench.runs.cells.context import BoundCell
 
 
 @dataclass(kw_only=True)
@@ -58,26 +57,25 @@ class Study:
     """The study of a cell, which is that of every seed's cell.
 
     Args:
-        cell: Any cell of the method, task, axis and ratio.
-        context: What it shares with the others.
+        bound: Any cell of the method, task, axis and ratio.
 
     Attributes:
-        cell: The cell with the trials' seed.
+        bound: The cell with the trials' seed.
         id: Its id; the study's name.
         space: What is searched: empty where there is nothing to tune or the ratio is unreachable.
         trials: How many trials it takes.
     """
 
-    def __init__(self, cell: Cell, context: Context) -> None:
-        self.cell = dataclasses.replace(cell, seed=TRIAL_SEED)
-        self.id = context.cell_id(self.cell)
+    def __init__(self, bound: BoundCell) -> None:
+        self.bound = bound.trial()
+        self.id = self.bound.id
+        self.space = self.bound.space
+        context = bound.context
         self.trials = context.protocol.trials
-        self.space = context.search_space(cell)
         self._store = Store(context.runs)
         self._storage = context.storage
         rate = self.space.get("learning_rate", Knob())
         self._rate = rate.nearest(context.protocol.learning_rate)
-        self._method = registry.methods.get(Variant.parse(cell.method).method)
 
     @property
     def folder(self) -> Path:
@@ -96,7 +94,7 @@ class Study:
         A block that ends without `Claim.ended` or `Claim.failed` leaves the trial to be made again.
         """
         claimed = None
-        with self._lock(), self._storage_errors():
+        with self._used():
             study = self._open()
             self._close_killed(study)
             begun = [trial for trial in study.trials if _is_spent(trial) or _is_running(trial)]
@@ -107,8 +105,9 @@ class Study:
                 marks = {"index": index, "folder": self._store.identity()}
                 study.enqueue_trial(self._fixed(study, index), user_attrs=marks)
                 trial = study.ask()
-                claimed = Claim(self, study, trial, index, self._suggest(trial))
-                claimed.lock.acquire(timeout=0)
+                lock = self._store.lock(f"trial-{self.id}-{trial.number}")
+                claimed = Claim(self, study, trial, index, self._suggest(trial), lock)
+                lock.acquire(timeout=0)
             elif not self.summary()["complete"]:  # who told the storage was killed before this
                 self._write(study)
         if claimed is None:
@@ -123,7 +122,7 @@ class Study:
         """Counts trials whose process has died as made: what kills a worker would do so again."""
         import optuna
 
-        with self._lock(), self._storage_errors():
+        with self._used():
             study = self._open()
             for trial in self._killed(study):
                 study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
@@ -138,13 +137,13 @@ class Study:
         scores = {
             place: outcome["score"]
             for place, outcome in enumerate(outcomes)
-            if "error" not in outcome and meets(outcome["ratio"], self.cell.ratio)
+            if "error" not in outcome and meets(outcome["ratio"], self.bound.cell.ratio)
         }
         best = max(scores, key=lambda place: (scores[place], -place)) if scores else None
         complete = len(spent) >= self.trials
         flops, kept = trial_cost(outcomes)
         summary = {
-            "cell": dataclasses.asdict(self.cell),
+            "cell": dataclasses.asdict(self.bound.cell),
             "complete": complete,
             "sampler": sampler_name(self.trials),
             "best": best,
@@ -152,7 +151,7 @@ class Study:
             "train_flops": flops + sum(kept.values()),
         }
         write_json(self.folder / "study.json", summary)
-        if complete and self.cell.method == ALWAYS and best is not None:
+        if complete and self.bound.cell.method == ALWAYS and best is not None:
             self._keep_reference(outcomes[best]["reference"], outcomes)
 
     def _keep_reference(self, best: str, outcomes: Sequence[dict[str, Any]]) -> None:
@@ -161,8 +160,30 @@ class Study:
             if ID.fullmatch(key):  # the journal may come from anybody, and name any folder
                 remove(root / "references" / key, root)
 
-    def _lock(self) -> BaseFileLock:
-        return self._store.lock(f"study-{self.id}")
+    def tell(self, claim: Claim, outcome: Outcome) -> None:
+        """Stores what came of a trial."""
+        missed = TOLERANCE * self.bound.cell.ratio - outcome.ratio
+        with self._used():
+            claim.trial.set_user_attr("outcome", dataclasses.asdict(outcome))
+            claim.trial.set_constraint("ratio", missed)
+            claim.study.tell(claim.trial, outcome.score)
+            self._write(claim.study)
+
+    def tell_failure(self, claim: Claim, reason: str, cost: Mapping[str, Any]) -> None:
+        """Stores that a trial came to nothing, which counts as made, and what it cost so far."""
+        import optuna
+
+        with self._used():
+            claim.trial.set_user_attr("cost", dict(cost))
+            claim.trial.set_user_attr("error", reason)
+            claim.study.tell(claim.trial, state=optuna.trial.TrialState.FAIL)
+            self._write(claim.study)
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        """Holds the study's lock, and says in one line what its storage raises."""
+        with self._store.lock(f"study-{self.id}"), self._storage_errors():
+            yield
 
     def _open(self) -> optuna.Study:
         """The study, begun by its first user."""
@@ -195,12 +216,12 @@ class Study:
             if "killed" in trial.user_attrs and trial.user_attrs.get("index") == index:
                 given: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
                 return given | trial.params
-        first = first_trials(self._method, self.space, self._rate, self.trials)
+        first = first_trials(self.bound.method, self.space, self._rate, self.trials)
         return first[index] if index < len(first) else {}
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         space = self.space.items()
-        defaults = self._method.Params.defaults()
+        defaults = self.bound.method.Params.defaults()
         return {n: suggest(trial, n, knob, defaults[n], self._rate) for n, knob in space}
 
     def _killed(self, study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -245,38 +266,28 @@ class Claim:
     """A trial in the making.
 
     Attributes:
-        study: Its study.
+        of: Its study.
+        study: The same, as Optuna knows it.
+        trial: The trial, as Optuna knows it.
         index: Its place among the trials that count, from 0.
         params: The values of what is searched.
         lock: Held as long as it is being made.
     """
 
-    study: Study
-    optuna_study: optuna.Study
+    of: Study
+    study: optuna.Study
     trial: optuna.Trial
     index: int
     params: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        self.lock = self.study._store.lock(f"trial-{self.study.id}-{self.trial.number}")
+    lock: BaseFileLock
 
     def ended(self, outcome: Outcome) -> None:
         """Stores what came of it."""
-        with self.study._lock(), self.study._storage_errors():
-            self.trial.set_user_attr("outcome", dataclasses.asdict(outcome))
-            self.trial.set_constraint("ratio", TOLERANCE * self.study.cell.ratio - outcome.ratio)
-            self.optuna_study.tell(self.trial, outcome.score)
-            self.study._write(self.optuna_study)
+        self.of.tell(self, outcome)
 
     def failed(self, reason: str, cost: Mapping[str, Any]) -> None:
         """Stores that it came to nothing, which counts as a trial made, and what it cost so far."""
-        import optuna
-
-        with self.study._lock(), self.study._storage_errors():
-            self.trial.set_user_attr("cost", dict(cost))
-            self.trial.set_user_attr("error", reason)
-            self.optuna_study.tell(self.trial, state=optuna.trial.TrialState.FAIL)
-            self.study._write(self.optuna_study)
+        self.of.tell_failure(self, reason, cost)
 
 
 def _journal(path: Path) -> optuna.storages.JournalStorage:

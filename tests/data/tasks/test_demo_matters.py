@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from cells import execute
 
 from bench import registry
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.data.prepare import load
 from bench.models.checkpoint import load_model
-from bench.runs.cells.execute import execute
 from bench.runs.request import Request, resolve
 from bench.training import scoring
 from bench.training.evaluate import predict

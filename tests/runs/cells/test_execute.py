@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from cells import execute
 from pyarrow import parquet
 from transformers import AutoModelForSequenceClassification
 
@@ -25,7 +26,7 @@ from bench.protocol import Protocol
 from bench.results.store import Store
 from bench.runs.cells.cell import Cell
 from bench.runs.cells.context import Context
-from bench.runs.cells.execute import Log, _lend, execute
+from bench.runs.cells.execute import Log, _lend
 from bench.runs.cells.parameters import resolve_params
 from bench.testing import Toy
 from bench.training import scoring
@@ -95,10 +96,12 @@ def test_a_reference_that_diverges_is_charged_for_the_steps_it_made(
 
     losses: list[Any] = []
     monkeypatch.setattr("bench.training.reference.task_loss", loss)
-    lent = _lend(cell("dense", seed=7), context, Log(context.runs / "log"), print, trial=False)
+    lent = _lend(
+        context.bind(cell("dense", seed=7)), None, Log(context.runs / "log"), print, trial=False
+    )
     with pytest.raises(DivergedError, match="at step 3"):
         lent.finetuned(TrainParams(learning_rate=1e-4))
-    assert lent.kept == {}
+    assert lent.made_once == {}
     visited = lent.data.train.lengths.sum() * 3 / 5  # 3 of 5 batches, of about as many pieces
     assert lent.flops.keys() == {"reference"}
     linear = 3 * 2 * visited * 2 * (4 * 64**2 + 2 * 64 * 128)

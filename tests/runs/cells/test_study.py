@@ -28,12 +28,12 @@ from bench.data.tasks.table import table_task
 from bench.protocol import Protocol
 from bench.results.store import Store
 from bench.runs.cells import carried as carrying
-from bench.runs.cells import study as tuning
 from bench.runs.cells.cell import TRIAL_SEED, Cell
+from bench.runs.cells.claim import Job, attempt
 from bench.runs.cells.context import Context
-from bench.runs.cells.execute import _compress, _lend, _parts, execute, execute_trial
+from bench.runs.cells.execute import _compress, _lend, _parts, execute_trial
 from bench.runs.cells.parameters import resolve_params
-from bench.runs.cells.sampler import LEAST_FOR_TPE, first_trials
+from bench.runs.cells.sampler import LEAST_FOR_TPE, first_trials, sampler_of
 from bench.runs.cells.study import Outcome, Study
 from bench.runs.cells.tuning import Tuned, tuned
 from bench.runs.request import Request, resolve
@@ -79,7 +79,7 @@ def outcome(score: float, ratio: float = 4.0) -> Outcome:
 
 
 def test_the_first_trial_takes_the_defaults_and_the_next_every_depth(context: Context) -> None:
-    study = Study(cell(context, "tinybert"), context)
+    study = Study(context.bind(cell(context, "tinybert")))
     tinybert = registry.methods.get("tinybert")
     assert study.space["depth"].choices == (2, 1)  # the demo's encoder has two layers
     first, second = first_trials(tinybert, study.space, 4e-3, TRIALS)
@@ -94,16 +94,16 @@ def test_at_most_half_of_the_trials_are_given(context: Context) -> None:
 
 
 def test_what_is_pinned_or_cannot_be_reached_is_not_searched(context: Context) -> None:
-    pinned = Study(cell(context, "magnitude:scope=global"), context).space
+    pinned = Study(context.bind(cell(context, "magnitude:scope=global"))).space
     assert set(pinned) == {"learning_rate", "warmup", "final_phase"}
-    assert Study(cell(context, "magnitude", ratio=1e6), context).space == {}
-    assert Study(cell(context, "majority"), context).space == {}
+    assert Study(context.bind(cell(context, "magnitude", ratio=1e6))).space == {}
+    assert Study(context.bind(cell(context, "majority"))).space == {}
 
 
 def test_every_method_draws_the_same_rates_around_the_default(context: Context) -> None:
     rates = []
     for method in ("magnitude", "dense", "tinybert"):
-        study = Study(cell(context, method), context)
+        study = Study(context.bind(cell(context, method)))
         for number in range(TRIALS):
             with study.claim() as claim:
                 assert claim is not None
@@ -122,13 +122,13 @@ def test_the_parzen_estimator_begins_at_ten_trials(context: Context) -> None:
     many = dataclasses.replace(context.protocol, trials=LEAST_FOR_TPE)
     for protocol, sampler in ((context.protocol, "random search"), (many, "TPE")):
         there = dataclasses.replace(context, protocol=protocol)
-        study = Study(cell(there, "dense"), there)
+        study = Study(there.bind(cell(there, "dense")))
         for number in range(protocol.trials):
             with study.claim() as claim:
                 assert claim is not None
                 claim.ended(outcome(number, ratio=1.0))
         assert study.summary()["sampler"] == sampler
-        made = tuning._sampler(protocol.trials, protocol.trials - 1)
+        made = sampler_of(protocol.trials, protocol.trials - 1)
         assert isinstance(made, optuna.samplers.TPESampler) == (sampler == "TPE")
         assert study.summary()["best"] == protocol.trials - 1
 
@@ -137,7 +137,7 @@ def test_the_parzen_estimator_begins_at_ten_trials(context: Context) -> None:
 
 
 def test_a_trial_is_made_once_and_no_more_than_there_are(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+    study = Study(context.bind(cell(context, "magnitude")))
     with study.claim() as one, study.claim() as two, study.claim() as three, study.claim() as four:
         assert four is None
         claims = [claim for claim in (one, two, three) if claim is not None]
@@ -152,7 +152,7 @@ def test_a_trial_is_made_once_and_no_more_than_there_are(context: Context) -> No
 @pytest.mark.parametrize("method", ["magnitude", "tinybert"])
 def test_a_killed_trial_is_made_again_with_its_parameters(context: Context, method: str) -> None:
     """Also where some of the parameters of the trials after it are given."""
-    study = Study(cell(context, method), context)
+    study = Study(context.bind(cell(context, method)))
     with study.claim() as first:
         assert first is not None
     drawn = []
@@ -163,7 +163,7 @@ def test_a_killed_trial_is_made_again_with_its_parameters(context: Context, meth
             claim.ended(outcome(number))
     assert first.params == drawn[0]
     elsewhere = dataclasses.replace(context, runs=context.runs / "unharmed")
-    unharmed = Study(cell(context, method), elsewhere)
+    unharmed = Study(elsewhere.bind(cell(context, method)))
     for number in range(TRIALS):
         with unharmed.claim() as claim:
             assert claim is not None
@@ -175,11 +175,11 @@ def test_a_trial_that_was_killed_before_the_folder_was_moved_is_made_again(
     context: Context, tmp_path: Path
 ) -> None:
     before = dataclasses.replace(context, runs=tmp_path / "before")
-    with Study(cell(context, "magnitude"), before).claim() as claim:
+    with Study(before.bind(cell(context, "magnitude"))).claim() as claim:
         assert claim is not None
     before.runs.rename(tmp_path / "after")
     moved = dataclasses.replace(context, runs=tmp_path / "after")
-    study = Study(cell(context, "magnitude"), moved)
+    study = Study(moved.bind(cell(context, "magnitude")))
     for index in range(TRIALS):
         with study.claim() as claim:
             assert claim is not None
@@ -188,26 +188,23 @@ def test_a_trial_that_was_killed_before_the_folder_was_moved_is_made_again(
     assert study.summary()["complete"]
 
 
-def test_what_was_made_once_is_charged_once(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_made_once_is_charged_once(context: Context) -> None:
     """A stage 1 of both trials and final run; a tuning reference of both studies."""
     run = SimpleNamespace(
         flops={"training": 100}, reference=object(), context=context,
-        kept={"final": ("reference", 20), "stage 1": ("general distillation", 7)},
+        made_once={"final": ("reference", 20), "stage 1": ("general distillation", 7)},
     )  # fmt: skip
     found = Tuned(params=TrainParams(), facts={}, flops=300,
-                  kept={"stage 1": 7, "other stage 1": 5, "tuning reference": 18})  # fmt: skip
-    dense = dataclasses.replace(found, flops=0, kept={"tuning reference": 18, "worse": 18})
-    monkeypatch.setattr("bench.runs.cells.execute.tuned", lambda *_: dense)
-    assert _parts(cell(context, "tinybert"), run, found) == {
+                  made_once={"stage 1": 7, "other stage 1": 5, "tuning reference": 18})  # fmt: skip
+    dense = dataclasses.replace(found, flops=0, made_once={"tuning reference": 18, "worse": 18})
+    assert _parts(context.bind(cell(context, "tinybert")), run, found, dense) == {
         "training": 100, "reference": 20, "general distillation": 7,
         "reference's tuning": 36, "tuning": 305,
     }  # fmt: skip
 
 
 def test_a_trial_that_fails_or_kills_its_worker_counts(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+    study = Study(context.bind(cell(context, "magnitude")))
     with study.claim() as claim:
         assert claim is not None
         claim.failed("no luck", {"flops": {"training": 4}})
@@ -227,24 +224,24 @@ def test_a_trial_that_fails_or_kills_its_worker_counts(context: Context) -> None
 
 
 def test_a_trial_below_the_ratio_cannot_be_the_best(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+    study = Study(context.bind(cell(context, "magnitude")))
     for score, ratio in ((90.0, 3.9), (40.0, 3.93), (60.0, 4.0)):
         with study.claim() as claim:
             assert claim is not None
             claim.ended(outcome(score, ratio))
     assert study.summary()["best"] == 2
-    found = tuned(cell(context, "magnitude"), context)
+    found = tuned(context.bind(cell(context, "magnitude")))
     assert found is not None
     assert found.facts["tune_score"] == 60.0
 
 
 def test_where_no_trial_meets_the_target_the_defaults_are_taken(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+    study = Study(context.bind(cell(context, "magnitude")))
     for _ in range(TRIALS):
         with study.claim() as claim:
             assert claim is not None
             claim.ended(outcome(90.0, ratio=1.0))
-    found = tuned(cell(context, "magnitude"), context)
+    found = tuned(context.bind(cell(context, "magnitude")))
     assert found is not None
     assert found.facts["parameters"] == "default"
     defaults = resolve_params(registry.methods.get("magnitude"), {}, context.protocol)
@@ -252,7 +249,7 @@ def test_where_no_trial_meets_the_target_the_defaults_are_taken(context: Context
 
 
 def test_a_line_that_a_killed_process_left_unfinished_harms_nothing(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+    study = Study(context.bind(cell(context, "magnitude")))
     with study.claim() as claim:
         assert claim is not None
         claim.ended(outcome(50.0))
@@ -266,7 +263,7 @@ def test_a_line_that_a_killed_process_left_unfinished_harms_nothing(context: Con
 
 
 def test_cost_counts_what_was_kept_once(context: Context) -> None:
-    study = Study(cell(context, "magnitude"), context)
+    study = Study(context.bind(cell(context, "magnitude")))
     for key in ("a", "a", "b"):
         with study.claim() as claim:
             assert claim is not None
@@ -276,7 +273,7 @@ def test_cost_counts_what_was_kept_once(context: Context) -> None:
 
 def test_any_storage_of_optunas_will_do(context: Context, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
-    study = Study(cell(context, "magnitude"), dataclasses.replace(context, storage=url))
+    study = Study(dataclasses.replace(context, storage=url).bind(cell(context, "magnitude")))
     for number in range(TRIALS):
         with study.claim() as claim:
             assert claim is not None
@@ -346,17 +343,17 @@ def test_no_trial_gains_by_labels_that_only_a_final_reference_knows(tmp_path: Pa
         runs=tmp_path, protocol=protocol, encoder=demo_encoder_path(), weights="demo",
         tasks={"planted": prepared}, device="cpu", threads=1,
     )  # fmt: skip
-    dense = Cell("dense", "planted", "weights", 1.0, 0, "m", protocol.hash)
-    spy = dataclasses.replace(dense, method="one-shot-magnitude", ratio=1.1)
-    assert execute_trial(dense, context)
-    assert execute_trial(spy, context)
+    dense = context.bind(Cell("dense", "planted", "weights", 1.0, 0, "m", protocol.hash))
+    spy = dataclasses.replace(dense.cell, method="one-shot-magnitude", ratio=1.1)
+    assert execute_trial(dense, None)
+    found = tuned(dense)
+    assert execute_trial(context.bind(spy), found)
     scores = {method: study["trials"][0]["score"] for method, study in studies(tmp_path).items()}
     assert scores["dense"] < 25  # the word that turns labels round was never seen
     assert scores["one-shot-magnitude"] < 25
     # The final reference does know it, so that a trial which learnt from it would show.
-    params = resolve_params(registry.methods.get("dense"), {}, protocol)
-    run = _lend(dense, context, lambda line: None, lambda s, t: None, trial=False)
-    final = _compress(dense, run, params)
+    run = _lend(dense, found, lambda line: None, lambda s, t: None, trial=False)
+    final = _compress(dense, run, dense.params())
     tune = load(prepared).tune
     answers = predict(final, tune, "cpu").argmax(axis=1)
     assert np.mean(answers == tune.labels) > 0.8
@@ -488,7 +485,7 @@ def test_cells_with_carried_parameters_are_others_where_these_are(
         )  # fmt: skip
         suite = resolve(request)
         context = suite.carrying(suite.prepare(tmp_path / "data"))
-        found = {(cell.method, cell.task): context.cell_id(cell) for cell in suite.cells()}
+        found = {(cell.method, cell.task): context.bind(cell).id for cell in suite.cells()}
         return suite.protocol.hash, found
 
     one = cells(1e-3, "demo-sentiment")
@@ -538,18 +535,15 @@ def test_parameters_are_carried_only_on_request_and_the_page_says_so(
     assert wanted.params in [record.params for record in Store(untuned).records()]
 
 
-def test_a_cell_waits_for_its_study(context: Context) -> None:
-    record = execute(cell(context, "majority"), context)
-    assert record.status == "ok"
-    assert tuned(cell(context, "magnitude"), context) is None
-    failed = execute(cell(context, "magnitude"), context)
-    assert failed.status == "failed"
-    assert "trials to make yet" in (failed.error or {})["message"]
+def test_a_cell_waits_for_its_study_and_that_of_the_dense_model(context: Context) -> None:
+    for method in ("dense", "magnitude", "majority"):
+        assert attempt(Job(cell(context, method)), context, pytest.fail, pytest.fail) is None
+    assert not list(Store(context.runs).records())
 
 
 def test_trials_have_a_seed_that_no_report_has(context: Context) -> None:
-    assert Study(cell(context, "magnitude"), context).cell.seed == TRIAL_SEED
-    assert execute_trial(cell(context, "dense"), context)
+    assert Study(context.bind(cell(context, "magnitude"))).bound.cell.seed == TRIAL_SEED
+    assert execute_trial(context.bind(cell(context, "dense")), None)
     (log,) = Store(context.runs).root.glob("tuning/*/0.log")
     assert "learning_rate" in log.read_text()
     reference = next(Store(context.runs).root.glob("references/*/reference.json"))
