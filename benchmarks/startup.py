@@ -18,6 +18,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from bench.protocol import Protocol
@@ -45,9 +46,9 @@ class _Ids:
     runs: Path
     protocol: Protocol = NO_TRIALS
 
-    def cell_id(self, cell: Cell) -> str:
+    def bind(self, cell: Cell) -> SimpleNamespace:
         """The id of a cell of no registered method."""
-        return cell.id(version=1, data="data", weights="weights")
+        return SimpleNamespace(id=cell.id(version=1, data="data", weights="weights"))
 
 
 def seconds(command: list[str]) -> float:

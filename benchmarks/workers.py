@@ -50,9 +50,9 @@ def watch(folder: Path) -> None:
 
         return run
 
-    bench.lending.fit = timed(bench.lending.fit)
-    bench.reference.fit = timed(bench.reference.fit)
-    bench.execution.predict = timed(bench.execution.predict)
+    bench.runs.cells.cell_run.fit = timed(bench.runs.cells.cell_run.fit)
+    bench.training.reference.fit = timed(bench.training.reference.fit)
+    bench.runs.cells.execute.predict = timed(bench.runs.cells.execute.predict)
 
 
 if WATCH in os.environ:  # worker processes import this file before they work
@@ -107,6 +107,8 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         from bench.cli import main as bench_main
+        from bench.runs import processes
 
+        processes.PRELOADED.append(Path(__file__).stem)  # after what it watches
         sys.exit(bench_main(["run", *sys.argv[2:]]))
     main()

@@ -7,13 +7,21 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from bench.cli import main
 from bench.results.record import Record, slim
 from bench.results.store import Store
+from bench.runs import launch, processes
+from bench.runs.executor import InProcess
+
+if TYPE_CHECKING:
+    from bench.runs.executor import Executor
+    from bench.runs.suite import Suite
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "leaderboards"
@@ -34,11 +42,26 @@ class Result:
 
 
 def bench(*words: str | Path) -> Result:
-    """Runs a command in this process."""
+    """Runs a command in this process, and its cells too, unless it asks for several workers."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), cells_here():
         status = main([str(word) for word in words])
     return Result(status, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def cells_here() -> Iterator[None]:
+    """Runs the cells of one worker in this process."""
+    own = launch.executor_of
+
+    def here(suite: Suite) -> Executor:
+        return InProcess() if suite.workers == 1 else own(suite)
+
+    with (
+        mock.patch.object(launch, "executor_of", here),
+        mock.patch.object(processes, "warm_up", lambda: None),
+    ):
+        yield
 
 
 def quick(runs: Path, *words: str | Path, methods: str = "magnitude") -> Result:

@@ -7,7 +7,6 @@ import argparse
 from bench.cli.options import add_rows, names, source_of
 from bench.cli.output import console, table
 from bench.errors import BenchError
-from bench.results import suites
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,10 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
-    from bench.cli.output import for_terminal
-    from bench.files import read_json, write_json
     from bench.leaderboard.markdown import number
     from bench.leaderboard.page import write_run_page
+    from bench.leaderboard.text import tables_of
     from bench.machine import resolve_device
     from bench.results.store import Store
     from bench.results.suites import open_suite, read_suites
@@ -66,20 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
             label_map=label_map,
             dense=arguments.dense,
         )
-        if suite is not None:
-            suites.add_to_suite(suite, record)  # refuses before anything is written
-        store.put(record, predictions)
-        if suite is not None:
-            path = arguments.runs / "suites" / f"{suite['name']}.json"
-            with store.lock(f"suite-{suite['name']}"):  # another may have changed it meanwhile
-                suite = suites.add_to_suite(read_json(path) or suite, record)
-                write_json(path, suite)
+        external.enter(store, record, predictions, suite)
     except OSError as error:
         raise BenchError(f"{arguments.runs} cannot be written: {error}") from error
     out = console()
     if suite is not None:
         page = write_run_page(store, suite["name"])
-        out.print(for_terminal(page), markup=False, soft_wrap=True, highlight=False)
+        out.print(tables_of(page), markup=False, soft_wrap=True, highlight=False)
         out.print(f"\nThe page: {page.path}\n", markup=False, soft_wrap=True)
     counts = [number(record.footprint[axis]["ratio"], 2) for axis in ("weights", "params", "flops")]
     heads = ("checkpoint", task.name, "weights ×", "parameters ×", "FLOPs × (S = 128)")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.output import console, emit_json
-from bench.errors import BenchError
+from bench.cli.output import console, emit_json, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,40 +52,30 @@ def run(args: argparse.Namespace) -> int:
         BenchError: A model cannot be read, is of no supported family, or has fewer positions than
             the sequence length.
     """
-    from bench.models.checkpoint import load_classifier
-    from bench.models.families import max_text_positions
-    from bench.models.footprint import count, count_dense, footprint
+    from bench.deploy.counted import count_saved
 
-    model, notes = load_classifier(args.model)
-    longest = max_text_positions(model.config)
-    length = min(128, longest) if args.sequence_length is None else args.sequence_length
-    if not 1 <= length <= longest:
-        raise BenchError(f"--sequence-length {length}: {args.model} takes 1 to {longest} tokens.")
-    dense = model
-    if args.dense is not None:
-        dense, more_notes = load_classifier(args.dense, num_labels=model.config.num_labels or 2)
-        notes += more_notes
-    before, after = count_dense(dense), count(model)
+    counted = count_saved(args.model, args.dense, args.sequence_length)
+    before, after, length = counted.dense, counted.actual, counted.sequence_length
     report: dict[str, Any] = {
         "model": args.model,
         "dense": args.dense,
-        "model_type": model.config.model_type,
+        "model_type": counted.model_type,
         "sequence_length": length,
-        "footprint": footprint(model, dense, length),
+        "footprint": counted.footprint,
         "macs": {"dense": before.macs(length), "actual": after.macs(length)},
         "embedding_parameters": {
             "dense": before.embedding_parameters,
             "actual": after.embedding_parameters,
         },
-        "notes": notes,
+        "notes": counted.notes,
     }
     if args.json:
         emit_json(report)
         return 0
     out = console()
     out.print(_table(report))
-    for note in (*_explanations(report), *notes):
-        out.print(f"· {note}", markup=False, soft_wrap=True)
+    for note in (*_explanations(report), *counted.notes):
+        say(out, f"· {note}")
     return 0
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
     from bench.data.task import Source
@@ -273,3 +276,32 @@ def _shard(text: str) -> tuple[int, int]:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form I/N with I from 1 to N")
     return int(match[1]), int(match[2])
+
+
+def config_words(path: Path, options: Collection[str]) -> list[str]:
+    """Turns a file of options into the words that would say the same on the command line.
+
+    Args:
+        path: A TOML file; its keys are long options without their dashes.
+        options: The long options that there are, with their dashes.
+
+    Raises:
+        BenchError: The file cannot be read, or has a key that is no option, or a NUL.
+    """
+    from bench.files import read_toml
+
+    words: list[str] = []
+    for key, value in read_toml(path).items():
+        option = f"--{key.replace('_', '-')}"
+        if option not in options or option in ("--config", "--help"):
+            known = {name.lstrip("-") for name in options if name.startswith("--")}
+            raise unknown_name(f"option in {path}", key, known - {"help", "config"})
+        if value is True:
+            words.append(option)
+        elif isinstance(value, list):
+            words += [option, ",".join(map(str, value))]
+        elif value is not False:
+            words += [option, str(value)]
+        if any("\0" in word for word in words):
+            raise BenchError(f"'{key}' in {path} holds a NUL character.")
+    return words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.leaderboard.page import Page
-
 
 def console() -> Console:
     """The console on standard output."""
@@ -21,6 +18,11 @@ def console() -> Console:
 
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=160)
+
+
+def say(out: Console, line: str) -> None:
+    """Prints a line as it is: no markup, no breaks but those of the terminal."""
+    out.print(line, markup=False, soft_wrap=True)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -40,20 +42,3 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 def emit_json(value: dict[str, Any]) -> None:
     """Writes one JSON object to standard output."""
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-
-
-def for_terminal(page: Page) -> str:
-    """The page's tables for a terminal, without the columns that only the page has room for."""
-    from tabulate import tabulate
-
-    parts = []
-    for title, (heads, rows) in page.tables.items():
-        last = heads.index("weights ×")
-        shown = [i for i in range(last + 1) if heads[i] not in ("starts from", "teacher")]
-        short = [re.sub(r" \(.*", "", heads[i]) for i in shown]
-        cells = [[re.sub(r"<sup>.*?</sup>", "", row[i]) for i in shown] for row in rows]
-        grid = tabulate(cells, headers=short, tablefmt="simple", disable_numparse=True)
-        parts.append(f"{title}\n\n{grid}")
-    if any(head.startswith("average,") for heads, _ in page.tables.values() for head in heads):
-        parts.append("tasks: mean ± standard deviation over seeds; average: ± half its interval")
-    return "\n\n".join(parts)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from bench.cli.output import console, emit_json, table
-from bench.cli.progress import duration
 from bench.errors import BenchError
+from bench.progress import duration
 from bench.results.status import STATES, suite_state
 from bench.results.store import Store
 from bench.results.suites import read_suites

@@ -285,12 +285,26 @@ def parse_ratio(text: str) -> float:
         BenchError: It is not a finite number greater than 1.
     """
     try:
-        ratio = float(text)
+        return check_ratio(float(text), text)
     except ValueError:
-        ratio = math.nan
-    if not (math.isfinite(ratio) and ratio > 1):
+        return check_ratio(math.nan, text)
+
+
+def check_ratio(ratio: float, said: str = "") -> float:
+    """A wanted compression, checked.
+
+    Args:
+        ratio: The number.
+        said: How it was said, if not as a number.
+
+    Raises:
+        BenchError: It is not a finite number greater than 1.
+    """
+    known = isinstance(ratio, int | float) and not isinstance(ratio, bool)
+    if not (known and math.isfinite(ratio) and ratio > 1):
+        text = said or ratio
         raise BenchError(f"'{text}' is no ratio: it must be a finite number greater than 1.")
-    return ratio
+    return float(ratio)
 
 
 def _best_of_zeros(dense: Counts, axis: Axis, sequence_length: int) -> float:

@@ -1,19 +1,137 @@
-"""Two methods on one task, example by example, or on the average."""
+"""Two methods on one task, example by example, or on the average, with a test."""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from bench.leaderboard.ranking import Row, Standings
     from bench.results.suites import OpenSuite
 
 
-def standings_of(opened: OpenSuite, task: str | None, ratio: float | None) -> Standings:
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What tells two methods apart.
+
+    Attributes:
+        suite: The suite.
+        task: The task; `None` for the average that the page ranks by.
+        tasks: The tasks that the scores are averaged over.
+        ratio: Wanted compression.
+        methods: Both names.
+        scores: Both scores, means over seeds.
+        seeds: How many seeds each has.
+        difference: The first score less the second.
+        half_width_95: Half the 95 % interval of the difference; `None` without a test.
+        p: Of the difference, two-sided.
+        p_holm: The same after Holm's correction.
+        holm_over: What the correction runs over, in words.
+        freedom: Degrees of freedom.
+        examples: Report examples that the two answer differently, the largest lead first; `None`
+            without a task or where predictions are missing.
+    """
+
+    suite: str
+    task: str | None
+    tasks: list[str]
+    ratio: float
+    methods: list[str]
+    scores: list[float]
+    seeds: list[int]
+    difference: float
+    half_width_95: float | None
+    p: float | None
+    p_holm: float | None
+    holm_over: str
+    freedom: float | None
+    examples: list[dict[str, Any]] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """What there is to say, but for the examples themselves."""
+        what = self.task or f"average of {', '.join(self.tasks)}"
+        yield f"{self.suite}, {what}, {self.ratio:g}×"
+        for method, score, seeds in zip(self.methods, self.scores, self.seeds, strict=True):
+            yield f"{method}: {score:.2f}, mean of {seeds} seed{'s' * (seeds > 1)}"
+        lead = f"{round(self.difference, 2) + 0.0:+.2f}"  # adding 0 makes -0 one
+        if self.half_width_95 is None:
+            yield (
+                f"difference: {lead}; no interval and no test: it takes two seeds of both, and "
+                "their predictions"
+            )
+        else:
+            yield (
+                f"difference: {lead} ± {self.half_width_95:.2f} (95 %), p = {self.p:.2g}, "
+                f"{self.p_holm:.2g} after Holm over {self.holm_over}; "
+                f"{self.freedom:.1f} degrees of freedom"
+            )
+        if self.task is None:
+            return
+        if self.examples is None:
+            yield "predictions are missing: which examples are answered differently is not known"
+            return
+        each = ", an answer a seed:" if max(self.seeds) > 1 else ":"
+        end = each if self.examples else "."
+        yield f"{len(self.examples)} report examples are answered differently{end}"
+
+
+def compare_methods(
+    opened: OpenSuite, one: str, other: str, task: str | None, ratio: float | None
+) -> Comparison:
+    """Compares two methods of a suite.
+
+    Args:
+        opened: The suite.
+        one: A method, as the page names it.
+        other: Another, or a control.
+        task: The task; `None` for the average.
+        ratio: Needed where the suite has several.
+
+    Raises:
+        BenchError: There is no such method, task or ratio, or both methods are the same.
+    """
+    from bench.leaderboard import statistics
+
+    result = _standings(opened, task, ratio)
+    over = result.averaged if task is None else [task]
+    first, first_score = _row(result, one, over)
+    second, second_score = _row(result, other, over)
+    rows, names = (first, second), (first.method, second.method)
+    if first is second:
+        raise BenchError(f"both are {one}; compare takes two different methods.")
+    pairs = result.average_pairs if task is None else result.pairs[task]
+    found = statistics.difference(pairs, *names)
+    return Comparison(
+        suite=opened.suite["name"],
+        task=task,
+        tasks=list(over),
+        ratio=max(r.cell["ratio"] for row in rows for r in row.records),
+        methods=list(names),
+        scores=[first_score, second_score],
+        seeds=[min(len(row.scores[t]) for t in over) for row in rows],
+        difference=first_score - second_score if found is None else found.value,
+        half_width_95=None if found is None else found.half_width,
+        p=None if found is None else found.p,
+        p_holm=None if found is None else result.adjusted(pairs, *names),
+        holm_over=result.family(*names)[0],
+        freedom=None if found is None else found.freedom,
+        examples=None if task is None else _differing_examples(opened, first, second, task),
+    )
+
+
+def _standings(opened: OpenSuite, task: str | None, ratio: float | None) -> Standings:
     """The table that the two stand in, of one task or of all."""
     from bench.leaderboard.ranking import standings
 
@@ -38,7 +156,7 @@ def standings_of(opened: OpenSuite, task: str | None, ratio: float | None) -> St
     return standings(at[ratio] if ratio != 1 else [], at[1.0], tasks, opened.answers)
 
 
-def row_of(result: Standings, method: str, tasks: Sequence[str]) -> tuple[Row, float]:
+def _row(result: Standings, method: str, tasks: Sequence[str]) -> tuple[Row, float]:
     """The row of a method that has a score on each of the tasks, and their average.
 
     Raises:
@@ -54,7 +172,7 @@ def row_of(result: Standings, method: str, tasks: Sequence[str]) -> tuple[Row, f
     return row, average
 
 
-def differing_examples(
+def _differing_examples(
     opened: OpenSuite, one: Row, other: Row, task: str
 ) -> list[dict[str, Any]] | None:
     """Examples by how differently the two do on them; `None` where a cell has no predictions.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.errors import BenchError, first_line, unknown_name
-from bench.files import NAME, parse_json, read_json
+from bench.files import NAME, lock, parse_json, read_json, write_json
 from bench.results.predictions import in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
@@ -211,10 +211,7 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
         BenchError: The folder has no suite of the name, or several and no name says which.
     """
     base = folder / "records"
-    store = Store(folder)
-    suites = read_suites(folder / "suites") or read_suites(base)
-    if not suites:
-        raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
+    store, suites = Store(folder), suites_of(folder)
     if name is None and len(suites) > 1:
         raise BenchError(f"{folder} has several suites; say --name {' or '.join(suites)}.")
     if name is not None and name not in suites:
@@ -224,6 +221,18 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
         name = suite["name"]
         return OpenSuite(suite, read_records(folder, name), published(base / f"{name}.parquet"))
     return OpenSuite(suite, suite_records(store, suite), in_store(store))
+
+
+def suites_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """The suites of a run folder, or of a folder of published pages, by name.
+
+    Raises:
+        BenchError: There is none.
+    """
+    suites = read_suites(folder / "suites") or read_suites(folder / "records")
+    if not suites:
+        raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
+    return suites
 
 
 def find_record(store: Store, wanted: str) -> Record:
@@ -267,3 +276,42 @@ def read_records(out: Path, name: str) -> list[Record]:
         except (ValueError, BenchError) as error:
             raise BenchError(f"{path}:{number}: no record: {error}.") from None
     return records
+
+
+def keep_suite(runs: Path, suite: dict[str, Any]) -> bool:
+    """Writes what a suite was asked for into a run folder.
+
+    One of the same name, model, axis and protocol that the folder has already is extended: its page
+    shows the cells of all commands. Any other is replaced; its records stay.
+
+    Returns:
+        Whether none was replaced.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    name = suite["name"]
+    with lock(runs, f"suite-{name}"):
+        known = read_json(_path(runs, name))
+        if not is_suite(known):  # there is none, or it is damaged
+            known = suite
+        same = same_suite(known, suite)
+        write_json(_path(runs, name), merge_suites(known, suite) if same else suite)
+    return same
+
+
+def show_record(runs: Path, suite: dict[str, Any], record: Record) -> None:
+    """Has the page of a run folder's suite show a checkpoint that was made elsewhere, too.
+
+    Raises:
+        BenchError: See `add_to_suite`.
+        OSError: The folder cannot be written.
+    """
+    name = suite["name"]
+    with lock(runs, f"suite-{name}"):  # another may have changed it meanwhile
+        known = read_json(_path(runs, name))
+        write_json(_path(runs, name), add_to_suite(known if is_suite(known) else suite, record))
+
+
+def _path(runs: Path, name: str) -> Path:
+    return runs / "suites" / f"{name}.json"

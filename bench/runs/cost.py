@@ -43,6 +43,7 @@ class Estimate:
         megabytes: Disk for models that are kept.
         unreachable: Cells that counting says no training can meet.
         taught: Whether any of it learns from a teacher.
+        timed_steps: Optimizer steps a task that the time is reckoned from.
     """
 
     trainings: int
@@ -52,6 +53,7 @@ class Estimate:
     megabytes: float
     unreachable: int
     taught: bool
+    timed_steps: int = TIMED_STEPS
 
 
 def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:

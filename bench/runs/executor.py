@@ -1,4 +1,4 @@
-"""Who runs jobs, and who is told how it goes on."""
+"""Who runs jobs, and who is told how it goes on; the executor of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.claim import Job
     from bench.runs.cells.context import Context
-    from bench.runs.processes import Pool
 
 
 POLL_S = 1.0
@@ -38,38 +37,36 @@ class Listener(Protocol):
         """A trial of the cell's study has ended, or another process has made the last of them."""
 
 
-def run(
-    todo: Sequence[Job],
-    context: Context,
-    listener: Listener,
-    *,
-    pool: Pool | None = None,
-    max_hours: float | None = None,
-) -> int:
-    """Runs cells, waiting for those that another process has claimed.
+class Executor(Protocol):
+    """Runs jobs, wherever that is."""
 
-    Args:
-        todo: What to run, in order.
-        context: What the cells share.
-        listener: Told of every event.
-        pool: Worker processes; without them the cells run in this process.
-        max_hours: No cell is begun that would likely end later than this.
+    def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
+        """Runs jobs, once, waiting for those that another process has claimed.
 
-    Returns:
-        Cells that were left because of `max_hours`.
+        Args:
+            todo: What to run, in order.
+            context: What the cells share.
+            listener: Told of every event.
+            clock: Says whether there is time for one more.
 
-    Raises:
-        StorageError: The run folder cannot be written.
-        KeyboardInterrupt: The run was interrupted; finished cells are kept.
-    """
-    clock = Clock(max_hours)
-    if pool is None:
-        return _run_here(deque(todo), context, listener, clock)
-    return pool.run(deque(todo), context, listener, clock)
+        Returns:
+            Jobs that were left because there was no more time.
+
+        Raises:
+            StorageError: The run folder cannot be written.
+            KeyboardInterrupt: The run was interrupted; finished cells are kept.
+        """
+
+    def close(self) -> None:
+        """Ends what still runs: what is stored is whole at any time."""
 
 
 class Clock:
-    """Whether there is time for one more cell, given how long they took so far."""
+    """Whether there is time for one more cell, given how long they took so far.
+
+    Args:
+        max_hours: No cell is begun that would likely end later than this; `None` sets no limit.
+    """
 
     def __init__(self, max_hours: float | None) -> None:
         self._begin = time.monotonic()
@@ -86,26 +83,36 @@ class Clock:
         self._longest = max(self._longest, took)
 
 
-def _run_here(todo: deque[Job], context: Context, listener: Listener, clock: Clock) -> int:
-    import torch
+class InProcess:
+    """Runs jobs in this process, one by one: for tests, which look into it or put parts in place.
 
-    torch.set_num_threads(context.threads)
-    busy = 0
-    while todo and clock.has_time():
-        job = todo.popleft()
-        started = functools.partial(listener.started, job.cell)
-        progress = functools.partial(listener.progressed, job.cell)
-        record = attempt(job, context, started, progress)
-        if record is None:
-            todo.append(job)
-            busy += 1
-            if busy >= len(todo):
-                time.sleep(POLL_S)
-            continue
-        busy = 0
-        clock.ended(record)
-        tell_end(job.cell, record, listener)
-    return len(todo)
+    What a method does to its process, it does to this one.
+    """
+
+    def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
+        """Runs jobs, once; see `Executor.run`."""
+        import torch
+
+        torch.set_num_threads(context.threads)
+        waiting, busy = deque(todo), 0
+        while waiting and clock.has_time():
+            job = waiting.popleft()
+            started = functools.partial(listener.started, job.cell)
+            progress = functools.partial(listener.progressed, job.cell)
+            result = attempt(job, context, started, progress)
+            if result is None:
+                waiting.append(job)
+                busy += 1
+                if busy >= len(waiting):
+                    time.sleep(POLL_S)
+                continue
+            busy = 0
+            clock.ended(result)
+            tell_end(job.cell, result, listener)
+        return len(waiting)
+
+    def close(self) -> None:
+        """Nothing runs any more."""
 
 
 def tell_end(cell: Cell, result: Record | float, listener: Listener) -> None:

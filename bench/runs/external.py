@@ -15,6 +15,7 @@ from bench.models.folder import model_folder, model_name, weight_hash
 from bench.models.footprint import footprint
 from bench.results.predictions import as_table
 from bench.results.record import Record
+from bench.results.suites import add_to_suite, show_record
 from bench.training import scoring
 from bench.training.evaluate import predict
 
@@ -98,6 +99,20 @@ def evaluate(
         environment={**machine.describe(device), "threads": 0, "precision": "fp32"},
     )
     return record, as_table(rows.ids, rows.labels, answers, rows.parts)
+
+
+def enter(store: Store, record: Record, predictions: Table, suite: dict[str, Any] | None) -> None:
+    """Stores the record of a checkpoint, and has a suite's page show it.
+
+    Raises:
+        BenchError: The suite has other report rows of the task; nothing is written then.
+        OSError: The run folder cannot be written.
+    """
+    if suite is not None:
+        add_to_suite(suite, record)
+    store.put(record, predictions)
+    if suite is not None:
+        show_record(store.root, suite, record)
 
 
 def match_labels(

@@ -1,4 +1,6 @@
-"""Worker processes that stay, and run cells and trials as they are sent them.
+"""Worker processes that stay, and run cells and trials as they are sent them: an executor.
+
+A method that ends, kills or confuses its process harms one cell, and not the run.
 
 Where the system can fork, they come from a server process that has imported torch and the rest
 while the plan was made; where each is to see a GPU of its own, or on Windows, each imports for
@@ -101,26 +103,26 @@ class Pool:
             worker.process.kill()
             worker.pipe.close()
 
-    def run(self, todo: deque[Job], context: Context, listener: Listener, clock: Clock) -> int:
-        """Runs cells, once; see `bench.runs.executor.run`."""
+    def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
+        """Runs jobs, once; see `Executor.run`."""
         for worker in self._workers:
             self._send(worker, context)
         retry_at = 0.0
-        busy: deque[Job] = deque()
+        waiting, busy = deque(todo), deque[Job]()
         while True:
             if busy and time.monotonic() >= retry_at:
-                todo.extendleft(reversed(busy))
+                waiting.extendleft(reversed(busy))
                 busy.clear()
             for worker in self._workers:
-                if worker.job is None and todo and clock.has_time():
-                    worker.job = todo.popleft()
+                if worker.job is None and waiting and clock.has_time():
+                    worker.job = waiting.popleft()
                     self._send(worker, worker.job)
             if all(worker.job is None for worker in self._workers) and not (
                 busy and clock.has_time()
             ):
                 for worker in self._workers:
                     worker.pipe.close()  # it leaves while the page is written
-                return len(todo) + len(busy)
+                return len(waiting) + len(busy)
             for worker, event in self._events():
                 job = worker.job
                 if event is None:
@@ -204,9 +206,23 @@ class Pool:
         if self._gpus:
             environment[VISIBLE] = self._gpus[number % len(self._gpus)]
         process = self._processes.Process(target=_work, args=(there, environment), daemon=True)
-        process.start()
+        with _without_main():
+            process.start()
         there.close()
         return _Worker(process, here, number)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keeps a new process from running the script that called us, which would call us again."""
+    main = sys.modules["__main__"]
+    held = {name: vars(main).get(name) for name in ("__file__", "__spec__")}
+    try:
+        vars(main).pop("__file__", None)
+        vars(main)["__spec__"] = None
+        yield
+    finally:
+        vars(main).update({name: value for name, value in held.items() if value is not None})
 
 
 class WorkerDiedError(BenchError):

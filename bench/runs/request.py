@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.compression.target import Target
+from bench.compression.target import Target, check_ratio
 from bench.data.task import Source, checked_rows
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown_name
 from bench.files import NAME
 from bench.models.checkpoint import read_config
 from bench.models.folder import model_folder, model_name
 from bench.protocol import EFFORTS, Protocol
 from bench.results.settings import FolderSettings, settle
 from bench.results.suites import check_suite_name
+from bench.runs.cells.cell import TRIAL_SEED
 from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
 from bench.runs.suite import Suite
 
 if TYPE_CHECKING:
     from bench.compression.target import Axis
+    from bench.data.corpus import Text
     from bench.data.task import Task
+    from bench.runs.cells.cell import Variant
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 TEACHER_CACHE_GB = 4.0
@@ -58,9 +62,26 @@ DEFAULTS = {
 """By the suite that all tasks of a run belong to; the empty name for any other run."""
 
 
+LEAST = {"seeds": 1, "trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1}
+"""Options that are whole numbers, and the least that each may be."""
+
+CHOICES = {
+    "axis": ("weights", "flops"),
+    "effort": tuple(EFFORTS),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp32", "bf16"),
+    "keep_models": ("first", "all", "none"),
+}
+"""Options that are one of a few words."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for; `None` where it is silent."""
+    """What a run is asked for; `None` where nothing is said.
+
+    Raises:
+        BenchError: A value is not valid.
+    """
 
     methods: Sequence[str] = ("all",)
     tasks: Sequence[str] = (DEMO,)
@@ -72,6 +93,7 @@ class Request:
     seeds: int | None = None
     trials: int | None = None
     carry_from: str | None = None
+    published: Path | None = None
     epochs: int | None = None
     max_train_samples: int | None = None
     augment: int | None = None
@@ -88,6 +110,46 @@ class Request:
     probe_text: Path | None = None
     offline: bool = False
 
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < least):
+                said = f"a whole number of at least {least}, not {value!r}"
+                raise BenchError(f"{name.replace('_', '-')} is {said}.")
+        if self.seeds is not None and self.seeds > TRIAL_SEED:
+            raise BenchError(f"{self.seeds} seeds: {TRIAL_SEED} at most.")
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                what = "match" if name == "axis" else name.replace("_", "-")
+                raise unknown_name(f"value of {what}", str(value), choices)
+        if self.ratios is not None:  # 4 and 4.0 are one ratio, and so one cell
+            object.__setattr__(self, "ratios", tuple(map(check_ratio, self.ratios)))
+        if (cache := self.teacher_cache_gb) is not None and not 0 <= cache < math.inf:
+            raise BenchError(f"teacher-cache-gb is a number of at least 0, not {cache}.")
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What is compared: checked names, and the encoder on disk."""
+
+    tasks: dict[str, Task]
+    variants: dict[Variant, bool]
+    ratios: tuple[float, ...]
+    source: Source
+    encoder: Path
+    model: str
+    defaults: Defaults
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where it runs, and what its folder holds for all cells."""
+
+    device: str
+    workers: int
+    folder: FolderSettings
+
 
 def resolve(request: Request) -> Suite:
     """Fills in every default and checks every name.
@@ -97,6 +159,45 @@ def resolve(request: Request) -> Suite:
     """
     if request.carry_from is not None and request.trials:
         raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
+    compared, notices = _compared(request)
+    name = _suite_name(request, compared.tasks, compared.model)
+    if request.carry_from is not None:
+        from bench.runs.cells.carried import check_source
+
+        check_source(request.carry_from, request.runs, request.published, name)
+    place, ruled = _place(request, compared.defaults)
+    text = _text(request)
+    effort = _effort(request, compared.defaults)
+    protocol = _held_equal(request, effort, place.folder, compared.encoder, text)
+    return Suite(
+        name=name,
+        variants=compared.variants,
+        tasks=tuple(compared.tasks),
+        encoder=compared.encoder,
+        model=compared.model,
+        axis=request.axis,
+        ratios=compared.ratios,
+        seeds=effort["seeds"],
+        protocol=protocol,
+        runs=request.runs,
+        source=compared.source,
+        workers=place.workers,
+        folder=place.folder,
+        device=place.device,
+        keep_models=request.keep_models,
+        auto_precision=request.precision == "auto"
+        and place.folder.precision != compared.defaults.precision,
+        carry_from=request.carry_from,
+        published=request.published,
+        storage=request.storage,
+        corpus=text,
+        probe_text=request.probe_text,
+        notices=[*notices, *ruled, *_warnings(request, protocol, place.device)],
+    )
+
+
+def _compared(request: Request) -> tuple[_Compared, list[str]]:
+    """What is compared, and notices of what was left out."""
     tasks = select_tasks(request.tasks)
     variants, notices = select_methods(request.methods)
     defaults = DEFAULTS[_common_suite(tasks)]
@@ -117,70 +218,88 @@ def resolve(request: Request) -> Suite:
     targets = [Target(request.axis, ratio) for ratio in ratios]
     notices += leave_out_unable(variants, encoder, request.methods, targets)
     check_pins(variants, encoder)
+    return _Compared(tasks, variants, ratios, source, encoder, model, defaults), notices
 
-    from bench.data.corpus import find_text
-    from bench.machine import default_workers, multiplies_in_bf16, resolve_device
 
-    name = _suite_name(request, tasks, model)
-    if request.carry_from is not None:
-        from bench.runs.cells.carried import check_source
+def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
+    """Where it runs, and a notice where the run folder rules otherwise than the run would."""
+    from bench.machine import (
+        default_workers,
+        resolve_device,
+        resolve_precision,
+        threads_of_a_cell,
+    )
 
-        check_source(request.carry_from, request.runs, name)
     device = resolve_device(request.device)
     workers = request.workers or defaults.workers or default_workers(device)
-    folder, ruled = _folder_settings(request, defaults, device, workers)
-    notices += ruled
-    effort = EFFORTS[request.effort or defaults.effort]
+    wanted = request.precision if request.precision != "auto" else defaults.precision
+    cache = request.teacher_cache_gb
+    if cache is None:  # a GPU computes answers faster than a disk reads them
+        cache = 0.0 if device == "cuda" else TEACHER_CACHE_GB
+    own = FolderSettings(
+        precision=resolve_precision(wanted, device),
+        threads=threads_of_a_cell(workers),
+        teacher_cache_gb=float(cache),
+    )
+    asked = None if request.precision == "auto" else request.precision
+    folder, ruled = settle(
+        request.runs, own, precision=asked, teacher_cache_gb=request.teacher_cache_gb
+    )
+    return _Place(device, workers, folder), ruled
 
-    def setting(name: str) -> int:
+
+def _text(request: Request) -> Text | None:
+    """The unlabelled text that is asked for, if any."""
+    from bench.data.corpus import find_text
+
+    return None if request.corpus is None else find_text(request.corpus, request.offline)
+
+
+def _effort(request: Request, defaults: Defaults) -> dict[str, int]:
+    """Trials, report seeds and epochs."""
+    effort = EFFORTS[request.effort or defaults.effort]
+    found = {}
+    for name, usual in effort.items():
         asked = getattr(request, name)
         if asked is None and request.effort is None:
             asked = getattr(defaults, name)  # an effort that was asked for beats the suite's own
-        return effort[name] if asked is None else int(asked)
+        found[name] = usual if asked is None else asked
+    return found
 
-    text = find_text(request.corpus, request.offline) if request.corpus is not None else None
-    protocol = Protocol(
+
+def _held_equal(
+    request: Request,
+    effort: Mapping[str, int],
+    folder: FolderSettings,
+    encoder: Path,
+    text: Text | None,
+) -> Protocol:
+    """What is held equal among all methods."""
+    return Protocol(
         corpus=text.hash if text else "",
-        epochs=setting("epochs"),
-        trials=0 if request.carry_from else setting("trials"),
+        epochs=effort["epochs"],
+        trials=0 if request.carry_from else effort["trials"],
         precision=folder.precision,
         max_train_samples=request.max_train_samples,
         learning_rate=default_learning_rate(encoder),
         augment=request.augment or 0,
         carried=request.carry_from or "",
     )
+
+
+def _warnings(request: Request, protocol: Protocol, device: str) -> Iterator[str]:
+    """What the user may not have meant."""
+    from bench.machine import multiplies_in_bf16
+
     if protocol.augment:
-        notices.append(
+        yield (
             "the training rows are augmented before anything else, once a run folder; then "
             f"a training sees up to {protocol.augment + 1} times as many."
         )
     if request.storage is not None and not protocol.trials:
-        notices.append("nothing is tuned, so --storage is not used.")
+        yield "nothing is tuned, so --storage is not used."
     if protocol.precision == "bf16" and not multiplies_in_bf16(device):
-        notices.append("this run folder is in bf16, which this processor only emulates: slow.")
-    return Suite(
-        name=name,
-        variants=variants,
-        tasks=tuple(tasks),
-        encoder=encoder,
-        model=model,
-        axis=request.axis,
-        ratios=ratios,
-        seeds=setting("seeds"),
-        protocol=protocol,
-        runs=request.runs,
-        source=source,
-        workers=workers,
-        folder=folder,
-        device=device,
-        keep_models=request.keep_models,
-        auto_precision=request.precision == "auto" and folder.precision != defaults.precision,
-        carry_from=request.carry_from,
-        storage=request.storage,
-        corpus=text,
-        probe_text=request.probe_text,
-        notices=notices,
-    )
+        yield "this run folder is in bf16, which this processor only emulates: slow."
 
 
 def default_learning_rate(encoder: Path) -> float:
@@ -245,22 +364,3 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
         raise BenchError(f"--name '{name}': lower case letters, digits, '-' and '_' only.")
     check_suite_name(name)
     return name
-
-
-def _folder_settings(
-    request: Request, defaults: Defaults, device: str, workers: int
-) -> tuple[FolderSettings, list[str]]:
-    """What the run folder holds for all of its cells, or will hold, and a notice where it rules."""
-    from bench.machine import resolve_precision, threads_of_a_cell
-
-    wanted = request.precision if request.precision != "auto" else defaults.precision
-    cache = request.teacher_cache_gb
-    if cache is None:  # a GPU computes answers faster than a disk reads them
-        cache = 0.0 if device == "cuda" else TEACHER_CACHE_GB
-    own = FolderSettings(
-        precision=resolve_precision(wanted, device),
-        threads=threads_of_a_cell(workers),
-        teacher_cache_gb=float(cache),
-    )
-    asked = None if request.precision == "auto" else request.precision
-    return settle(request.runs, own, precision=asked, teacher_cache_gb=request.teacher_cache_gb)

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 
 Rerun = Literal["never", "failed", "missed", "all"]
+RERUN: dict[Rerun, tuple[str, ...]] = {
+    "never": (),
+    "failed": ("failed",),
+    "missed": ("failed", "missed"),
+    "all": ("ok", "failed", "missed", "unreachable"),
+}
+"""Which records are replaced, by their status."""
 
 
 def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Job], int]:
@@ -32,12 +39,7 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
         context: Gives the folder and the cells' ids.
         rerun: Which records are to be replaced: none, failed ones, failed and missed ones, or all.
     """
-    again = {
-        "never": (),
-        "failed": ("failed",),
-        "missed": ("failed", "missed"),
-        "all": ("ok", "failed", "missed", "unreachable"),
-    }[rerun]
+    again = RERUN[rerun]
     store = Store(context.runs)
     found = [(cell, store.get(context.bind(cell).id)) for cell in cells]
     todo = [

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.errors import BenchError
-from bench.files import lock, read_json, write_json
 from bench.models.folder import weight_hash
 from bench.results.settings import FolderSettings, hold
-from bench.results.suites import is_suite, merge_suites, same_suite
+from bench.results.suites import keep_suite
 from bench.runs.plan import Selection, plan
 
 if TYPE_CHECKING:
@@ -44,12 +43,13 @@ class Suite:
         protocol: What is held equal.
         runs: The run folder.
         source: Where data may come from.
-        workers: Worker processes; 1 means this process.
+        workers: Worker processes.
         folder: What the run folder holds for all of its cells.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
         auto_precision: Whether hardware or run folder decided on the precision, and no word did.
         carry_from: The suite, task and ratio whose parameters are taken over, if any.
+        published: Folder of pages, where that suite is looked for, too.
         storage: Optuna's storage, or `None` for a journal a study in the run folder.
         corpus: Where unlabelled text comes from, or `None` for a task's own.
         probe_text: Held-out text to measure what is left of pre-training on, if any.
@@ -73,6 +73,7 @@ class Suite:
     keep_models: str
     auto_precision: bool = False
     carry_from: str | None = None
+    published: Path | None = None
     storage: str | None = None
     corpus: Text | None = None
     probe_text: Path | None = None
@@ -147,19 +148,6 @@ class Suite:
             storage=self.storage,
         )
 
-    def carrying(self, context: Context) -> Context:
-        """The context with the parameters that are to be carried from another suite.
-
-        Raises:
-            BenchError: The other suite does not have them.
-        """
-        if self.carry_from is None:
-            return context
-        from bench.runs.cells.carried import carry
-
-        carried = carry(self.carry_from, self.cells(), context)
-        return dataclasses.replace(context, carried=carried)
-
     def write(self, command: str, context: Context) -> str:
         """Writes the folder's settings and what this suite was asked for.
 
@@ -174,18 +162,8 @@ class Suite:
             OSError: The folder cannot be written.
         """
         hold(self.runs, self.folder)
-        suite, path = (
-            self._description(command, context),
-            self.runs / "suites" / f"{self.name}.json",
-        )
-        with lock(self.runs, f"suite-{self.name}"):
-            known = read_json(path)
-            if not is_suite(known):  # there is none, or it is damaged
-                known = suite
-            if same_suite(known, suite):
-                write_json(path, merge_suites(known, suite))
-                return ""
-            write_json(path, suite)
+        if keep_suite(self.runs, self._description(command, context)):
+            return ""
         return (
             f"the page of '{self.name}' showed another model, axis or protocol until now; those "
             "records stay in the folder, and another --name keeps both pages."

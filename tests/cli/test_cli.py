@@ -18,10 +18,11 @@ from harness import PAGES, QUICK, Result, bench, quick, records, start
 from safetensors.numpy import load_file, save_file
 
 from bench import hub
-from bench.cli.command import config_words, portable_command
+from bench.cli.options import config_words
 from bench.data.tasks.demo import demo_encoder_path
 from bench.errors import BenchError, unknown_name
 from bench.files import write_json
+from bench.runs.command import portable_command
 
 
 @pytest.fixture(autouse=True)

@@ -81,7 +81,8 @@ def test_a_hundred_thousand_cells_are_planned_without_torch_in_little_memory() -
     code = """
 import sys
 from pathlib import Path
-from bench.runs.plan import Selection, Variant, plan
+from bench.runs.cells.cell import Variant
+from bench.runs.plan import Selection, plan
 cells = plan(Selection(variants={Variant(f"m{i}"): False for i in range(100)},
              tasks=[f"t{i}" for i in range(20)], ratios=range(2, 12), seeds=range(5)), "h")
 assert len(cells) == 100_000 and "torch" not in sys.modules

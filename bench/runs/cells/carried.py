@@ -17,12 +17,8 @@ if TYPE_CHECKING:
     from bench.runs.cells.context import Context
 
 
-PUBLISHED = Path("leaderboards")
-"""Where a suite is looked for that the run folder does not have."""
-
-
 def carry(
-    wanted: str, cells: Sequence[Cell], context: Context
+    wanted: str, cells: Sequence[Cell], context: Context, published: Path | None
 ) -> dict[tuple[str, str, float], Carried]:
     """Finds the parameters that cells are to take over, by method, task and ratio.
 
@@ -34,12 +30,13 @@ def carry(
         wanted: `SUITE`, `SUITE:TASK` or `SUITE:TASK:RATIO`.
         cells: The plan.
         context: What the cells share.
+        published: Folder of pages, where a suite is looked for that the run folder does not have.
 
     Raises:
         BenchError: There is no such suite, or it has not tuned what is to be run.
     """
     name, task, ratio = _parse(wanted)
-    suite, records = _find(name, context.runs)
+    suite, records = _find(name, context.runs, published)
     same_encoder = suite["weights"] == context.weights
     found: dict[tuple[str, str, float], Carried] = {}
     for cell in cells:
@@ -75,19 +72,20 @@ def _untuned(
     return BenchError(f"--carry-from {wanted}: {method} is not tuned there on {task}{at}{other}")
 
 
-def check_source(wanted: str, runs: Path, suite: str) -> None:
+def check_source(wanted: str, runs: Path, published: Path | None, suite: str) -> None:
     """Checks that there is a suite to carry from, before any data is read.
 
     Args:
         wanted: As for `carry`.
         runs: The run folder.
+        published: As for `carry`.
         suite: The suite that is to be run.
 
     Raises:
         BenchError: There is none of the name, a ratio is none, or it is the suite itself.
     """
     name = _parse(wanted)[0]
-    _folders_of(name, runs)
+    _folders_of(name, runs, published)
     if name == suite:
         raise BenchError(
             f"--carry-from {wanted}: the suite to be run is called '{name}' as well and would "
@@ -105,21 +103,24 @@ def _parse(wanted: str) -> tuple[str, str, float | None]:
     return name, task, parse_ratio(ratio)
 
 
-def _find(name: str, runs: Path) -> tuple[dict[str, Any], list[Record]]:
+def _find(name: str, runs: Path, published: Path | None) -> tuple[dict[str, Any], list[Record]]:
     """A suite and its records: the run folder's, or the published one where that alone is tuned."""
-    suites = [open_suite(folder, name) for folder in _folders_of(name, runs)]
+    suites = [open_suite(folder, name) for folder in _folders_of(name, runs, published)]
     tuned = (one for one in suites if any("found" in record.tuning for record in one.records))
     opened = next(tuned, suites[0])
     return opened.suite, opened.records
 
 
-def _folders_of(name: str, runs: Path) -> list[Path]:
+def _folders_of(name: str, runs: Path, published: Path | None) -> list[Path]:
     """The folders that have a suite of the name, the run folder first."""
-    here = read_suites(runs / "suites")
-    published = [path.stem for path in sorted((PUBLISHED / "records").glob("*.json"))]
-    if name not in here and name not in published:
-        raise unknown_name("suite", name, [*here, *published])
-    return [folder for folder, names in ((runs, here), (PUBLISHED, published)) if name in names]
+    known = {runs: list(read_suites(runs / "suites"))}
+    if published is not None:
+        pages = (published / "records").glob("*.json")
+        known.setdefault(published, sorted(path.stem for path in pages))
+    found = [folder for folder, names in known.items() if name in names]
+    if not found:
+        raise unknown_name("suite", name, [name for names in known.values() for name in names])
+    return found
 
 
 def _nearest(records: Sequence[Record], method: str, task: str, ratio: float) -> Record | None:

@@ -27,6 +27,7 @@ from bench.data.tasks.demo import demo_encoder_path
 from bench.data.tasks.table import table_task
 from bench.protocol import Protocol
 from bench.results.store import Store
+from bench.runs import launch
 from bench.runs.cells import carried as carrying
 from bench.runs.cells.cell import TRIAL_SEED, Cell
 from bench.runs.cells.claim import Job, attempt
@@ -484,7 +485,7 @@ def test_cells_with_carried_parameters_are_others_where_these_are(
             runs=tmp_path,
         )  # fmt: skip
         suite = resolve(request)
-        context = suite.carrying(suite.prepare(tmp_path / "data"))
+        context = launch.prepare(suite).context
         found = {(cell.method, cell.task): context.bind(cell).id for cell in suite.cells()}
         return suite.protocol.hash, found
 

@@ -1,9 +1,8 @@
-"""How a run shows itself: a live table with bars on a terminal, plain lines elsewhere."""
+"""How a run shows itself: bars on a terminal or in a notebook, and plain lines everywhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.runs.cells.cell import TRIAL_SEED
@@ -16,18 +15,17 @@ if TYPE_CHECKING:
 
     from bench.results.record import Record
     from bench.runs.cells.cell import Cell
-    from bench.runs.cells.claim import Job
+    from bench.runs.launch import Launch
 
 
 class RunDisplay:
     """Listens to a run and shows it.
 
     Args:
-        console: Where to show it.
-        todo: What is to be run.
+        console: Where to show it; a quiet one shows nothing.
     """
 
-    def __init__(self, console: Console, todo: Sequence[Job]) -> None:
+    def __init__(self, console: Console) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -38,8 +36,7 @@ class RunDisplay:
 
         self.has_ended = False  # any cell or trial
         self._console = console
-        self._total = len(todo)
-        self._done = 0
+        self._total = self._done = 0
         self._begin = time.monotonic()
         self._bars: dict[Cell, TaskID] = {}
         self._progress = Progress(
@@ -48,11 +45,44 @@ class RunDisplay:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=console.quiet or not (console.is_terminal or console.is_jupyter),
         )
-        self._all = self._progress.add_task("all", total=len(todo))
+        self._all = self._progress.add_task("all", total=None)
+
+    def say(self, line: str) -> None:
+        """Prints a line as it is."""
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def note(self, notice: str) -> None:
+        """Says what the user should know."""
+        self.say(f"note: {notice}")
+
+    def announce(self, launch: Launch) -> None:
+        """Says what is to be run, and what it will cost."""
+        self._total = len(launch.todo)
+        self._progress.update(self._all, total=self._total)
+        if self._console.quiet:  # to foretell the cost takes seconds
+            return
+        suite, trials = launch.suite, launch.trials
+        before = f" after {trials} trials" if trials else ""
+        self.say(f"{suite.name}: {len(launch.cells)} cells, {launch.done} done, "
+                 f"{self._total - trials} to run{before} in {suite.runs}")  # fmt: skip
+        if not launch.todo:
+            return
+        cost = launch.cost()
+        general = f", {cost.general} of them on unlabelled text" if cost.general else ""
+        cache = suite.folder.teacher_cache_gb if cost.taught else 0
+        answers = f", and up to {cache:g} GB for teachers' answers" if cache else ""
+        self.say(f"{cost.trainings} trainings{general}, {cost.steps:,} optimizer steps; "
+                 f"{cost.unreachable} cells cannot be reached")  # fmt: skip
+        self.say(f"about {duration(cost.seconds)} on this machine, from {cost.timed_steps} timed "
+                 "steps of dense fine-tuning a task (a teacher may double it; what a method does "
+                 "besides training, such as ranking weights by many gradients, comes on "
+                 "top)")  # fmt: skip
+        self.say(f"about {cost.megabytes:,.0f} MB of disk{answers}")
 
     def __enter__(self) -> RunDisplay:
+        self._begin = time.monotonic()
         self._progress.start()
         return self
 
@@ -91,11 +121,9 @@ class RunDisplay:
         self._progress.advance(self._all)
         self._done += 1
         left = (time.monotonic() - self._begin) / self._done * (self._total - self._done)
-        self._console.print(
+        self.say(
             f"{self._done:>{len(str(self._total))}}/{self._total}  {title(cell):<48} {how:<34}"
-            f" {duration(left)} left",
-            markup=False,
-            soft_wrap=True,
+            f" {duration(left)} left"
         )
 
 

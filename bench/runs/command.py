@@ -1,13 +1,34 @@
-"""What a page repeats of a command, and what a file says of one."""
+"""What a page repeats of a command: options by their long names, and no path of this machine."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, unknown_name
+if TYPE_CHECKING:
+    from bench.runs.request import Request
+
+OPTIONS = {"axis": "match", "published": None}
+"""Fields of a request whose option has another name, or none."""
+
+
+def words_of(request: Request) -> list[str]:
+    """The words of a command line that asks for the same; what has its default is not said."""
+    words: list[str] = []
+    for field in dataclasses.fields(request):
+        value, name = getattr(request, field.name), OPTIONS.get(field.name, field.name)
+        if value == field.default or name is None:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, list | tuple):
+            words.append(",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value))
+        elif value is not True:
+            words.append(str(value))
+    return words
 
 
 def portable_command(words: Sequence[str], precision: str | None = None) -> str:
@@ -63,32 +84,3 @@ def _portable(option: str, value: str) -> str:
             for name in names
         )
     return shlex.quote(value)
-
-
-def config_words(path: Path, options: Collection[str]) -> list[str]:
-    """Turns a file of options into the words that would say the same on the command line.
-
-    Args:
-        path: A TOML file; its keys are long options without their dashes.
-        options: The long options that there are, with their dashes.
-
-    Raises:
-        BenchError: The file cannot be read, or has a key that is no option, or a NUL.
-    """
-    from bench.files import read_toml
-
-    words: list[str] = []
-    for key, value in read_toml(path).items():
-        option = f"--{key.replace('_', '-')}"
-        if option not in options or option in ("--config", "--help"):
-            known = {name.lstrip("-") for name in options if name.startswith("--")}
-            raise unknown_name(f"option in {path}", key, known - {"help", "config"})
-        if value is True:
-            words.append(option)
-        elif isinstance(value, list):
-            words += [option, ",".join(map(str, value))]
-        elif value is not False:
-            words += [option, str(value)]
-        if any("\0" in word for word in words):
-            raise BenchError(f"'{key}' in {path} holds a NUL character.")
-    return words

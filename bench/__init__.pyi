@@ -1,0 +1,67 @@
+# The types of what `bench` exports: most of it is imported when it is first asked for.
+
+from bench.api import RunResult as RunResult
+from bench.api import RunStoppedError as RunStoppedError
+from bench.api import compare as compare
+from bench.api import footprint as footprint
+from bench.api import load_results as load_results
+from bench.api import run as run
+from bench.compression.callbacks import Batch as Batch
+from bench.compression.callbacks import Callback as Callback
+from bench.compression.callbacks import Loss as Loss
+from bench.compression.callbacks import Training as Training
+from bench.compression.distillation import Insides as Insides
+from bench.compression.distillation import Projection as Projection
+from bench.compression.distillation import answer as answer
+from bench.compression.distillation import look_inside as look_inside
+from bench.compression.distillation import loss_for as loss_for
+from bench.compression.distillation import taught_loss as taught_loss
+from bench.compression.losses import distilled_loss as distilled_loss
+from bench.compression.losses import hidden_loss as hidden_loss
+from bench.compression.losses import label_loss as label_loss
+from bench.compression.losses import score_loss as score_loss
+from bench.compression.losses import soft_cross_entropy as soft_cross_entropy
+from bench.compression.losses import task_loss as task_loss
+from bench.compression.masks import CubicSchedule as CubicSchedule
+from bench.compression.masks import GradualPruner as GradualPruner
+from bench.compression.masks import MaskedTraining as MaskedTraining
+from bench.compression.masks import Masks as Masks
+from bench.compression.masks import input_norms as input_norms
+from bench.compression.masks import magnitude as magnitude
+from bench.compression.masks import random_scores as random_scores
+from bench.compression.method import Method as Method
+from bench.compression.method import MethodInfo as MethodInfo
+from bench.compression.method import Run as Run
+from bench.compression.movement import MovementPruner as MovementPruner
+from bench.compression.movement import SoftMovementPruner as SoftMovementPruner
+from bench.compression.params import Knob as Knob
+from bench.compression.params import Params as Params
+from bench.compression.params import TaughtParams as TaughtParams
+from bench.compression.params import TrainParams as TrainParams
+from bench.compression.params import knob as knob
+from bench.compression.target import Target as Target
+from bench.compression.target import default_depth as default_depth
+from bench.data.task import Source as Source
+from bench.data.task import Splits as Splits
+from bench.data.task import Task as Task
+from bench.data.task import TaskInfo as TaskInfo
+from bench.errors import BenchError as BenchError
+from bench.errors import DivergedError as DivergedError
+from bench.errors import UnreachableError as UnreachableError
+from bench.models.compact import load_compact as load_compact
+from bench.models.cut import cut as cut
+from bench.models.families import FAMILIES as FAMILIES
+from bench.models.families import Shape as Shape
+from bench.models.families import head_modules as head_modules
+from bench.models.families import layers as layers
+from bench.models.families import prunable as prunable
+from bench.models.families import shape_of as shape_of
+from bench.models.footprint import Counts as Counts
+from bench.models.footprint import count as count
+from bench.models.footprint import count_dense as count_dense
+from bench.models.shrink import layer_map as layer_map
+from bench.models.shrink import shrink as shrink
+from bench.models.shrink import small_model as small_model
+
+__version__: str
+__all__: list[str]

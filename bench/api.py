@@ -1,0 +1,358 @@
+"""The Python door: what the command line does, for scripts and notebooks.
+
+    import bench
+
+    result = bench.run(methods="magnitude", tasks="demo-sentiment", ratios=[4], seeds=2, runs="x")
+    print(result)
+    frame = result.records()
+
+Everything is imported when it is first needed, so that `import bench` stays quick.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import BenchError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas
+
+    from bench.leaderboard.comparison import Comparison
+    from bench.leaderboard.page import Page
+    from bench.models.footprint import Footprint
+    from bench.progress import RunDisplay
+    from bench.results.record import Record
+    from bench.runs.request import Request
+    from bench.runs.schedule import Rerun
+    from bench.runs.suite import Suite
+
+PUBLISHED = Path("leaderboards")
+"""Where a suite whose parameters are to be carried is looked for, beside the run folder."""
+
+
+class RunStoppedError(BenchError):
+    """A run ended before its time; what it had finished is kept."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run.
+
+    Attributes:
+        runs: The run folder.
+        page: The suite's page.
+        left: Cells and trials that were left because of `max_hours`.
+        failed: Records of cells that failed.
+    """
+
+    runs: Path
+    page: Page
+    left: int
+    failed: list[Record]
+
+    def records(self) -> pandas.DataFrame:
+        """The suite's records, a row each; see `load_results`."""
+        return load_results(self.runs, name=self.page.suite["name"])
+
+    def __str__(self) -> str:
+        """The page's tables."""
+        from bench.leaderboard.text import tables_of
+
+        return tables_of(self.page)
+
+    def _repr_html_(self) -> str:
+        """The page's tables, as a notebook shows them."""
+        from bench.leaderboard.text import tables_of
+
+        return tables_of(self.page, "html")
+
+
+def run(
+    *,
+    methods: str | Sequence[str] = "all",
+    tasks: str | Sequence[str] = "demo",
+    model: str | None = None,
+    data_dir: str | Path | None = None,
+    corpus: str | Path | None = None,
+    revision: str | None = None,
+    ratios: float | Sequence[float] | None = None,
+    match: Literal["weights", "flops"] = "weights",
+    effort: Literal["quick", "standard", "paper"] | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    trials: int | None = None,
+    carry_from: str | None = None,
+    max_train_samples: int | None = None,
+    augment: int | None = None,
+    runs: str | Path = "runs",
+    storage: str | None = None,
+    name: str | None = None,
+    workers: int | None = None,
+    shard: tuple[int, int] = (1, 1),
+    max_hours: float | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    teacher_cache_gb: float | None = None,
+    keep_models: Literal["first", "all", "none"] = "first",
+    probe_text: str | Path | None = None,
+    rerun: Rerun = "never",
+    offline: bool = False,
+    progress: bool = True,
+) -> RunResult:
+    """Runs methods on tasks under one protocol, as `bench run` does, and writes a page.
+
+    What the run folder holds is not run again. `bench run --help` says more of each option.
+
+    Args:
+        methods: Names, perhaps with pinned parameters (`magnitude:scope=global`), or `all`.
+        tasks: Names, groups (`glue`, `demo`), or TOML files that declare a task.
+        model: The pre-trained encoder: a folder, a name on the hub, or `demo`.
+        data_dir: Folder in the original GLUE layout; the hub otherwise.
+        corpus: Unlabelled text for general distillation; the task's own otherwise.
+        revision: Revision of the hub's data set.
+        ratios: Wanted compression ratios, each above 1.
+        match: What ratios are counted on.
+        effort: Trials, seeds and epochs together.
+        seeds: Report seeds 0 … N−1.
+        epochs: Epochs of a training.
+        trials: Tuning trials of each method, task and ratio; 0 for the default parameters.
+        carry_from: Take the parameters that another suite has tuned: `SUITE[:TASK[:RATIO]]`.
+        max_train_samples: Cap on a task's training rows.
+        augment: Variants of each training row to train on as well.
+        runs: The run folder.
+        storage: Optuna storage of the studies; a journal each in the run folder otherwise.
+        name: Name of the suite and its page.
+        workers: Worker processes.
+        shard: Which part of the plan to run, and of how many: `(1, 4)`.
+        max_hours: No cell is begun that would likely end later.
+        device: What trains.
+        precision: What trainings compute in.
+        teacher_cache_gb: Disk for what teachers answer, in GB.
+        keep_models: Which compressed models stay on disk.
+        probe_text: Held-out text to measure the masked-language-model loss on.
+        rerun: Which records are replaced.
+        offline: Never ask the network.
+        progress: Show bars and a line a cell, on standard error or in the notebook.
+
+    Raises:
+        BenchError: A name or value is not valid, or data or encoder are missing.
+        RunStoppedError: The run folder cannot be written any more.
+    """
+    from rich.console import Console
+
+    from bench.progress import RunDisplay
+    from bench.runs.command import words_of
+    from bench.runs.request import Request
+    from bench.runs.schedule import RERUN
+
+    request = Request(
+        methods=tuple(_listed(methods)),
+        tasks=tuple(_listed(tasks)),
+        model=model,
+        data_dir=None if data_dir is None else Path(data_dir),
+        corpus=None if corpus is None else str(corpus),
+        revision=revision,
+        ratios=None if ratios is None else _listed(ratios),
+        axis=match,
+        effort=effort,
+        seeds=seeds,
+        epochs=epochs,
+        trials=trials,
+        carry_from=carry_from,
+        published=PUBLISHED,
+        max_train_samples=max_train_samples,
+        augment=augment,
+        runs=Path(runs),
+        storage=storage,
+        name=name,
+        workers=workers,
+        device=device,
+        precision=precision,
+        teacher_cache_gb=teacher_cache_gb,
+        keep_models=keep_models,
+        probe_text=None if probe_text is None else Path(probe_text),
+        offline=offline,
+    )
+    first, parts = shard
+    if not 1 <= first <= parts:
+        raise BenchError(f"shard is (I, N), the I-th of N parts, not {shard}.")
+    if max_hours is not None and not 0 < max_hours < float("inf"):
+        raise BenchError(f"max_hours is a positive number, not {max_hours}.")
+    if rerun not in RERUN:
+        raise unknown_name("value of rerun", str(rerun), RERUN)
+    display = RunDisplay(Console(stderr=True, highlight=False, quiet=not progress))
+    return carry_out(request, display, words_of(request), shard, rerun, max_hours)
+
+
+def carry_out(
+    request: Request,
+    display: RunDisplay,
+    words: Sequence[str],
+    part: tuple[int, int] = (1, 1),
+    rerun: Rerun = "never",
+    max_hours: float | None = None,
+) -> RunResult:
+    """Runs what a request asks for; both doors go through here.
+
+    Args:
+        request: What is asked for.
+        display: Told of everything.
+        words: The options as a page is to repeat them.
+        part: Which part of the plan to run, and of how many.
+        rerun: Which records are replaced.
+        max_hours: No cell is begun that would likely end later.
+
+    Raises:
+        BenchError: See `run`.
+    """
+    from bench.leaderboard.page import write_run_page
+    from bench.results.store import Store
+    from bench.runs.command import portable_command
+    from bench.runs.launch import prepare
+    from bench.runs.processes import warm_up
+
+    warm_up()
+    suite = _resolved(request, display)
+    launch = prepare(suite, part=part, rerun=rerun)
+    for note in launch.notes():
+        display.note(note)
+    display.announce(launch)
+    precision = suite.protocol.precision if suite.auto_precision else None
+    with display:
+        try:
+            if note := suite.write(portable_command(words, precision), launch.context):
+                display.note(note)
+            left = launch.run(display, max_hours)
+            page = write_run_page(Store(suite.runs), suite.name)
+        except (BenchError, OSError) as error:
+            said = isinstance(error, BenchError)
+            reason = str(error) if said else f"{suite.runs} cannot be written: {error}"
+            if not display.has_ended:
+                raise BenchError(reason) from error
+            raise RunStoppedError(f"{reason}; finished cells and trials are kept.") from error
+    return RunResult(suite.runs, page, left, launch.failed())
+
+
+def foretell(request: Request, display: RunDisplay, part: tuple[int, int], rerun: Rerun) -> None:
+    """Shows what a request would run and cost; runs nothing, and leaves nothing behind.
+
+    Raises:
+        BenchError: See `run`.
+    """
+    from bench.runs.launch import prepare
+
+    suite = _resolved(request, display)
+    with tempfile.TemporaryDirectory() as folder:
+        display.announce(prepare(suite, Path(folder), part=part, rerun=rerun, augment=False))
+    if suite.protocol.augment:
+        display.say("steps are those with every variant of a row; making them comes on top")
+
+
+def load_results(
+    *folders: str | Path, name: str | None = None, status: str | None = None
+) -> pandas.DataFrame:
+    """The records of run folders or of folders of pages, a row a cell.
+
+    Args:
+        folders: Run folders, or folders of published pages; the working directory's `runs`
+            where none is named.
+        name: The suite; all of a folder where none is named.
+        status: Only cells that ended so, such as `ok`.
+
+    Returns:
+        A row a cell and suite. Columns: suite, method, task, axis, ratio, seed, model, status,
+        score and each of the task's figures (`score_pearson`), achieved ratios
+        (`weights_ratio`, `params_ratio`, `flops_ratio`), `bytes` of its file with 16-bit values,
+        optimizer `steps`, `train_flops`, `wall_s`, the method's parameters (`params`, a
+        dictionary), how they were found (`parameters`), `error`, `id` and `created`.
+
+    Raises:
+        BenchError: A folder has no suite, or none of the name.
+    """
+    import pandas
+
+    from bench.results.frame import rows_of_folder
+
+    rows = [row for folder in folders or ["runs"] for row in rows_of_folder(Path(folder), name)]
+    frame = pandas.DataFrame(row for row in rows if status in (None, row["status"]))
+    return frame if len(frame) else pandas.DataFrame(columns=["suite", "method", "task", "status"])
+
+
+def compare(
+    one: str,
+    other: str,
+    *,
+    runs: str | Path = "runs",
+    task: str | None = None,
+    ratio: float | None = None,
+    name: str | None = None,
+) -> Comparison:
+    """Tests two methods against each other, as `bench compare` does.
+
+    Args:
+        one: A method, as the page names it.
+        other: Another, or a control.
+        runs: A run folder, or a folder of pages.
+        task: The task; the average that the page ranks by where none is named.
+        ratio: Needed where the suite has several.
+        name: The suite, where there are several.
+
+    Raises:
+        BenchError: There is no such suite, method, task or ratio.
+    """
+    from bench.leaderboard.comparison import compare_methods
+    from bench.results.suites import open_suite
+
+    return compare_methods(open_suite(Path(runs), name), one, other, task, ratio)
+
+
+def footprint(
+    model: str | Path, *, dense: str | Path | None = None, sequence_length: int | None = None
+) -> Footprint:
+    """Counts a saved model with the counter that fills the leaderboards.
+
+    Args:
+        model: Folder or hub name of a saved model; a sparse export, too.
+        dense: The uncompressed model; the model's own shapes without zeros otherwise.
+        sequence_length: Tokens of the one example that FLOPs are counted for; 128, or as many as
+            the model takes.
+
+    Returns:
+        `weights`, `params`, `flops` and `bytes`, each with `dense`, `actual` and `ratio`.
+
+    Raises:
+        BenchError: A model cannot be read, or has fewer positions than the sequence length.
+    """
+    from bench.deploy.counted import count_saved
+
+    name = None if dense is None else str(dense)
+    return count_saved(str(model), name, sequence_length).footprint
+
+
+def _resolved(request: Request, display: RunDisplay) -> Suite:
+    """The suite that a request becomes; its notices are shown."""
+    from bench import hub
+    from bench.runs.request import resolve
+
+    if request.offline:
+        hub.go_offline()
+    suite = resolve(request)
+    if suite.storage is not None and suite.protocol.trials:
+        from bench.runs.cells.study import check_storage
+
+        check_storage(suite.storage)
+    for notice in suite.notices:
+        display.note(notice)
+    return suite
+
+
+def _listed(value: Any) -> Any:
+    """A list of names or numbers; one text may hold several, which commas separate."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int | float) else list(value)

@@ -1,0 +1,34 @@
+"""A page's tables as plain text or HTML, for a terminal or a notebook."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.leaderboard.page import Page
+
+LEFT_OUT = ("starts from", "teacher")
+"""Columns that only the page has room for, beside all that follow the first ratio."""
+
+
+def tables_of(page: Page, form: str = "simple") -> str:
+    """The page's tables, without the columns that only the page has room for.
+
+    Args:
+        page: The page.
+        form: `simple` for a terminal, `html` for a notebook.
+    """
+    from tabulate import tabulate
+
+    parts = []
+    for title, (heads, rows) in page.tables.items():
+        last = heads.index("weights ×")
+        shown = [i for i in range(last + 1) if heads[i] not in LEFT_OUT]
+        short = [re.sub(r" \(.*", "", heads[i]) for i in shown]
+        cells = [[re.sub(r"<sup>.*?</sup>", "", row[i]) for i in shown] for row in rows]
+        grid = tabulate(cells, headers=short, tablefmt=form, disable_numparse=True)
+        parts += [f"<h4>{title}</h4>" if form == "html" else title, grid]
+    if any(head.startswith("average,") for heads, _ in page.tables.values() for head in heads):
+        parts.append("tasks: mean ± standard deviation over seeds; average: ± half its interval")
+    return "\n\n".join(parts)

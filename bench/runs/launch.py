@@ -1,0 +1,134 @@
+"""A request carried out: prepared, planned, and run by an executor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.results.store import Store
+from bench.runs.executor import Clock
+from bench.runs.plan import shard
+from bench.runs.processes import Pool
+from bench.runs.schedule import select
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
+    from bench.runs.cells.cell import Cell
+    from bench.runs.cells.claim import Job
+    from bench.runs.cells.context import Context
+    from bench.runs.cost import Estimate
+    from bench.runs.executor import Executor, Listener
+    from bench.runs.schedule import Rerun
+    from bench.runs.suite import Suite
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A suite about to be run.
+
+    Attributes:
+        suite: What was asked for, resolved.
+        context: What its cells share.
+        cells: The part of the plan that this machine takes.
+        todo: The cells and trials of it that are left to be made, in order.
+        done: How many cells of it are done.
+    """
+
+    suite: Suite
+    context: Context
+    cells: list[Cell]
+    todo: list[Job]
+    done: int
+
+    @property
+    def trials(self) -> int:
+        """Trials that are left to be made."""
+        return sum(job.trial for job in self.todo)
+
+    def notes(self) -> Iterator[str]:
+        """What the user should know of rows and texts before anything runs."""
+        for name, prepared in self.context.tasks.items():
+            if skipped := prepared.facts["skipped"]:
+                count = prepared.facts["skipped_rows"]
+                yield f"{name}: {count} unreadable rows left out; the first: {skipped[0]}"
+        if self.context.probe is not None and self.context.probe.obstacle:
+            yield f"what is left of pre-training is not measured: {self.context.probe.obstacle}."
+
+    def cost(self) -> Estimate:
+        """What it will cost, from a few real steps."""
+        from bench.runs.cost import estimate
+
+        return estimate(self.todo, self.context, self.suite.workers)
+
+    def run(self, listener: Listener, max_hours: float | None = None) -> int:
+        """Runs what is left; what is finished is stored at once.
+
+        Args:
+            listener: Told of every event.
+            max_hours: No cell is begun that would likely end later than this.
+
+        Returns:
+            Cells and trials that were left because of `max_hours`.
+
+        Raises:
+            BenchError: No worker can be started, or the run folder cannot be written any more.
+            KeyboardInterrupt: The run was interrupted.
+        """
+        if not self.todo:
+            return 0
+        executor = executor_of(self.suite)
+        try:
+            return executor.run(self.todo, self.context, listener, Clock(max_hours))
+        finally:
+            executor.close()
+
+    def failed(self) -> list[Record]:
+        """The records of its cells that failed, now or before."""
+        store = Store(self.suite.runs)
+        found = (store.get(self.context.bind(cell).id) for cell in self.cells)
+        return [record for record in found if record is not None and record.status == "failed"]
+
+
+def prepare(
+    suite: Suite,
+    cache: Path | None = None,
+    *,
+    part: tuple[int, int] = (1, 1),
+    rerun: Rerun = "never",
+    augment: bool = True,
+) -> Launch:
+    """Prepares rows and texts, and plans.
+
+    Args:
+        suite: What was asked for, resolved.
+        cache: Folder for tokenised rows; the run folder's own unless another is named.
+        part: Which part of the plan is taken, and of how many.
+        rerun: Which records are to be replaced.
+        augment: Whether to augment where the protocol says so, which takes its time.
+
+    Raises:
+        BenchError: Data is missing or unreadable, or the run folder cannot be written.
+    """
+    try:
+        context = suite.prepare(suite.runs / "data" if cache is None else cache, augment)
+        if suite.carry_from is not None:
+            from bench.runs.cells.carried import carry
+
+            carried = carry(suite.carry_from, suite.cells(), context, suite.published)
+            context = dataclasses.replace(context, carried=carried)
+    except OSError as error:
+        raise BenchError(f"{suite.runs} cannot be written: {error.strerror or error}") from error
+    cells = shard(suite.cells(), *part)
+    todo, done = select(cells, context, rerun)
+    return Launch(suite, context, cells, todo, done)
+
+
+def executor_of(suite: Suite) -> Executor:
+    """The executor of a suite: worker processes, each with a GPU of its own where there are any."""
+    from bench.machine import visible_gpus
+
+    return Pool(suite.workers, visible_gpus() if suite.device == "cuda" else ())
