@@ -15,9 +15,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from bench import metrics
 from bench.compression.method import Method, MethodInfo
 from bench.compression.params import MOST_TUNED, Params
-from bench.data.metrics import misfit
 from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME
@@ -173,7 +173,7 @@ def _task_objection(task: type[Task]) -> str:
         all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels) > 1
     ):
         return f"{task.__name__}.info.labels are not two or more different names"
-    if wrong := misfit(task.info.metric, labels):
+    if wrong := metrics.objection(task.info.metric, labels):
         return wrong
     try:
         task()

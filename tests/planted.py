@@ -11,9 +11,9 @@ import math
 import numpy as np
 from scipy import stats
 
-from bench.data.metrics import METRICS
 from bench.leaderboard.influence import influence
 from bench.leaderboard.statistics import Sample
+from bench.metrics import METRICS
 
 EXAMPLES = 300
 SHARED, OWN, CHANCE = 0.7, 0.6, 0.4

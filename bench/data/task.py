@@ -36,7 +36,7 @@ class TaskInfo:
         name: Name on the command line, in records and pages: lower case letters, digits, `-`, `_`.
         summary: One line that says what is to be told.
         labels: Class names, in the order of the label numbers; `None` for a regression.
-        metric: A key of `bench.data.metrics.METRICS`; its main figure is the score.
+        metric: A key of `bench.metrics.METRICS`; its main figure is the score.
         suite: The group that `--tasks` can name as a whole (`glue`, `demo`); empty for none.
         reference: Paper or page that the task comes from.
         version: Raise it when the same files would now be read as other rows.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.leaderboard import statistics as inference
 from bench.leaderboard.influence import influence
 from bench.leaderboard.statistics import Estimate, Pairs, Sample
+from bench.metrics import figure_of
 
 if TYPE_CHECKING:
     from bench.results.predictions import Answers
@@ -236,7 +237,7 @@ def sample(row: Row, task: str, answers: Answers) -> Sample:
     for record in done:
         predictions = answers(record.id)
         if predictions is not None:
-            figures = list(dict.fromkeys(name.partition("_")[0] for name in record.scores))
+            figures = list(dict.fromkeys(map(figure_of, record.scores)))
             parts[record.cell["seed"]] = influence(
                 figures, predictions.answers, predictions.labels, predictions.parts
             )

@@ -1,28 +1,25 @@
 """A metric's figures from predictions: an `evaluate.Metric` that needs no network.
 
-`evaluate.load` would download a script for each metric; here scikit-learn and scipy do the work.
+`evaluate.load` would download a script for each metric; here the table in `bench.metrics` has them.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import evaluate
 import numpy as np
 from datasets import Features, Value
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from sklearn import metrics as sk
 
-from bench.data.metrics import METRICS
 from bench.errors import DivergedError, unknown_name
+from bench.metrics import FIGURES, METRICS
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+Column = NDArray[Any]
 
 
 COLLAPSED = 0.01
@@ -102,56 +99,6 @@ def _notes(
         )
 
 
-Column = NDArray[Any]
-
-
-def _accuracy(references: Column, predictions: Column) -> float:
-    return float(sk.accuracy_score(references, predictions))
-
-
-def _f1(references: Column, predictions: Column) -> float:
-    return _mean_f1(references, predictions, [1])
-
-
-def _macro_f1(references: Column, predictions: Column) -> float:
-    return _mean_f1(references, predictions, np.unique(references))
-
-
-def _mean_f1(references: Column, predictions: Column, classes: ArrayLike) -> float:
-    return float(
-        sk.f1_score(references, predictions, labels=classes, average="macro", zero_division=0)
-    )
-
-
-def _matthews(references: Column, predictions: Column) -> float:
-    return float(sk.matthews_corrcoef(references, predictions))
-
-
-def _pearson(references: Column, predictions: Column) -> float:
-    return _correlation(stats.pearsonr, references, predictions)
-
-
-def _spearman(references: Column, predictions: Column) -> float:
-    return _correlation(stats.spearmanr, references, predictions)
-
-
-def _correlation(of: Callable[..., Any], references: Column, predictions: Column) -> float:
-    """A correlation; 0 where one side is constant, since it is not defined there."""
-    if np.ptp(references) == 0 or np.ptp(predictions) == 0:
-        return 0.0
-    return float(of(references, predictions).statistic)
-
-
-_FIGURES: dict[str, Callable[[Column, Column], float]] = {
-    "accuracy": _accuracy,
-    "f1": _f1,
-    "macro_f1": _macro_f1,
-    "matthews": _matthews,
-    "pearson": _pearson,
-    "spearman": _spearman,
-}
-
-
 class OfflineMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
     """One metric of `METRICS`; its configuration name is the key."""
 
@@ -165,8 +112,9 @@ class OfflineMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no t
 
     def _compute(self, *, predictions: Column, references: Column) -> dict[str, float]:
         # As lists, for which no format is asked: evaluate's arrays of numbers are of 32 bits.
-        wanted, given = np.asarray(references), np.asarray(predictions)
-        return {name: _FIGURES[name](wanted, given) for name in METRICS[self.config_name].figures}
+        given, wanted = np.asarray(predictions), np.asarray(references)
+        names = METRICS[self.config_name].figures
+        return {name: FIGURES[name].score(given, wanted) for name in names}
 
 
 def compute(metric: str, predictions: Column, references: Column) -> dict[str, float]:

@@ -9,7 +9,6 @@ import pytest
 from planted import SEED, collapse, draw, score, truth
 from scipy import stats
 
-from bench.data.metrics import METRICS
 from bench.leaderboard.influence import influence
 from bench.leaderboard.statistics import (
     Estimate,
@@ -23,6 +22,7 @@ from bench.leaderboard.statistics import (
     pairwise,
     ranks,
 )
+from bench.metrics import METRICS
 from bench.training import scoring
 
 DRAWS = 1000

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from bench.data.metrics import METRICS, misfit
 from bench.errors import BenchError, DivergedError
+from bench.metrics import METRICS, objection
 from bench.training.scoring import score
 
 # Two true positives, one false positive, one true negative.
@@ -48,8 +48,8 @@ def test_macro_f1_is_no_other_figure_where_rows_of_a_class_are_missing() -> None
 
 
 def test_f1_of_several_classes_is_called_what_it_is() -> None:
-    assert "macro_f1" in misfit("f1", ("a", "b", "c"))
-    assert not misfit("macro_f1", ("a", "b", "c"))
+    assert "macro_f1" in objection("f1", ("a", "b", "c"))
+    assert not objection("macro_f1", ("a", "b", "c"))
 
 
 def test_a_correlation_of_large_numbers_is_not_rounded_to_32_bits() -> None:
@@ -159,7 +159,7 @@ def test_nothing_is_left_in_the_cache(tmp_path, monkeypatch) -> None:
 
 def test_knowing_metrics_and_tasks_imports_nothing_heavy() -> None:
     code = (
-        "import sys, bench.data.metrics, bench.hub, bench.data.tasks.glue, bench.data.tasks.table\n"
+        "import sys, bench.metrics, bench.hub, bench.data.tasks.glue, bench.data.tasks.table\n"
         "heavy = {'torch', 'datasets', 'evaluate', 'pandas', 'pyarrow', 'numpy', 'sklearn'}\n"
         "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)"
     )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.data.metrics import misfit
+from bench import metrics
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.data.tasks.rows import FORMATS, Layout, read_splits
 from bench.errors import BenchError, unknown_name
@@ -141,5 +141,5 @@ def _mistakes(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
     if regression == (labels is not None):
         given = "both" if regression else "neither"
         yield f'it needs labels = ["...", "..."] or regression = true, and has {given}'
-    if wrong := misfit(_metric(declared), None if regression else labels or ("", "")):
+    if wrong := metrics.objection(_metric(declared), None if regression else labels or ("", "")):
         yield wrong

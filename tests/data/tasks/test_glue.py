@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import hub
-from bench.data.metrics import METRICS
 from bench.data.task import Source, Splits
 from bench.data.tasks import glue, rows
 from bench.errors import BenchError
+from bench.metrics import METRICS
 
 TASKS = [
     glue.CoLA, glue.SST2, glue.MRPC, glue.STSB, glue.QQP, glue.MNLI, glue.QNLI, glue.RTE, glue.WNLI

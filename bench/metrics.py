@@ -1,0 +1,257 @@
+"""Every metric that a task may name, and every figure that one consists of: a table each.
+
+A figure stands in one place: how it is computed, and what each example contributes to it. The
+latter is its influence function ψ: the score's variance over draws of n examples is Σψᵢ² / n² up to
+terms of order 1/n², the infinitesimal jackknife (Jaeckel 1972; Efron 1982, ch. 6), which leaves out
+examples one by one without computing the figure n times.
+
+Columns are numpy arrays of one class number (or, for a regression, one number) an example,
+`[examples]`. Nothing heavy is imported before a figure is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that says how good predictions are.
+
+    Attributes:
+        score: From predictions and labels to a share of 1 (−1 to 1 for a correlation).
+        influence: From the same to each example's influence on the score, `[examples]`; its mean is
+            zero.
+    """
+
+    score: Callable[[Column, Column], float]
+    influence: Callable[[Column, Column], Column]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What a metric consists of and what it fits.
+
+    Attributes:
+        figures: Names of its figures; their mean is the main figure, as GLUE averages them.
+        regression: Whether it compares numbers rather than classes.
+        binary: Whether it needs exactly two classes.
+        correlates: Whether its figures say nothing about constant predictions or labels.
+    """
+
+    figures: tuple[str, ...]
+    regression: bool = False
+    binary: bool = False
+    correlates: bool = False
+
+
+def objection(metric: str, labels: Sequence[str] | None) -> str:
+    """Why a metric cannot score a task, or nothing.
+
+    Args:
+        metric: A key of `METRICS`.
+        labels: Class names; `None` for a regression.
+    """
+    if metric not in METRICS:
+        return str(unknown_name("metric", metric, METRICS)).rstrip(".")
+    if METRICS[metric].regression != (labels is None):
+        return f"metric {metric} does not fit {'a regression' if labels is None else 'classes'}"
+    if METRICS[metric].binary and labels is not None and len(labels) != 2:
+        several = "; macro_f1 is the mean over any number" if metric == "f1" else ""
+        return f"metric {metric} needs two classes, not {len(labels)}{several}"
+    return ""
+
+
+def figure_of(name: str) -> str:
+    """The figure that a score is of, whose name may end in the part that it was scored on.
+
+    Raises:
+        KeyError: It is of none that there is.
+    """
+    found = [figure for figure in FIGURES if name == figure or name.startswith(f"{figure}_")]
+    if not found:
+        raise KeyError(name)
+    return max(found, key=len)
+
+
+def _accuracy(given: Column, wanted: Column) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(wanted, given))
+
+
+def _accuracy_influence(given: Column, wanted: Column) -> Column:
+    import numpy as np
+
+    right = (given == wanted).astype(float)
+    return np.asarray(right - right.mean())
+
+
+def _f1(given: Column, wanted: Column) -> float:
+    return _mean_f1(given, wanted, [1])
+
+
+def _f1_influence(given: Column, wanted: Column) -> Column:
+    return _f1_influence_of(given == 1, wanted == 1)
+
+
+def _macro_f1(given: Column, wanted: Column) -> float:
+    import numpy as np
+
+    return _mean_f1(given, wanted, np.unique(wanted).tolist())
+
+
+def _macro_f1_influence(given: Column, wanted: Column) -> Column:
+    import numpy as np
+
+    each = [_f1_influence_of(given == one, wanted == one) for one in np.unique(wanted)]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _mean_f1(given: Column, wanted: Column, classes: Sequence[int]) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(wanted, given, labels=classes, average="macro", zero_division=0))
+
+
+def _f1_influence_of(given: Column, wanted: Column) -> Column:
+    """F = 2a / (2a + b) of a class, a the share of true positives and b that of errors."""
+    import numpy as np
+
+    hits, errors = given & wanted, given != wanted
+    a, b = hits.mean(), errors.mean()
+    whole = 2 * a + b
+    if whole == 0:
+        return np.zeros(len(given))
+    return np.asarray((2 * b * (hits - a) - 2 * a * (errors - b)) / whole**2)
+
+
+def _matthews(given: Column, wanted: Column) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(wanted, given))
+
+
+def _matthews_influence(given: Column, wanted: Column) -> Column:
+    """The correlation of the two indicator matrices, for any number of classes."""
+    import numpy as np
+
+    classes = np.unique(np.concatenate([given, wanted]))
+    x, y = (np.equal.outer(column, classes).astype(float) for column in (given, wanted))
+    p, t = x.mean(axis=0), y.mean(axis=0)
+    both = (x * y).sum(axis=1)
+    return _ratio_influence(
+        both.mean() - p @ t,
+        both - both.mean() - (x - p) @ t - (y - t) @ p,
+        1 - p @ p,
+        -2 * (x - p) @ p,
+        1 - t @ t,
+        -2 * (y - t) @ t,
+    )
+
+
+def _pearson(given: Column, wanted: Column) -> float:
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, given, wanted)
+
+
+def _pearson_influence(given: Column, wanted: Column) -> Column:
+    import numpy as np
+
+    if np.ptp(given) == 0 or np.ptp(wanted) == 0:  # rounding would leave a little of it
+        return np.zeros(len(given))
+    x, y = given - np.mean(given), wanted - np.mean(wanted)
+    covariance, x2, y2 = (x * y).mean(), (x * x).mean(), (y * y).mean()
+    return _ratio_influence(covariance, x * y - covariance, x2, x * x - x2, y2, y * y - y2)
+
+
+def _spearman(given: Column, wanted: Column) -> float:
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, given, wanted)
+
+
+def _spearman_influence(given: Column, wanted: Column) -> Column:
+    """Pearson's of the mean ranks, plus what an example does to the ranks of the others."""
+    x, y = _distribution(given), _distribution(wanted)
+    u, v = x(None) - 0.5, y(None) - 0.5
+    covariance, u2, v2 = (u * v).mean(), (u * u).mean(), (v * v).mean()
+    return _ratio_influence(
+        covariance,
+        u * v - covariance + x(v) + y(u) - 2 * covariance,
+        u2,
+        u * u - u2 + 2 * (x(u) - u2),
+        v2,
+        v * v - v2 + 2 * (y(v) - v2),
+    )
+
+
+def _correlation(of: Callable[..., Any], given: Column, wanted: Column) -> float:
+    """A correlation; 0 where one side is constant, since it is not defined there."""
+    import numpy as np
+
+    if np.ptp(wanted) == 0 or np.ptp(given) == 0:
+        return 0.0
+    return float(of(wanted, given).statistic)
+
+
+def _distribution(values: Column) -> Callable[[Column | None], Column]:
+    """Gives each example's place in the distribution, ties half, or a mean over those above it.
+
+    Called with `None`: the share of examples below it and half of those equal to it. Called with
+    weights that sum to zero: the mean over examples of the weights of those above it, those equal
+    to it half.
+    """
+    import numpy as np
+
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+
+    def at(weights: Column | None) -> Column:
+        if weights is None:
+            return np.asarray(((np.cumsum(counts) - counts / 2) / len(values))[place])
+        sums = np.bincount(place, weights=weights, minlength=len(counts))
+        return np.asarray(((sums.sum() - np.cumsum(sums) + sums / 2) / len(values))[place])
+
+    return at
+
+
+def _ratio_influence(c: float, dc: Column, a: float, da: Column, b: float, db: Column) -> Column:
+    """The influence on c / √(ab), given those on c, a and b; zero where it is not defined."""
+    import numpy as np
+
+    if a <= 0 or b <= 0:
+        return np.zeros(len(dc))
+    root = np.sqrt(a * b)
+    return np.asarray(dc / root - c / root / 2 * (da / a + db / b))
+
+
+FIGURES = {
+    "accuracy": Figure(_accuracy, _accuracy_influence),
+    "f1": Figure(_f1, _f1_influence),
+    "macro_f1": Figure(_macro_f1, _macro_f1_influence),
+    "matthews": Figure(_matthews, _matthews_influence),
+    "pearson": Figure(_pearson, _pearson_influence),
+    "spearman": Figure(_spearman, _spearman_influence),
+}
+"""Every figure. F1 is that of class 1; macro F1 is the mean over the classes that the labels have,
+so that no answer changes what another is scored by."""
+
+METRICS = {
+    "accuracy": Metric(figures=("accuracy",)),
+    "accuracy_f1": Metric(figures=("accuracy", "f1"), binary=True),
+    "f1": Metric(figures=("f1",), binary=True),
+    "macro_f1": Metric(figures=("macro_f1",)),
+    "matthews": Metric(figures=("matthews",), correlates=True),
+    "pearson_spearman": Metric(figures=("pearson", "spearman"), regression=True, correlates=True),
+}
+"""Every metric that a task may name."""
