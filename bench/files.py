@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
 
+def short_hash(key: object) -> str:
+    """Sixteen hexadecimal digits over what Python prints of plain data, such as a cache's key."""
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+
+
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yields a temporary path beside `target` that takes its place when the block ends well.

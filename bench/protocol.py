@@ -13,6 +13,9 @@ from bench.files import digest
 
 Precision = Literal["fp32", "bf16"]
 
+SEQUENCE_LENGTH = 128
+"""Tokens of the one example that FLOPs are counted and matched on."""
+
 EFFORTS = {
     "quick": {"trials": 4, "seeds": 3, "epochs": 3},
     "standard": {"trials": 20, "seeds": 5, "epochs": 6},

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 
 from bench import registry
-from bench.cli.output import console, emit_json, table
+from bench.cli.output import console, emit_json, say, table
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = console()
     out.print(table(["", ""], [[name, value] for name, value in facts.items()]))
     for line in unable:
-        out.print(f"· {line}", markup=False, soft_wrap=True)
+        say(out, f"· {line}")
     for module, line in missing.items():
         out.print(f"missing: {module}. Install it with: {line}", markup=False)
     for entry in broken:

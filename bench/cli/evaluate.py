@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench.cli.options import add_rows, names, source_of
-from bench.cli.output import console, table
+from bench.cli.output import console, say, table
 from bench.errors import BenchError
 
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.leaderboard.text import tables_of
     from bench.machine import resolve_device
     from bench.results.store import Store
-    from bench.results.suites import open_suite, read_suites
+    from bench.results.suites import open_suite, suites_run_in
     from bench.runs import external
     from bench.runs.names import select_tasks
 
@@ -46,11 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise BenchError(f"--task {arguments.task} is a group of tasks: name one of them.")
     source = source_of(arguments)
     store = Store(arguments.runs)
-    suite = (
-        open_suite(arguments.runs, arguments.name).suite
-        if read_suites(store.root / "suites")
-        else None
-    )
+    suite = open_suite(arguments.runs, arguments.name).suite if suites_run_in(store.root) else None
     if suite is None and arguments.name is not None:
         raise BenchError(f"{arguments.runs} has no suite '{arguments.name}'.")
     try:
@@ -71,11 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     if suite is not None:
         page = write_run_page(store, suite["name"])
         out.print(tables_of(page), markup=False, soft_wrap=True, highlight=False)
-        out.print(f"\nThe page: {page.path}\n", markup=False, soft_wrap=True)
+        say(out, f"\nThe page: {page.path}\n")
     counts = [number(record.footprint[axis]["ratio"], 2) for axis in ("weights", "params", "flops")]
     heads = ("checkpoint", task.name, "weights ×", "parameters ×", "FLOPs × (S = 128)")
     out.print(table(heads, [[record.cell["method"], number(record.score, 1), *counts]]))
-    out.print(f"record: {store.folder(record.id) / 'record.json'}", markup=False, soft_wrap=True)
+    say(out, f"record: {store.folder(record.id) / 'record.json'}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench.cli.options import names
-from bench.cli.output import console
+from bench.cli.output import console, say
 from bench.errors import BenchError
 from bench.models.folder import model_folder
 
@@ -42,5 +42,5 @@ def run(arguments: argparse.Namespace) -> int:
         out.print(f"{DEMO}: built in (not from the hub)", markup=False)
     elif arguments.model is not None:
         folder = model_folder(arguments.model)
-        out.print(f"{arguments.model}: {folder}", markup=False, soft_wrap=True)
+        say(out, f"{arguments.model}: {folder}")
     return 0

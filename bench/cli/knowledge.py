@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from bench.cli.options import add_suite
-from bench.cli.output import console, emit_json, table
+from bench.cli.output import console, emit_json, say, table
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         emit_json({"runs": str(arguments.runs), "suite": suite["name"], "text": text, "rows": rows})
         return 0
     out = console()
-    out.print(f"{suite['name']}: {about(text)}", markup=False, soft_wrap=True)
+    say(out, f"{suite['name']}: {about(text)}")
     for task in dict.fromkeys(line.task for line in lines):
-        out.print(f"\n{task}", markup=False, soft_wrap=True)
+        say(out, f"\n{task}")
         out.print(table(HEADS, [cells(line) for line in lines if line.task == task]))
     if any(line.loss is None for line in lines):
         out.print("– : the model has no place for the pre-trained head, or was not probed.")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import names, positive
-from bench.cli.output import console, emit_json, table
-from bench.deploy.kept import dense_of
+from bench.cli.output import console, emit_json, say, table
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.deploy.engines import Engine
     from bench.deploy.latency import Timing
     from bench.results.record import Record
     from bench.results.store import Store
@@ -56,49 +53,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures, prints, and adds a cell's timings to its record."""
-    from bench.deploy.engines import Load, find_engines
-    from bench.deploy.latency import machine, measure, refuse
-    from bench.machine import usable_cores
-    from bench.models.checkpoint import load_classifier
-    from bench.models.families import max_text_positions
+    from bench.deploy.timed import keep_timings, time_saved
     from bench.results.store import Store
 
-    engines, _ = find_engines(arguments.engine)
-    denominators, notes = find_engines()
-    versions = {engine.name: engine.version for engine in denominators}
-    threads = arguments.threads or usable_cores()
     store = Store(arguments.runs)
-    record, folder, dense_folder = _sources(arguments, store)
-    given, more = load_classifier(folder)
-    notes += more
-    dense = None
-    if dense_folder is not None:
-        dense, more = load_classifier(dense_folder, num_labels=given.config.num_labels or 2)
-        notes += more
-    lengths = arguments.sequence_length
-    if lengths is None:
-        longest = max_text_positions(given.config)
-        lengths = [s for s in (32, 128) if s <= longest] or [longest]
-    loads = [Load(b, s, threads) for b in arguments.batch for s in lengths]
-    progress = (lambda line: None) if arguments.json else console().print
-
-    def failed(engine: Engine, reason: str) -> None:
-        if engine.name in arguments.engine:
-            refuse(engine, reason)
-        if (note := f"without {engine.name}: {reason}.") not in notes:
-            notes.append(note)
-
-    timings = measure(
-        given, dense, engines, loads, progress, denominators=denominators, failed=failed
+    timed = time_saved(
+        arguments.model,
+        store,
+        dense=arguments.dense,
+        engines=arguments.engine,
+        batches=arguments.batch,
+        lengths=arguments.sequence_length,
+        threads=arguments.threads,
+        progress=(lambda line: None) if arguments.json else console().print,
     )
-    report = {
-        "model": arguments.model,
-        "dense": arguments.dense or ("reference" if dense_folder else "own shapes without zeros"),
-        **machine(threads),
-        "engines": versions,
-        "rows": [dataclasses.asdict(timing) for timing in timings],
-        "notes": notes,
-    }
+    report, timings = timed.report, timed.timings
     if arguments.json:
         emit_json(report)
     else:
@@ -108,49 +77,22 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"bench: {timing.engine} answers other than plain torch, by "
                          f"{_difference(timing)} ({timing.model} model, batch {timing.batch}, "
                          f"S = {timing.seq_len}).\n")  # fmt: skip
-    if record is not None and dense_folder is not None and arguments.dense is None:
+    if timed.record is not None and timed.beside_reference:
         try:
-            _keep(store, record, report)
+            keep_timings(store, timed.record, report)
+            _write_pages(store, timed.record)
         except (BenchError, OSError) as error:
-            sys.stderr.write(f"bench: the record of {record.id} does not have it: {error}\n")
+            sys.stderr.write(f"bench: the record of {timed.record.id} does not have it: {error}\n")
             return 1
     return int(bool(wrong))
 
 
-def _sources(arguments: argparse.Namespace, store: Store) -> tuple[Record | None, str, str | None]:
-    """The cell, if it is one; the folder or name of the model, and that of the dense one."""
-    from bench import hub
-    from bench.deploy.kept import kept_model
-    from bench.results.suites import find_record
-
-    path = hub.local_path(arguments.model)
-    if "/" in arguments.model or (path.exists() and not (path / "record.json").is_file()):
-        return None, arguments.model, arguments.dense
-    try:
-        record = find_record(store, arguments.model)
-    except BenchError as error:
-        raise BenchError(f"{arguments.model} is no folder of a model; as a cell: {error}") from None
-    dense = arguments.dense or dense_of(store, record)
-    return record, str(kept_model(store, record)), dense
-
-
-def _keep(store: Store, record: Record, report: dict[str, Any]) -> None:
-    """Adds what was measured to a record, and to its pages.
-
-    Raises:
-        BenchError: The cell was run again meanwhile.
-        OSError: The run folder cannot be written.
-    """
+def _write_pages(store: Store, record: Record) -> None:
+    """Writes the pages that show a record."""
     from bench.leaderboard.page import write_run_page
-    from bench.results.suites import read_suites
+    from bench.results.suites import suites_run_in
 
-    kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
-    with store.lock(record.id):
-        newest = store.get(record.id)
-        if newest is None or newest.created != record.created:
-            raise BenchError("the cell was run again meanwhile.")
-        store.put(dataclasses.replace(newest, latency=kept))
-    for name, suite in read_suites(store.root / "suites").items():
+    for name, suite in suites_run_in(store.root).items():
         if record.id in suite["cells"]:
             write_run_page(store, name)
 
@@ -161,11 +103,10 @@ def _print(report: dict[str, Any], timings: Sequence[Timing]) -> None:
              "largest difference")  # fmt: skip
     out.print(table(heads, [_row(timing) for timing in timings]))
     versions = ", ".join(dict.fromkeys(report["engines"].values()))
-    out.print(f"{report['processor']} ({', '.join(report['vector_extensions'])}), "
-              f"{report['threads']} threads; {versions}",
-              markup=False, soft_wrap=True)  # fmt: skip
+    say(out, f"{report['processor']} ({', '.join(report['vector_extensions'])}), "
+              f"{report['threads']} threads; {versions}")  # fmt: skip
     for note in report["notes"]:
-        out.print(f"· {note}", markup=False, soft_wrap=True)
+        say(out, f"· {note}")
 
 
 def _row(timing: Timing) -> list[str]:

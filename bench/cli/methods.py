@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+from typing import TYPE_CHECKING
 
 from bench import registry
-from bench.cli.output import console, emit_json, table
+from bench.cli.listing import show
+
+if TYPE_CHECKING:
+    from bench.compression.method import Method
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,31 +21,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints every method, and every plugin that could not be loaded."""
-    usable, broken = registry.methods.usable(), registry.methods.broken()
-    if arguments.json:
-        emit_json(
-            {
-                "methods": [
-                    {
-                        **dataclasses.asdict(method.info),
-                        "distribution": registry.methods.distribution(name),
-                        "missing": registry.missing_requirements(method.info),
-                    }
-                    for name, method in usable.items()
-                ],
-                "broken": [dataclasses.asdict(entry) for entry in broken],
-            }
-        )
-        return 0
-    rows = [
-        [name, method.info.kind, method.info.summary, method.info.paper or "–"]
-        for name, method in usable.items()
-    ]
-    out = console()
-    out.print(table(["method", "kind", "what it does", "paper"], rows))
-    for method in usable.values():
-        for line in registry.missing_requirements(method.info).values():
-            out.print(f"{method.info.name} is not usable yet: {line}", markup=False)
-    for entry in broken:
-        out.print(f"broken: {entry}", markup=False, style="red")
-    return 0
+    return show(
+        arguments,
+        registry.methods,
+        heads=("kind", "what it does", "paper"),
+        row=lambda method: [method.info.kind, method.info.summary, method.info.paper or "–"],
+        facts=lambda method: {"missing": registry.missing_requirements(method.info)},
+        notes=_lacking,
+    )
+
+
+def _lacking(method: type[Method]) -> list[str]:
+    lines = registry.missing_requirements(method.info).values()
+    return [f"{method.info.name} is not usable yet: {line}" for line in lines]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.options import add_rows, source_of
-from bench.cli.output import console
+from bench.cli.output import console, say
 from bench.errors import BenchError
 
 
@@ -44,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise BenchError(f"{arguments.out} cannot be written: {error}") from error
     out = console()
     for path in files:
-        out.print(str(path), markup=False, soft_wrap=True)
+        say(out, str(path))
     names = {path.stem for path in files}
     if lacking := [name for name in submission.EVERY_FILE if name not in names]:
-        out.print(f"The server takes a zip of all its tasks; missing: {', '.join(lacking)}.",
-                  markup=False, soft_wrap=True)  # fmt: skip
+        missing = ", ".join(lacking)
+        say(out, f"The server takes a zip of all its tasks; missing: {missing}.")
     return 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.output import console, emit_json, table
+from bench.cli.output import console, emit_json, say, table
 from bench.errors import BenchError
 from bench.progress import duration
 from bench.results.status import STATES, suite_state
 from bench.results.store import Store
-from bench.results.suites import read_suites
+from bench.results.suites import suites_run_in
 
 RUNS = Path("runs")
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.runs != RUNS and not arguments.runs.is_dir():  # by default there may be none yet
         raise BenchError(f"{arguments.runs} is no folder: --runs names a run folder.")
     store = Store(arguments.runs)
-    suites = [suite_state(store, suite) for suite in read_suites(store.root / "suites").values()]
+    suites = [suite_state(store, suite) for suite in suites_run_in(store.root).values()]
     if arguments.json:
         emit_json({"runs": str(store.root), "suites": suites})
         return 0
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not suites:
         pages = (store.root / "records").is_dir()
         what = "pages, whose cells are done" if pages else "no suite has been run here"
-        out.print(f"{store.root}: {what}.", markup=False, soft_wrap=True)
+        say(out, f"{store.root}: {what}.")
         return 0
     states = [s for s in STATES if s in ("ok", "left") or any(suite[s] for suite in suites)]
     rows = [
@@ -52,5 +52,5 @@ def run(arguments: argparse.Namespace) -> int:
     out.print(table(["suite", "trials", *states, "time to go"], rows))
     for suite in suites:
         for failure in suite["failures"]:
-            out.print(f"failed: {failure}", markup=False, soft_wrap=True)
+            say(out, f"failed: {failure}")
     return 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+from typing import TYPE_CHECKING
 
 from bench import registry
-from bench.cli.output import console, emit_json, table
+from bench.cli.listing import show
+
+if TYPE_CHECKING:
+    from bench.data.task import Task
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,31 +21,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints every task, and every plugin that could not be loaded."""
-    usable, broken = registry.tasks.usable(), registry.tasks.broken()
-    if arguments.json:
-        emit_json(
-            {
-                "tasks": [
-                    {
-                        **dataclasses.asdict(task.info),
-                        "distribution": registry.tasks.distribution(name),
-                    }
-                    for name, task in usable.items()
-                ],
-                "broken": [dataclasses.asdict(entry) for entry in broken],
-            }
-        )
-        return 0
-    rows = [
-        [name, task.info.suite or "–", labels(task.info.labels), task.info.metric,
-         task.info.summary]
-        for name, task in usable.items()
-    ]  # fmt: skip
-    out = console()
-    out.print(table(["task", "suite", "labels", "metric", "what is to be told"], rows))
-    for entry in broken:
-        out.print(f"broken: {entry}", markup=False, style="red")
-    return 0
+    return show(
+        arguments,
+        registry.tasks,
+        heads=("group", "labels", "metric", "question"),
+        row=_row,
+    )
+
+
+def _row(task: type[Task]) -> list[str]:
+    info = task.info
+    return [info.suite or "–", labels(info.labels), info.metric, info.summary]
 
 
 def labels(names: tuple[str, ...] | None) -> str:

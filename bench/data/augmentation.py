@@ -17,6 +17,7 @@ import torch
 
 from bench.data.splits import row_hash
 from bench.errors import BenchError
+from bench.models.families import has_segments
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -192,7 +193,7 @@ class Augmenter:
             rows = torch.arange(len(masked), device=self._device)
             inputs = {"input_ids": pieces.repeat(len(masked), 1)}
             inputs["input_ids"][rows, masked] = self._tokenizer.mask_token_id
-            if getattr(self._encoder.config, "type_vocab_size", 0) > 1:
+            if has_segments(self._encoder.config):
                 inputs["token_type_ids"] = segments.repeat(len(masked), 1)
             hidden = self._encoder(**inputs).last_hidden_state[rows, masked]
             # The head is as wide as the vocabulary: it sees the masked places only.

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data.encoded import Encoded
 from bench.errors import BenchError
-from bench.files import read_json, write_json
+from bench.files import read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
 
@@ -97,8 +97,7 @@ def prepare_corpus(text: Text, encoder: Path, cache: Path) -> Corpus:
         BenchError: A file is not what its extension says, or there is no text in any.
     """
     limit = min(LONGEST, max_pieces(encoder))
-    key = repr([text.hash, tokenizer_hash(encoder), limit])
-    folder = cache / f"corpus-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    folder = cache / f"corpus-{short_hash([text.hash, tokenizer_hash(encoder), limit])}"
     done = read_json(folder / "corpus.json")
     if done is None:
         passages = [passage for path in text.files for passage in read_passages(path)]

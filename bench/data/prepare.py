@@ -13,7 +13,7 @@ import numpy as np
 from bench.data.encoded import Encoded
 from bench.data.splits import cap, cut_tune
 from bench.data.task import checked_rows
-from bench.files import lock, read_json, write_json
+from bench.files import lock, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
 
@@ -124,7 +124,7 @@ def prepare(
     key = [data, tokenizer_hash(encoder), limit, cap_at]
     if augmenter is not None:
         key += augmenter.identity
-    folder = cache / f"{task.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
+    folder = cache / f"{task.name}-{short_hash(key)}"
     done = read_json(folder / "prepared.json")
     if done is None:
         with lock(cache, folder.name):  # to augment twice would cost more than to wait

@@ -9,11 +9,10 @@ from bench.errors import BenchError
 from bench.models.checkpoint import load_classifier
 from bench.models.families import max_text_positions
 from bench.models.footprint import Counts, count, count_dense, footprint
+from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
     from bench.models.footprint import Footprint
-
-LENGTH = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ def count_saved(name: str, dense: str | None = None, sequence_length: int | None
     """
     model, notes = load_classifier(name)
     longest = max_text_positions(model.config)
-    length = min(LENGTH, longest) if sequence_length is None else sequence_length
+    length = min(SEQUENCE_LENGTH, longest) if sequence_length is None else sequence_length
     if not 1 <= length <= longest:
         raise BenchError(f"--sequence-length {length}: {name} takes 1 to {longest} tokens.")
     whole = model

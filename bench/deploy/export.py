@@ -22,7 +22,7 @@ from bench.errors import BenchError, first_line, require
 from bench.files import atomic_path
 from bench.models.checkpoint import load_classifier, save_model
 from bench.models.compact import COMPACT, compact_state
-from bench.models.families import CUT_PREFIX, family_of, max_text_positions
+from bench.models.families import CUT_PREFIX, family_of, has_segments, max_text_positions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,7 @@ def inputs_of(model: PreTrainedModel, rows: int, pieces: int, seed: int = 0) -> 
     ids = torch.randint(model.config.vocab_size - 1, (rows, pieces), generator=generator)
     ids += ids >= (model.config.pad_token_id or 0)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if getattr(model.config, "type_vocab_size", 0) > 1:
+    if has_segments(model.config):
         inputs["token_type_ids"] = torch.zeros_like(ids)
     return inputs
 

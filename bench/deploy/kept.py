@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.results.store import Store
 
-    pass
-
 
 def kept_model(store: Store, record: Record) -> Path:
     """The folder of a cell's model.

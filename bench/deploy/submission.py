@@ -14,7 +14,7 @@ from bench.deploy.kept import kept_model
 from bench.errors import BenchError
 from bench.files import atomic_path, write_text
 from bench.models.checkpoint import load_model, max_pieces
-from bench.training.evaluate import predict
+from bench.training.evaluate import answers_of, predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,9 +77,8 @@ def write_submission(
 
 def _answers(task: GlueTask, logits: NDArray[Any]) -> list[str]:
     """What the server reads: a name where the task's files have names, else a number."""
+    answers = answers_of(logits, is_regression=task.is_regression)
     if task.is_regression:
-        low, high = task.layout.low, task.layout.high
-        return [f"{value:.3f}" for value in logits[:, 0].clip(low, high)]
-    numbers = logits.argmax(axis=1).tolist()
+        return [f"{value:.3f}" for value in answers.clip(task.layout.low, task.layout.high)]
     labels = task.info.labels or ()
-    return [labels[number] if task.layout.named else str(number) for number in numbers]
+    return [labels[number] if task.layout.named else str(number) for number in answers.tolist()]

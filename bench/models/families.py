@@ -179,6 +179,11 @@ def reshaped(config: PretrainedConfig, shape: Shape) -> PretrainedConfig:
     return changed
 
 
+def has_segments(config: PretrainedConfig) -> bool:
+    """Whether a model tells the first text of a pair from the second by an embedding."""
+    return int(getattr(config, "type_vocab_size", 0)) > 1
+
+
 def max_text_positions(config: PretrainedConfig) -> int:
     """The largest number of tokens, special ones included, that a sequence may have."""
     reserved = config.pad_token_id + 1 if family_of(config).positions_after_padding else 0

@@ -6,11 +6,12 @@ safetensors.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import atomic_path, lock, read_json, write_json
@@ -54,6 +55,19 @@ class Store:
             with atomic_path(folder / "predictions.parquet") as temporary:
                 parquet.write_table(predictions, temporary)
         write_json(folder / "record.json", record.to_json())
+
+    def amend(self, record: Record, **changes: Any) -> None:
+        """Changes fields of a record that is stored.
+
+        Raises:
+            BenchError: The cell was run again since the record was read.
+            OSError: The folder cannot be written.
+        """
+        with self.lock(record.id):
+            newest = self.get(record.id)
+            if newest is None or newest.created != record.created:
+                raise BenchError("the cell was run again meanwhile.")
+            self.put(dataclasses.replace(newest, **changes))
 
     def records(self) -> Iterator[Record]:
         """Every whole record in the folder, in the order of ids, each under its own name."""

@@ -39,6 +39,9 @@ def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
     return {**suite, "cells": {**suite["cells"], record.id: label}}
 
 
+SUITES, RECORDS = "suites", "records"
+"""Where a run folder, and a folder of pages, says what its suites were asked for."""
+
 RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
 in a run folder. `<suite>-kept` is a suite's second figure."""
@@ -210,7 +213,7 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
     Raises:
         BenchError: The folder has no suite of the name, or several and no name says which.
     """
-    base = folder / "records"
+    base = folder / RECORDS
     store, suites = Store(folder), suites_of(folder)
     if name is None and len(suites) > 1:
         raise BenchError(f"{folder} has several suites; say --name {' or '.join(suites)}.")
@@ -223,13 +226,22 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
     return OpenSuite(suite, suite_records(store, suite), in_store(store))
 
 
+def suites_run_in(runs: Path) -> dict[str, dict[str, Any]]:
+    """The suites of a run folder, by name; none where it is new.
+
+    Raises:
+        BenchError: A file does not describe a suite.
+    """
+    return read_suites(runs / SUITES)
+
+
 def suites_of(folder: Path) -> dict[str, dict[str, Any]]:
     """The suites of a run folder, or of a folder of published pages, by name.
 
     Raises:
         BenchError: There is none.
     """
-    suites = read_suites(folder / "suites") or read_suites(folder / "records")
+    suites = suites_run_in(folder) or read_suites(folder / RECORDS)
     if not suites:
         raise BenchError(f"{folder}: no suite has been run here; --runs names another folder.")
     return suites
@@ -314,4 +326,4 @@ def show_record(runs: Path, suite: dict[str, Any], record: Record) -> None:
 
 
 def _path(runs: Path, name: str) -> Path:
-    return runs / "suites" / f"{name}.json"
+    return runs / SUITES / f"{name}.json"

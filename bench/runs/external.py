@@ -17,7 +17,7 @@ from bench.results.predictions import as_table
 from bench.results.record import Record
 from bench.results.suites import add_to_suite, show_record
 from bench.training import scoring
-from bench.training.evaluate import predict
+from bench.training.evaluate import answers_of, predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,9 @@ def evaluate(
     rows = data.load(prepared).report
     model, _ = load_classifier(name)
     logits = predict(model, rows, device)
-    answers = logits[:, 0] if order is None else order[logits.argmax(axis=1)]
+    answers = answers_of(logits, is_regression=order is None)
+    if order is not None:
+        answers = order[answers]
     score = scoring.score(task.info.metric, answers, rows.labels, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model))
     identity: list[Any] = [

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from bench.compression.callbacks import Batch
+from bench.models.families import has_segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def collate(
         "input_ids": np.where(real, data.pieces[source], padding).astype(np.int64),
         "attention_mask": real.astype(np.int64),
     }
-    if getattr(model.config, "type_vocab_size", 0) > 1:
+    if has_segments(model.config):
         inputs["token_type_ids"] = np.where(real, data.segments[source], 0).astype(np.int64)
     return Batch(
         inputs={name: torch.from_numpy(array).to(device) for name, array in inputs.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,3 +34,13 @@ def predict(model: PreTrainedModel, data: Encoded, device: str) -> NDArray[np.fl
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model predicts NaN or infinite logits")
     return logits
+
+
+def answers_of(logits: NDArray[np.float32], *, is_regression: bool) -> NDArray[Any]:
+    """What a model answers: the number of the likeliest class, or the figure of a regression.
+
+    Args:
+        logits: `[rows, classes]`, or `[rows, 1]` for a regression.
+        is_regression: Which of the two it is.
+    """
+    return logits[:, 0] if is_regression else np.asarray(logits.argmax(axis=1))

@@ -22,7 +22,7 @@ from bench.data.corpus import read_passages
 from bench.data.encoded import Encoded
 from bench.data.tasks.demo import demo_encoder_path, probe_text
 from bench.errors import BenchError, DivergedError
-from bench.files import atomic_path, read_json, write_json
+from bench.files import atomic_path, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 from bench.models.masked_lm import load_head
@@ -101,8 +101,8 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | N
     except BenchError as error:
         return Probe(name=name, obstacle=str(error))
     limit = min(LONGEST, max_pieces(encoder))
-    identity = repr([passages, tokenizer_hash(encoder), limit])
-    folder = cache / f"probe-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    identity = [passages, tokenizer_hash(encoder), limit]
+    folder = cache / f"probe-{short_hash(identity)}"
     done = read_json(folder / "probe.json")
     if done is None:
         tensors = _masked_rows(passages, encoder, limit)
@@ -112,7 +112,7 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | N
         with atomic_path(folder / "rows.safetensors") as temporary:
             temporary.write_bytes(save(tensors))  # whose errors are the system's own
         # A hash of the masks themselves, since no seed promises the same draws for ever.
-        state = hashlib.sha256(identity.encode())
+        state = hashlib.sha256(repr(identity).encode())
         for tensor in tensors.values():
             state.update(tensor.tobytes())
         done = {"hash": state.hexdigest()[:16], "rows": len(passages), "masked": asked}

@@ -177,7 +177,7 @@ def test_attention(lanes: int, head_size: int) -> None:
 
 START = """
 import numpy as np
-from bench import kernels
+from bench.deploy import kernels
 x, one = np.zeros((1, 1), kernels.block_type(16)), np.zeros(1, np.float32)
 kernels.layer_norm(x, one, one, 1e-5, x)
 print(sum(kernels.layer_norm.stats.cache_hits.values()),

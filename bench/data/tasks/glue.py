@@ -6,6 +6,7 @@ Classes have the hub's numbers wherever the rows come from.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench import hub
@@ -61,14 +62,7 @@ class GlueTask(Task):
             )
         train = f"{self.name}/train-00000-of-00001.parquet"
         dev = self._dev(f"{self.name}/validation", "-00000-of-00001.parquet")
-        folder = hub.snapshot(
-            _REPOSITORY,
-            "dataset",
-            files=(train, *dev.values()),
-            revision=source.revision,
-            offline=source.offline,
-            remedy=remedy,
-        )
+        folder = self._snapshot(source, train, *dev.values())
         return read_splits(
             folder,
             self._hub_layout(),
@@ -90,19 +84,22 @@ class GlueTask(Task):
             layout = dataclasses.replace(self.layout, header=())  # CoLA's has a header, here alone
         else:
             files = self._dev(f"{self.name}/test", "-00000-of-00001.parquet")
-            folder = hub.snapshot(
-                _REPOSITORY,
-                "dataset",
-                files=tuple(files.values()),
-                revision=source.revision,
-                offline=source.offline,
-                remedy=self._remedy(),
-            )
-            layout = self._hub_layout()
+            folder, layout = self._snapshot(source, *files.values()), self._hub_layout()
         return {
             part: read_unlabelled(folder, name, layout, self.is_regression, self._remedy())
             for part, name in files.items()
         }
+
+    def _snapshot(self, source: Source, *files: str) -> Path:
+        """The folder of the hub's copy that holds some files."""
+        return hub.snapshot(
+            _REPOSITORY,
+            "dataset",
+            files=files,
+            revision=source.revision,
+            offline=source.offline,
+            remedy=self._remedy(),
+        )
 
     def submission(self, part: str) -> str:
         """The name of a part's file at the GLUE server, without its ending."""

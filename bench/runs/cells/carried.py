@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
-from bench.results.suites import open_suite, read_suites
+from bench.results.suites import open_suite, suites_run_in
 from bench.runs.cells.context import Carried
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _find(name: str, runs: Path, published: Path | None) -> tuple[dict[str, Any]
 
 def _folders_of(name: str, runs: Path, published: Path | None) -> list[Path]:
     """The folders that have a suite of the name, the run folder first."""
-    known = {runs: list(read_suites(runs / "suites"))}
+    known = {runs: list(suites_run_in(runs))}
     if published is not None:
         pages = (published / "records").glob("*.json")
         known.setdefault(published, sorted(path.stem for path in pages))

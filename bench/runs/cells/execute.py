@@ -28,7 +28,7 @@ from bench.runs.cells.cell import ALWAYS, Cell, reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
 from bench.runs.cells.study import Outcome, Study
 from bench.training import scoring, seeds
-from bench.training.evaluate import predict
+from bench.training.evaluate import answers_of, predict
 from bench.training.knowledge import masked_loss
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ def ended_early(status: Status, cell: Cell, cell_id: str, error: Exception, **kn
 
 def _message(error: Exception) -> str:
     """The first line of what an error says, without this machine's paths; a log has all of it."""
-    first_line = (str(error).strip().splitlines() or ["no message"])[0]
-    return re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", first_line)
+    line = (str(error).strip().splitlines() or ["no message"])[0]
+    return re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", line)
 
 
 def execute_trial(
@@ -326,7 +326,7 @@ def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[s
 def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[scoring.Score, Table]:
     """Scores logits on the rows to be scored on, and lays the predictions out as a table."""
     task, report = run.task, run.data.report
-    predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)
+    predictions = answers_of(logits, is_regression=task.is_regression)
     score = scoring.score(task.info.metric, predictions, report.labels, report.parts)
     return score, as_table(report.ids, report.labels, predictions, report.parts)
 

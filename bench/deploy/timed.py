@@ -1,0 +1,137 @@
+"""A saved model, or a cell's, timed beside its dense one on every engine of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench import hub
+from bench.deploy.engines import Load, find_engines
+from bench.deploy.kept import dense_of, kept_model
+from bench.deploy.latency import machine, measure, refuse
+from bench.errors import BenchError
+from bench.machine import usable_cores
+from bench.models.checkpoint import load_classifier
+from bench.models.families import max_text_positions
+from bench.protocol import SEQUENCE_LENGTH
+from bench.results.suites import find_record
+
+if TYPE_CHECKING:
+    from bench.deploy.engines import Engine
+    from bench.deploy.latency import Timing
+    from bench.results.record import Record
+    from bench.results.store import Store
+
+LENGTHS = (32, SEQUENCE_LENGTH)
+"""Pieces of a row, as far as the model takes them."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What was measured.
+
+    Attributes:
+        report: Machine, engines, a row an engine, batch and length, and notes: plain data.
+        timings: The same rows.
+        record: The cell's record, where a cell was timed.
+        beside_reference: Whether the dense model is the one that the cell's task kept.
+    """
+
+    report: dict[str, Any]
+    timings: list[Timing]
+    record: Record | None
+    beside_reference: bool
+
+
+def time_saved(
+    name: str,
+    store: Store,
+    *,
+    dense: str | None = None,
+    engines: Sequence[str] = (),
+    batches: Sequence[int] = (1, 8),
+    lengths: Sequence[int] | None = None,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Timed:
+    """Times a classifier and the dense model that it was made from.
+
+    Args:
+        name: Folder or hub name of a saved model, or the beginning of a cell's id.
+        store: The run folder of the cell.
+        dense: The uncompressed model; the cell's reference, or the model's own shapes without
+            zeros, otherwise.
+        engines: What to run the model on; all that can run here, as the dense model always does,
+            where none is named.
+        batches: Rows of a call.
+        lengths: Pieces of a row; `LENGTHS` where nothing is said.
+        threads: Threads of a call; one a usable core where nothing is said.
+        progress: Told what is at hand.
+
+    Raises:
+        BenchError: There is no such model or cell, an engine is unknown or cannot run the model.
+    """
+    chosen, _ = find_engines(engines)
+    denominators, notes = find_engines()
+    count = threads or usable_cores()
+    record, folder = _source(name, store)
+    whole = dense if dense is not None or record is None else dense_of(store, record)
+    given, more = load_classifier(folder)
+    notes += more
+    reference = None
+    if whole is not None:
+        reference, more = load_classifier(whole, num_labels=given.config.num_labels or 2)
+        notes += more
+    if lengths is None:
+        longest = max_text_positions(given.config)
+        lengths = [length for length in LENGTHS if length <= longest] or [longest]
+
+    def failed(engine: Engine, reason: str) -> None:
+        if engine.name in engines:
+            refuse(engine, reason)
+        if (note := f"without {engine.name}: {reason}.") not in notes:
+            notes.append(note)
+
+    timings = measure(
+        given,
+        reference,
+        chosen,
+        [Load(rows, pieces, count) for rows in batches for pieces in lengths],
+        progress,
+        denominators=denominators,
+        failed=failed,
+    )
+    report = {
+        "model": name,
+        "dense": dense or ("reference" if whole else "own shapes without zeros"),
+        **machine(count),
+        "engines": {engine.name: engine.version for engine in denominators},
+        "rows": [dataclasses.asdict(timing) for timing in timings],
+        "notes": notes,
+    }
+    return Timed(report, timings, record, beside_reference=whole is not None and dense is None)
+
+
+def keep_timings(store: Store, record: Record, report: dict[str, Any]) -> None:
+    """Adds what was measured to a record.
+
+    Raises:
+        BenchError: The cell was run again meanwhile.
+        OSError: The run folder cannot be written.
+    """
+    kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
+    store.amend(record, latency=kept)
+
+
+def _source(name: str, store: Store) -> tuple[Record | None, str]:
+    """The cell, if it is one, and the folder or name of the model."""
+    path = hub.local_path(name)
+    if "/" in name or (path.exists() and not (path / "record.json").is_file()):
+        return None, name
+    try:
+        record = find_record(store, name)
+    except BenchError as error:
+        raise BenchError(f"{name} is no folder of a model; as a cell: {error}") from None
+    return record, str(kept_model(store, record))
