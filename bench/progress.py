@@ -136,14 +136,14 @@ def title(cell: Cell) -> str:
 
 def result(record: Record) -> str:
     """How a cell ended, in a few words."""
-    from bench.leaderboard.markdown import number
+    from bench.leaderboard.markdown import rounded
 
     if record.status == "failed" and record.error:
         return f"failed: {record.error['message']} (log: {record.error['log']})"
     if record.status == "unreachable" and record.error:
         return f"unreachable: {record.error['message']}"
     seconds = record.cost.get("wall_s", 0.0)
-    return f"{record.status}, score {number(record.score, 1)}, {seconds:.1f} s"
+    return f"{record.status}, score {rounded(record.score, 1)}, {seconds:.1f} s"
 
 
 def duration(seconds: float) -> str:

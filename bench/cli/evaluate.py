@@ -31,10 +31,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
-    from bench.leaderboard.markdown import number
+    from bench.leaderboard.markdown import rounded
     from bench.leaderboard.page import write_run_page
     from bench.leaderboard.text import tables_of
     from bench.machine import resolve_device
+    from bench.results.record import AXES
     from bench.results.store import Store
     from bench.results.suites import open_suite, suites_run_in
     from bench.runs import external
@@ -68,9 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         page = write_run_page(store, suite["name"])
         out.print(tables_of(page), markup=False, soft_wrap=True, highlight=False)
         say(out, f"\nThe page: {page.path}\n")
-    counts = [number(record.footprint[axis]["ratio"], 2) for axis in ("weights", "params", "flops")]
+    counts = [rounded(record.footprint[axis]["ratio"], 2) for axis in AXES]
     heads = ("checkpoint", task.name, "weights ×", "parameters ×", "FLOPs × (S = 128)")
-    out.print(table(heads, [[record.cell["method"], number(record.score, 1), *counts]]))
+    out.print(table(heads, [[record.cell["method"], rounded(record.score, 1), *counts]]))
     say(out, f"record: {store.folder(record.id) / 'record.json'}")
     return 0
 

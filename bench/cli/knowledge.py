@@ -23,21 +23,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a table a task, and one of the averages."""
-    from bench.leaderboard.knowledge import HEADS, about, cells, probed_text, retention
+    from bench.leaderboard.knowledge import (
+        HEADS,
+        knowledge_caption,
+        knowledge_lines,
+        knowledge_row,
+        knowledge_text,
+    )
     from bench.results.suites import open_suite
 
     opened = open_suite(arguments.runs, arguments.name)
     suite, records = opened.suite, opened.records
-    text, lines = probed_text(suite["name"], records), retention(records, opened.answers)
+    text = knowledge_text(suite["name"], records)
+    lines = knowledge_lines(records, opened.answers)
     if arguments.json:
         rows = [dataclasses.asdict(line) for line in lines]
         emit_json({"runs": str(arguments.runs), "suite": suite["name"], "text": text, "rows": rows})
         return 0
     out = console()
-    say(out, f"{suite['name']}: {about(text)}")
+    say(out, f"{suite['name']}: {knowledge_caption(text)}")
     for task in dict.fromkeys(line.task for line in lines):
         say(out, f"\n{task}")
-        out.print(table(HEADS, [cells(line) for line in lines if line.task == task]))
+        out.print(table(HEADS, [knowledge_row(line) for line in lines if line.task == task]))
     if any(line.loss is None for line in lines):
         out.print("– : the model has no place for the pre-trained head, or was not probed.")
     return 0

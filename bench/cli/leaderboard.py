@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         for runs in arguments.runs:
             publish.check_suites(runs, arguments.out)  # all of them before anything is written
         for runs in arguments.runs:
-            publish.take(runs, arguments.out)
+            publish.add_suites(runs, arguments.out)
         written = publish.write(arguments.out)
     except OSError as error:
         raise BenchError(f"{arguments.out} cannot be written: {error}") from error

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.leaderboard.markdown import number
+from bench.leaderboard.markdown import rounded
 from bench.leaderboard.ranking import OUTSIDE_AVERAGE, is_uninformative
+from bench.results.record import DENSE
 
 if TYPE_CHECKING:
     from bench.results.predictions import Answers
@@ -22,7 +23,7 @@ PRETRAINED, FINETUNED = "pre-trained", "fine-tuned"
 
 
 HEADS = ("method", "ratio", "MLM loss, nats", "% of fine-tuned", "score", "% of fine-tuned")
-"""Of a table of lines; see `cells`."""
+"""Of a table of lines; see `knowledge_row`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Line:
     score_share: float | None = None
 
 
-def retention(records: Sequence[Record], answers: Answers) -> list[Line]:
+def knowledge_lines(records: Sequence[Record], answers: Answers) -> list[Line]:
     """Pre-trained, fine-tuned, then every method by ratio: on each task, then on the average.
 
     Args:
@@ -69,11 +70,11 @@ def retention(records: Sequence[Record], answers: Answers) -> list[Line]:
     return [line for lines in by_task for line in _with_shares(lines)]
 
 
-def probed_text(suite: str, records: Iterable[Record]) -> dict[str, Any]:
-    """The one text that all records of a suite were probed on: its name, hash and counts.
+def knowledge_text(suite: str, records: Iterable[Record]) -> dict[str, Any]:
+    """The one text that the losses of all records were measured on: its name, hash and counts.
 
     Raises:
-        BenchError: None was probed, or they were on different texts.
+        BenchError: No loss was measured, or they were on different texts.
     """
     known = [r.knowledge for r in records if r.knowledge and r.status == "ok"]
     texts = {one["hash"]: f"{one['text']} ({one['hash']})" for one in known}
@@ -85,24 +86,24 @@ def probed_text(suite: str, records: Iterable[Record]) -> dict[str, Any]:
         )
     if len(texts) > 1:
         raise BenchError(
-            f"the records of '{suite}' were probed on different texts: "
-            f"{' and '.join(texts.values())}. Their losses do not compare: {remedy}."
+            f"the losses of '{suite}' were measured on different texts: "
+            f"{' and '.join(texts.values())}. They do not compare: {remedy}."
         )
     return {"name": known[0]["text"], **{key: known[0][key] for key in ("hash", "rows", "masked")}}
 
 
-def about(text: dict[str, Any]) -> str:
-    """What the losses of a table are, in a phrase; `text` as `probed_text` gives it."""
+def knowledge_caption(text: dict[str, Any]) -> str:
+    """What the losses of a table are, in a phrase; `text` as `knowledge_text` gives it."""
     return (
         f"masked-language-model loss on {text['masked']:,} masked pieces of {text['rows']:,} "
         f"passages ({text['name']}), the lower the more is left; means over seeds"
     )
 
 
-def cells(line: Line) -> list[str]:
+def knowledge_row(line: Line) -> list[str]:
     """A row under `HEADS`."""
     figures = ((line.loss, 3), (line.loss_share, 1), (line.score, 1), (line.score_share, 1))
-    return [line.method, f"{line.ratio:g}", *(number(value, digits) for value, digits in figures)]
+    return [line.method, f"{line.ratio:g}", *(rounded(value, digits) for value, digits in figures)]
 
 
 def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
@@ -110,13 +111,13 @@ def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
     for record in records:
         if record.cell["task"] == task:
             rows.setdefault((record.cell["ratio"], record.cell["method"]), []).append(record)
-    probed = [record for row in rows.values() for record in row if record.knowledge]
+    measured = [record for row in rows.values() for record in row if record.knowledge]
     # A seed's reference is the same for all methods, so it counts once.
     before, after = (
-        {record.cell["seed"]: (record.knowledge or {})[stage] for record in probed}
+        {record.cell["seed"]: (record.knowledge or {})[stage] for record in measured}
         for stage in ("pretrained", "finetuned")
     )
-    dense = rows.pop((1.0, "dense"), [])
+    dense = rows.pop((1.0, DENSE), [])
     return [
         Line(task=task, method=PRETRAINED, loss=_mean(before.values())),
         Line(

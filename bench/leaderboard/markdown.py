@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 
-def number(value: float | None, digits: int) -> str:
+def rounded(value: float | None, digits: int) -> str:
     """A figure with so many digits, or a dash where there is none."""
     return "–" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # -0 + 0 is 0
 

@@ -1,4 +1,4 @@
-"""A suite's page: Markdown, CSV, JSON and figures, made from its records and nothing else.
+"""A suite's page: Markdown, CSV, JSON and charts, made from its records and nothing else.
 
 The same records give the same bytes, so that a page can be checked against its records.
 """
@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.leaderboard import plots
-from bench.leaderboard import prose as sections
-from bench.leaderboard.markdown import escape, folded, number, pipe
-from bench.leaderboard.ranking import DENSE, Row, Standings, standings
-from bench.leaderboard.table import NAMES, make_table
+from bench.leaderboard import plots, prose
+from bench.leaderboard.markdown import escape, folded, pipe, rounded
+from bench.leaderboard.ranking import Row, Standings, standings
+from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
-from bench.results.record import record_hash
+from bench.results.record import AXES, DENSE, record_hash
 from bench.results.suites import read_suite, suite_records
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Page:
 
     Attributes:
         suite: What it was asked for.
-        path: Where the Markdown file lies; CSV, JSON and figures lie beside it.
+        path: Where the Markdown file lies; CSV, JSON and charts lie beside it.
         markdown: The page.
         files: Every file's content by its path.
         tables: Heads and rows of each ratio's table, by a title, for other ways to show them.
@@ -74,9 +73,9 @@ def make_page(
         records: Its records, in any order.
         folder: Where the page is to lie.
         answers: Where predictions are found; without them there are neither intervals nor ranks.
-        reading: What the figures show and what they cannot.
+        reading: What the page shows and what it cannot.
     """
-    name, axis = suite["name"], sections.axis_words(suite["axis"])
+    name, axis = suite["name"], prose.axis_words(suite["axis"])
     every = sorted(records, key=_record_order)
     ordered = [record for record in every if record.status != "external"]
     tasks = list(dict.fromkeys(cell[1] for cell in suite["cells"].values()))
@@ -84,49 +83,51 @@ def make_page(
     for record in ordered:
         by_ratio.setdefault(record.cell["ratio"], []).append(record)
     references = by_ratio.pop(1.0, [])
-    kept = functools.cache(answers)
+    cached = functools.cache(answers)
     undone = len(set(suite["cells"]) - {record.id for record in every})
     results = {
-        ratio: standings(by_ratio.get(ratio, []), references, tasks, kept)
+        ratio: standings(by_ratio.get(ratio, []), references, tasks, cached)
         for ratio in sorted(by_ratio) or [1.0]
     }
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in ordered if r.scores}
     tables = {}
-    parts = [sections.title(suite), sections.protocol(suite, ordered, tasks, undone)]
+    parts = [prose.title_line(suite), prose.protocol_paragraph(suite, ordered, tasks, undone)]
     for ratio, result in results.items():
         title = f"{ratio:g}× fewer {axis}" if ratio != 1 else "no compression"
         tables[title] = heads, rows = make_table(result, metrics, planned)
-        named = [[*map(escape, row[:NAMES]), *row[NAMES:]] for row in rows]
+        named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
         parts += [
             f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
-            sections.uninformative(result),
-            sections.above_dense(result),
-            *sections.below(result.rows),
+            prose.uninformative_note(result),
+            prose.above_dense_note(result),
+            *prose.table_notes(result.rows),
         ]
     parts += [
-        sections.processors(ordered),
-        sections.unanswered([r for r in ordered if r.score is not None and not kept(r.id)]),
-        sections.external([record for record in every if record.status == "external"]),
+        prose.hardware_note(ordered),
+        prose.missing_predictions_note(
+            [r for r in ordered if r.score is not None and not cached(r.id)]
+        ),
+        prose.external_section([record for record in every if record.status == "external"]),
     ]
     files: dict[Path, str] = {}
-    figures = {
+    charts = {
         "": (
             plots.pareto_svg(_curves(results), axis),
             "Score against compression, a line a method",
         ),
         "-kept": (plots.heat_svg(_shares(results)), "Share of the dense score kept, %"),
     }
-    for suffix, (svg, caption) in figures.items():
+    for suffix, (svg, caption) in charts.items():
         if svg:
             files[folder / f"{name}{suffix}.svg"] = svg
             parts.append(f"![{caption}]({name}{suffix}.svg)")
     parts += [
         reading and f"## What this shows, and what it cannot\n\n{reading.strip()}",
-        folded("What is left of pre-training", sections.retained(name, ordered, kept)),
-        folded("Parameters", sections.parameters(ordered)),
-        folded("Data", sections.data(ordered)),
-        folded("Versions and machines", sections.machines(ordered)),
+        folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
+        folded("Parameters", prose.parameters_table(ordered)),
+        folded("Data", prose.data_table(ordered)),
+        folded("Versions and machines", prose.machines_list(ordered)),
         "Reproduce with\n\n```\n" + "\n".join(suite["commands"]) + "\n```",
     ]
     markdown = "\n\n".join(part for part in parts if part) + "\n"
@@ -165,7 +166,7 @@ def _headline(suite: dict[str, Any], results: dict[float, Standings]) -> str:
     known = {name: value for name, value in averages.items() if value is not None}
     order = sorted(known, key=lambda name: -known[name])
     ranks = {name: f" (rank {rank})" for name, rank in result.overall.items()}
-    figures = ", ".join(f"{name} {number(known[name], 1)}{ranks.get(name, '')}" for name in order)
+    figures = ", ".join(f"{name} {rounded(known[name], 1)}{ranks.get(name, '')}" for name in order)
     return f"{about}; average score at {ratio:g}×: {figures or 'none yet'}."
 
 
@@ -200,11 +201,11 @@ def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:
 
 def _each(results: dict[float, Standings]) -> Iterator[tuple[float, Standings, Row]]:
     """Every row once, the references at ratio 1."""
-    for number_, (ratio, result) in enumerate(results.items()):
+    for place, (ratio, result) in enumerate(results.items()):
         for row in result.rows:
             if row.facts["kind"] != "reference":
                 yield ratio, result, row
-            elif number_ == 0:
+            elif place == 0:
                 yield 1.0, result, row
 
 
@@ -214,7 +215,7 @@ def _csv(results: dict[float, Standings]) -> str:
     writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", "rank",
                      "weights_ratio", "params_ratio", "flops_ratio"])  # fmt: skip
     for ratio, result, row in _each(results):
-        achieved = [row.ratio(axis) for axis in ("weights", "params", "flops")]
+        achieved = [row.ratio(axis) for axis in AXES]
         for task in result.tasks:
             scores, interval = row.scores[task], result.means.get((row.method, task))
             if scores:
@@ -250,11 +251,13 @@ def _json(suite: dict[str, Any], results: dict[float, Standings], records: Seque
                 for task, ranks in result.ranks.items()
                 if row.method in ranks
             },
-            **{f"{axis}_ratio": row.ratio(axis) for axis in ("weights", "params", "flops")},
+            **{f"{axis}_ratio": row.ratio(axis) for axis in AXES},
             "train_flops": row.train_flops(tuning=True),
         }
         for ratio, result, row in _each(results)
     ]
     hashes = {record.id: record_hash(record) for record in records}
-    kept = {key: value for key, value in suite.items() if key not in ("cells", "studies")}
-    return json.dumps({**kept, "rows": rows, "records": hashes}, indent=1, sort_keys=True) + "\n"
+    described = {key: value for key, value in suite.items() if key not in ("cells", "studies")}
+    return (
+        json.dumps({**described, "rows": rows, "records": hashes}, indent=1, sort_keys=True) + "\n"
+    )

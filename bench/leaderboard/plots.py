@@ -1,4 +1,4 @@
-"""Figures as SVG: the same numbers give the same bytes."""
+"""Charts as SVG: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 SHORT = 1.7
-"""Inches that a figure leaves for names without growing: those of the built-in methods."""
+"""Inches that a chart leaves for names without growing: those of the built-in methods."""
 
 Point = tuple[float, float, float]
 """Ratio, score, and half the width of the score's interval, or 0."""

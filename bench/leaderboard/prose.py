@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.leaderboard.knowledge import HEADS, about, cells, probed_text, retention
-from bench.leaderboard.markdown import escape, number, pipe
-from bench.leaderboard.ranking import DENSE, MAJORITY, OUTSIDE_AVERAGE, Row, Standings
-from bench.protocol import Protocol
+from bench.leaderboard.knowledge import (
+    HEADS,
+    knowledge_caption,
+    knowledge_lines,
+    knowledge_row,
+    knowledge_text,
+)
+from bench.leaderboard.markdown import escape, pipe, rounded
+from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, Row, Standings
+from bench.protocol import SEQUENCE_LENGTH, Protocol
+from bench.results.record import AXES, DENSE
 
 if TYPE_CHECKING:
     from bench.results.predictions import Answers
@@ -23,7 +30,7 @@ CONTROLS = ("random-mask", "small-dense", MAJORITY, DENSE)
 """What a page says of where it is missing."""
 
 
-def title(suite: dict[str, Any]) -> str:
+def title_line(suite: dict[str, Any]) -> str:
     """Model, axis and protocol."""
     return (
         f"# {escape(suite['name'])}: {escape(suite['model'])}, matched on {suite['axis']}, "
@@ -31,7 +38,7 @@ def title(suite: dict[str, Any]) -> str:
     )
 
 
-def protocol(
+def protocol_paragraph(
     suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[str], undone: int
 ) -> str:
     """What was held equal, how parameters were found, and what is missing."""
@@ -44,8 +51,8 @@ def protocol(
         "task's dev rows, which nothing was chosen on; the last step counts.",
         f"Training rows capped at {cap:,} a task, the first by a hash of their text." if cap
         else "All training rows.",
-        *_augmented(settings.get("augment", 0)),
-        _tuning(settings, records),
+        *_augmentation_sentence(settings.get("augment", 0)),
+        _tuning_sentence(settings, records),
         "One seed, no interval." if seeds == 1
         else f"{seeds} seeds; mean ± sample standard deviation over seeds, averages with their "
         "95 % interval. A rank is 1 + the number of competitors that are significantly better "
@@ -68,7 +75,7 @@ def protocol(
     return " ".join(lines)
 
 
-def _tuning(settings: dict[str, Any], records: Sequence[Record]) -> str:
+def _tuning_sentence(settings: dict[str, Any], records: Sequence[Record]) -> str:
     """How parameters were found."""
     if sources := {r.tuning["from"].partition(",")[0] for r in records if "from" in r.tuning}:
         listed = ", ".join(map(escape, sorted(sources)))
@@ -91,7 +98,7 @@ def _tuning(settings: dict[str, Any], records: Sequence[Record]) -> str:
     )
 
 
-def uninformative(table: Standings) -> str:
+def uninformative_note(table: Standings) -> str:
     """Which tasks say nothing of compression, or nothing."""
     if not table.uninformative:
         return ""
@@ -102,19 +109,19 @@ def uninformative(table: Standings) -> str:
     )
 
 
-def above_dense(table: Standings) -> str:
+def above_dense_note(table: Standings) -> str:
     """Which methods came out above the dense model, or nothing."""
     names = ", ".join(map(escape, table.above_dense()))
     return f"Significantly above the dense model on average: {names}." if names else ""
 
 
-def _augmented(variants: int) -> list[str]:
+def _augmentation_sentence(variants: int) -> list[str]:
     """What the page says of augmentation, if there was any."""
     said = f"Training rows augmented: up to {variants} variants of each by word replacement."
     return [said] if variants else []
 
 
-def below(rows: Sequence[Row]) -> list[str]:
+def table_notes(rows: Sequence[Row]) -> list[str]:
     """What stands under a table: cells that missed, failed or cannot be reached, and notes."""
     lines = []
     notes: dict[str, dict[str, None]] = {}
@@ -129,20 +136,20 @@ def below(rows: Sequence[Row]) -> list[str]:
             ratio = record.footprint[cell["axis"]]["ratio"]
             lines.append(
                 f"missed: {what}: {ratio:.2f}× instead of {cell['ratio']:g}×, "
-                f"score {number(record.score, 1)}"
+                f"score {rounded(record.score, 1)}"
             )
         elif record.status == "unreachable":
             best = record.footprint.get(cell["axis"], {}).get("ratio")
-            lines.append(f"unreachable: {what}: {number(best, 2)}× at most")
+            lines.append(f"unreachable: {what}: {rounded(best, 2)}× at most")
         elif record.status == "failed":
             message = escape((record.error or {}).get("message", ""))
             lines.append(f"failed: {what}: {message}")
     lines += [f"{where} ({', '.join(methods)})" for where, methods in notes.items()]
-    lines += [line for row in rows if (line := _short_run(row))]
+    lines += [line for row in rows if (line := _short_run_note(row))]
     return ["\n".join(f"- <sub>{line}</sub>" for line in lines)] if lines else []
 
 
-def _short_run(row: Row) -> str:
+def _short_run_note(row: Row) -> str:
     """That a method ran with far fewer optimizer steps than in its paper, or nothing."""
     published = row.facts.get("paper_steps", 0)
     steps = [r.cost["steps"] for r in row.records if r.status == "ok" and r.cost.get("steps")]
@@ -156,7 +163,7 @@ def _short_run(row: Row) -> str:
     )
 
 
-def unanswered(records: Sequence[Record]) -> str:
+def missing_predictions_note(records: Sequence[Record]) -> str:
     """That predictions are missing, without which there is no interval; nothing without any."""
     if not records:
         return ""
@@ -168,16 +175,16 @@ def unanswered(records: Sequence[Record]) -> str:
     )
 
 
-def external(records: Sequence[Record]) -> str:
+def external_section(records: Sequence[Record]) -> str:
     """Checkpoints that were made elsewhere, by scores and footprints; nothing without any."""
     heads = ["checkpoint", "task", "score", "weights ×", "parameters × (with embeddings)",
-             "FLOPs × (S = 128)"]  # fmt: skip
+             f"FLOPs × (S = {SEQUENCE_LENGTH})"]  # fmt: skip
     rows = [
         [
             escape(record.cell["method"]),
             record.cell["task"],
-            number(record.score, 1),
-            *(number(record.footprint[a]["ratio"], 2) for a in ("weights", "params", "flops")),
+            rounded(record.score, 1),
+            *(rounded(record.footprint[a]["ratio"], 2) for a in AXES),
         ]
         for record in records
     ]
@@ -185,7 +192,7 @@ def external(records: Sequence[Record]) -> str:
     return f"## Checkpoints from elsewhere\n\n{about}\n\n{pipe(heads, rows)}" if rows else ""
 
 
-def parameters(records: Sequence[Record]) -> str:
+def parameters_table(records: Sequence[Record]) -> str:
     """One line for each method, ratio and set of parameters, with the tasks that share it."""
     tasks: dict[tuple[str, ...], list[str]] = {}
     for record in records:
@@ -201,7 +208,7 @@ def parameters(records: Sequence[Record]) -> str:
     return pipe(heads, [[escape(cell) for cell in row] for row in rows])
 
 
-def data(records: Sequence[Record]) -> str:
+def data_table(records: Sequence[Record]) -> str:
     """Where each task's rows came from, and how many were used."""
     rows = {}
     for record in records:
@@ -225,20 +232,20 @@ def _added(facts: dict[str, Any]) -> str:
     return f", {made['rows']:,} variants of them" if made else ""
 
 
-def retained(suite: str, records: Sequence[Record], answers: Answers) -> str:
+def knowledge_table(suite: str, records: Sequence[Record], answers: Answers) -> str:
     """What is left of pre-training, on average over tasks; nothing where no one text says so."""
     try:
-        text = probed_text(suite, records)
+        text = knowledge_text(suite, records)
     except BenchError:
         return ""
-    lines = retention(records, answers)
+    lines = knowledge_lines(records, answers)
     shown = [line for line in lines if line.task == lines[-1].task]
-    rows = [[escape(cell) for cell in cells(line)] for line in shown]
-    said = escape(about(text))
+    rows = [[escape(cell) for cell in knowledge_row(line)] for line in shown]
+    said = escape(knowledge_caption(text))
     return f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
 
 
-def processors(records: Sequence[Record]) -> str:
+def hardware_note(records: Sequence[Record]) -> str:
     """Which rows of a task were trained on different hardware, or nothing."""
     found: dict[str, dict[str, set[str]]] = {}
     for record in records:
@@ -265,7 +272,7 @@ def _processor(measured: Mapping[str, Any]) -> str:
     return escape(f"{measured['processor']} ({' '.join(measured['vector_extensions'])})")
 
 
-def machines(records: Sequence[Record]) -> str:
+def machines_list(records: Sequence[Record]) -> str:
     """Every environment that a cell ran in."""
     lines: dict[str, None] = {}
     for record in records:
@@ -286,7 +293,7 @@ def machines(records: Sequence[Record]) -> str:
 
 def axis_words(axis: str) -> str:
     """What a ratio is counted on."""
-    return "prunable weights" if axis == "weights" else "FLOPs (S = 128)"
+    return "prunable weights" if axis == "weights" else f"FLOPs (S = {SEQUENCE_LENGTH})"
 
 
 def _plain(value: Any) -> str:

@@ -62,8 +62,8 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
     return list(suites.values())
 
 
-def take(runs: Path, out: Path) -> None:
-    """Takes every suite of a run folder into the records of `out`, beside what lies there already.
+def add_suites(runs: Path, out: Path) -> None:
+    """Adds every suite of a run folder to the records of `out`, beside what lies there already.
 
     A failed record never takes the place of one that is not.
 

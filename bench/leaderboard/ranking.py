@@ -12,6 +12,7 @@ from bench.leaderboard import statistics as inference
 from bench.leaderboard.influence import influence
 from bench.leaderboard.statistics import Estimate, Pairs, Sample
 from bench.metrics import figure_of
+from bench.results.record import DENSE
 
 if TYPE_CHECKING:
     from bench.results.predictions import Answers
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 OUTSIDE_AVERAGE = ("wnli",)
 """Tasks whose dev set says nothing: shown, but no part of an average."""
 
-DENSE, MAJORITY = "dense", "majority"
-"""The controls that the others are read against."""
+MAJORITY = "majority"
+"""The control that always gives the most frequent answer."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Standings:
         """The row of a method."""
         return next((row for row in self.rows if row.method == method), None)
 
-    def rivals(self) -> list[str]:
+    def competitors(self) -> list[str]:
         """The competitors' names."""
         return [row.method for row in self.rows if not row.facts["control"]]
 
@@ -122,7 +123,7 @@ class Standings:
         """Competitors that are significantly above the dense model on average."""
         return [
             name
-            for name in self.rivals()
+            for name in self.competitors()
             if (lead := inference.difference(self.average_pairs, name, DENSE)) is not None
             and lead.value > 0
             and self.adjusted(self.average_pairs, name, DENSE) < 1 - inference.LEVEL
@@ -134,14 +135,14 @@ class Standings:
         Between competitors these are all pairs of competitors, which the ranks are made from; with
         a control, that control's with every competitor; between controls, the pair alone.
         """
-        rivals = self.rivals()
-        controls = [name for name in (one, other) if name not in rivals]
+        competitors = self.competitors()
+        controls = [name for name in (one, other) if name not in competitors]
         if len(controls) == 2:
             return "this pair alone", [(one, other)]
         if controls:
-            against = [(controls[0], rival) for rival in rivals]
+            against = [(controls[0], competitor) for competitor in competitors]
             return f"every competitor against {controls[0]}", against
-        all_pairs = list(itertools.combinations(rivals, 2))
+        all_pairs = list(itertools.combinations(competitors, 2))
         return "all pairs of competitors, as the page ranks", all_pairs
 
     def adjusted(self, pairs: Pairs, one: str, other: str) -> float:

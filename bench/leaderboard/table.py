@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from bench.leaderboard.markdown import number
-from bench.leaderboard.ranking import DENSE, Row, Standings
+from bench.leaderboard.markdown import rounded
+from bench.protocol import SEQUENCE_LENGTH
+from bench.results.record import AXES, DENSE
 
-TIMED = (1, 128)
+if TYPE_CHECKING:
+    from bench.leaderboard.ranking import Row, Standings
+
+TIMED = (1, SEQUENCE_LENGTH)
 """Batch and length that a page shows the measured speed of."""
 
-NAMES = 4
+NAME_COLUMNS = 4
 """Columns of a table that hold names, before those that hold figures."""
 
-MEASURED = "measured speed over the best dense engine × (S = 128, batch 1)"
+MEASURED = f"measured speed over the best dense engine × (S = {SEQUENCE_LENGTH}, batch 1)"
 
 
 def make_table(
@@ -28,7 +33,7 @@ def make_table(
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
              f"average{', ± 95 %' if result.averages else ''}", "of dense, %", "weights ×",
-             "parameters × (with embeddings)", "FLOPs × (S = 128)",
+             "parameters × (with embeddings)", f"FLOPs × (S = {SEQUENCE_LENGTH})",
              *([MEASURED] if timed else []), "final run, TFLOP a seed",
              "with its tuning, TFLOP"]  # fmt: skip
     cells = []
@@ -43,9 +48,9 @@ def make_table(
              f"{method} (control)" if row.facts["control"] else method,
              row.facts["starts_from"], row.facts["teacher"],
              *(_score(result, row, task, planned) for task in tasks),
-             number(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
-             number(share, 1),
-             *(number(row.ratio(axis), 2) for axis in ("weights", "params", "flops")),
+             rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
+             rounded(share, 1),
+             *(rounded(row.ratio(axis), 2) for axis in AXES),
              *([_speed(row)] if timed else []),
              *(_teraflops(row.train_flops(tuning=all_of_it)) for all_of_it in (False, True))]
         )  # fmt: skip
@@ -80,7 +85,7 @@ def _score(
     scores = row.scores[task]
     if not scores:
         return "–"
-    mean = number(statistics.fmean(scores), 1)
+    mean = rounded(statistics.fmean(scores), 1)
     spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     rank = result.ranks[task].get(row.method) if len(result.tasks) > 1 else None
     wanted = planned.get((row.method, task, row.records[0].cell["ratio"]), 0)

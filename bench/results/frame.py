@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.results.record import AXES
 from bench.results.suites import open_suite, suites_of
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ def _row(suite: str, record: Record) -> dict[str, Any]:
         "status": record.status,
         "score": record.score,
         **{f"score_{name}": value for name, value in record.scores.items()},
-        **{
-            f"{axis}_ratio": counted.get(axis, {}).get("ratio")
-            for axis in ("weights", "params", "flops")
-        },
+        **{f"{axis}_ratio": counted.get(axis, {}).get("ratio") for axis in AXES},
         "bytes": counted.get("bytes", {}).get("actual"),
         "steps": record.cost.get("steps"),
         "train_flops": record.cost.get("train_flops"),

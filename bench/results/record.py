@@ -32,6 +32,12 @@ def slim(record: Record) -> dict[str, Any]:
 
 SCHEMA = 1
 
+DENSE = "dense"
+"""The name of the uncompressed control."""
+
+AXES = ("weights", "params", "flops")
+"""What a footprint says a ratio of."""
+
 Status = Literal["ok", "missed", "unreachable", "failed", "external"]
 STATUSES = get_args(Status)
 SCORED = ("ok", "missed", "external")
@@ -163,9 +169,9 @@ class Record:
         if known["status"] not in STATUSES:
             odd.append("status")
         if known["status"] in SCORED:
-            counted, axes = known.get("footprint", {}), ("weights", "params", "flops")
+            counted = known.get("footprint", {})
             if "footprint" not in odd and not all(
-                _has(counted.get(axis), "ratio") for axis in axes
+                _has(counted.get(axis), "ratio") for axis in AXES
             ):
                 odd.append("footprint")
             if known["status"] != "external":

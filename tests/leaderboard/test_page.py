@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 
-from bench.leaderboard.markdown import escape, number
+from bench.leaderboard.markdown import escape, rounded
 from bench.leaderboard.page import make_page
 from bench.leaderboard.ranking import standings
 from bench.protocol import Protocol
@@ -261,7 +261,12 @@ def test_a_digit_that_no_page_shows_changes_its_json() -> None:
 
 
 def test_a_figure_that_rounds_to_nothing_has_no_sign() -> None:
-    assert [number(value, 1) for value in (-0.04, -0.06, 0.04, None)] == ["0.0", "-0.1", "0.0", "–"]
+    assert [rounded(value, 1) for value in (-0.04, -0.06, 0.04, None)] == [
+        "0.0",
+        "-0.1",
+        "0.0",
+        "–",
+    ]
 
 
 def test_csv_and_json_hold_the_figures_in_full() -> None:

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from bench.data.tasks.demo import demo_encoder_path, probe_text
-from bench.leaderboard.knowledge import retention
+from bench.leaderboard.knowledge import knowledge_lines
 from bench.models.cut import cut
 from bench.models.families import Shape, reshaped, shape_of
 from bench.models.footprint import count_dense
@@ -330,7 +330,7 @@ def record(task: str, method: str, loss: float | None, score: float, ratio: floa
 
 
 def test_an_average_needs_every_task_and_leaves_wnli_out() -> None:
-    lines = retention(
+    lines = knowledge_lines(
         [record(task, "dense", 2.0, 80.0) for task in ("cola", "rte", "wnli")]
         + [record("cola", "whole", 3.0, 40.0, 4), record("rte", "whole", 5.0, 60.0, 4)]
         + [record("cola", "half", 3.0, 40.0, 4), record("rte", "half", None, 60.0, 4)],
