@@ -13,6 +13,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.files import read_toml
 from bench.leaderboard.markdown import escape, pipe
+from bench.results.record import DENSE
 
 DATA, PAGE = "published.toml", "published.md"
 
@@ -24,15 +25,16 @@ def make_published(path: Path, suites: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         path: The data file: a `[[table]]` each with the keys `KEYS`.
-        suites: What our own suites were asked for; those with a table's method are linked to.
+        suites: What our own suites were asked for; a table links to those with one of its methods.
 
     Raises:
         BenchError: The file cannot be read, or a table lacks a key or a cell.
     """
     parts = [
         "# Published figures",
-        "Read from the papers and their authors' files, as each table says; none of them was "
-        f"measured here. Made by `bench leaderboard` from `{path.name}`.",
+        "Read from the papers and their authors' files, as each table says. None was measured "
+        f"here. A dash is a figure that is not printed there. Made by `bench leaderboard` from "
+        f"`{path.name}`.",
     ]
     seen: set[str] = set()
     for number, table in enumerate(read_toml(path).get("table", []), 1):
@@ -45,37 +47,27 @@ def make_published(path: Path, suites: Sequence[Mapping[str, Any]]) -> str:
         for row in table["rows"]:
             if len(row) != len(table["columns"]):
                 raise BenchError(f"{where}: {row[:1]} has not {len(table['columns'])} cells.")
+        rows = [[escape(str(cell)) for cell in row] for row in table["rows"]]
+        remarks = [f"Source: {table['source']}", f"What differs: {table['differs']}"]
         parts += [
             f"## {escape(table['title'])}",
-            f"{escape(table['model'])}, {escape(table['split'])}. Source: "
-            f"{escape(table['source'])}. What differs: {escape(table['differs'])}",
-            pipe([escape(c) for c in table["columns"]],
-                 [[escape(str(cell)) for cell in row] for row in table["rows"]]),
-            "\n".join(f"- {escape(note)}" for note in table["notes"]),
-            _ours(table, suites),
-        ]  # fmt: skip
+            f"{escape(table['model'])}, {escape(table['split'])}.",
+            pipe([escape(column) for column in table["columns"]], rows),
+            "\n".join(f"- {escape(remark)}" for remark in [*remarks, *table["notes"]]),
+            _links(table["methods"], suites),
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _ours(table: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> str:
-    """Links to our own suites that have one of the table's methods, and what differs there."""
-    links = []
-    for suite in suites:
-        cells = suite["cells"].values()
-        methods = [
-            m for m in table["methods"] if m in {cell[0].partition(":")[0] for cell in cells}
-        ]
-        if not methods:
-            continue
-        tasks = ", ".join(dict.fromkeys(cell[1] for cell in cells))
-        ratios = ", ".join(f"{ratio:g}×" for ratio in sorted({cell[2] for cell in cells}))
-        settings = suite["settings"]
-        cap = settings["max_train_samples"]
-        rows = f"at most {cap:,} training rows" if cap else "all training rows"
-        links.append(
-            f"[{suite['name']}]({suite['name']}.md) has {', '.join(methods)} on {tasks}: there the "
-            f"encoder is {escape(suite['model'])}, ratios {ratios} counted on {suite['axis']}, "
-            f"{settings['epochs']} epochs, {rows}, "
-            f"{settings['trials'] or 'no'} trials"
-        )
-    return f"Here: {'; '.join(links)}." if links else ""
+def _links(methods: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> str:
+    """One line: links to the pages that have one of the methods.
+
+    The dense model does not count: every page has it, so that it tells no page from another.
+    """
+    wanted = set(methods) - {DENSE}
+    links = [
+        f"[{suite['name']}]({suite['name']}.md)"
+        for suite in suites
+        if wanted & {cell[0].partition(":")[0] for cell in suite["cells"].values()}
+    ]
+    return f"Pages here with a method of this table: {', '.join(links)}." if links else ""

@@ -29,20 +29,32 @@ notes = []
 """
 
 
-def suite(method: str) -> dict[str, Any]:
-    settings = {"max_train_samples": 8000, "epochs": 3, "trials": 0}
-    return {"name": "glue-mini", "model": "small", "axis": "weights", "settings": settings,
-            "cells": {"x": [method, "stsb", 20.0, 0]}}  # fmt: skip
+def suite(name: str, *methods: str) -> dict[str, Any]:
+    cells = {method: [method, "stsb", 20.0, 0] for method in methods}
+    return {"name": name, "model": "small", "axis": "weights", "settings": {}, "cells": cells}
 
 
 def test_a_table_says_where_it_is_from_and_links_to_our_own(tmp_path: Path) -> None:
     path = tmp_path / "published.toml"
     path.write_text(TABLE)
-    page = make_published(path, [suite("movement:scope=global"), suite("tinybert")])
+    suites = [
+        suite("one", "movement:scope=global", "dense"),
+        suite("other", "tinybert", "dense"),
+        suite("third", "movement", "movement:scope=local"),
+    ]
+    page = make_published(path, suites)
     assert r"a\_b \| c" in page
-    assert "Source: A paper, table 1. What differs: everything" in page
-    assert page.count("[glue-mini](glue-mini.md) has movement on stsb") == 1
-    assert "the encoder is small" in page
+    assert "- Source: A paper, table 1\n- What differs: everything\n" in page
+    said = "Pages here with a method of this table: [one](one.md), [third](third.md)."
+    assert page.splitlines().count(said) == 1
+    assert "other" not in page
+
+
+def test_a_table_of_methods_that_no_page_has_links_nowhere(tmp_path: Path) -> None:
+    """Nor does the dense model, which every page has."""
+    path = tmp_path / "published.toml"
+    path.write_text(TABLE.replace('["movement"]', '["dense", "cofi"]'))
+    assert "Pages here" not in make_published(path, [suite("one", "dense", "movement")])
 
 
 @pytest.mark.parametrize(
