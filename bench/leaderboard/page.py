@@ -21,6 +21,7 @@ from bench.files import write_text
 from bench.leaderboard import plots, prose
 from bench.leaderboard.markdown import escape, folded, pipe, rounded
 from bench.leaderboard.ranking import Row, Standings, standings
+from bench.leaderboard.reading import reading_list
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
 from bench.results.record import AXES, DENSE, record_hash
@@ -64,7 +65,7 @@ def make_page(
     records: Iterable[Record],
     folder: Path,
     answers: Answers = lambda cell_id: None,
-    reading: str = "",
+    written: Sequence[str] = (),
 ) -> Page:
     """Builds a suite's page.
 
@@ -73,7 +74,10 @@ def make_page(
         records: Its records, in any order.
         folder: Where the page is to lie.
         answers: Where predictions are found; without them there are neither intervals nor ranks.
-        reading: What the page shows and what it cannot.
+        written: Bullets by hand of what the page shows and what it cannot, after the computed ones.
+
+    Raises:
+        BenchError: The bullets are too many or too long.
     """
     name, axis = suite["name"], prose.axis_words(suite["axis"])
     every = sorted(records, key=_record_order)
@@ -92,7 +96,12 @@ def make_page(
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in ordered if r.scores}
     tables = {}
-    parts = [prose.title_line(suite), prose.protocol_paragraph(suite, ordered, tasks, undone)]
+    reading = reading_list(name, results, written)
+    parts = [
+        prose.title_line(suite),
+        prose.protocol_paragraph(suite, ordered, tasks, undone),
+        reading and f"## What this shows, and what it cannot\n\n{reading}",
+    ]
     for ratio, result in results.items():
         title = f"{ratio:g}× fewer {axis}" if ratio != 1 else "no compression"
         tables[title] = heads, rows = make_table(result, metrics, planned)
@@ -123,7 +132,6 @@ def make_page(
             files[folder / f"{name}{suffix}.svg"] = svg
             parts.append(f"![{caption}]({name}{suffix}.svg)")
     parts += [
-        reading and f"## What this shows, and what it cannot\n\n{reading.strip()}",
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
         folded("Parameters", prose.parameters_table(ordered)),
         folded("Data", prose.data_table(ordered)),

@@ -14,7 +14,7 @@ from bench.leaderboard.knowledge import (
     knowledge_text,
 )
 from bench.leaderboard.markdown import escape, pipe, rounded
-from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, Row, Standings
+from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
 from bench.protocol import SEQUENCE_LENGTH, Protocol
 from bench.results.record import AXES, DENSE
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FAR_FEWER = 10
 """A run is said to be short where its paper's has at least so many times its steps."""
 
-CONTROLS = ("random-mask", "small-dense", MAJORITY, DENSE)
+CONTROLS = (RANDOM_MASK, "small-dense", MAJORITY, DENSE)
 """What a page says of where it is missing."""
 
 

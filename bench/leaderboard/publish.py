@@ -16,6 +16,7 @@ from bench.files import write_json, write_text
 from bench.leaderboard.markdown import escape
 from bench.leaderboard.page import Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
+from bench.leaderboard.reading import split_bullets
 from bench.results.predictions import FILE, published, read_published, to_publish, write_published
 from bench.results.record import Record, slim
 from bench.results.store import Store
@@ -134,17 +135,21 @@ def _pages(out: Path) -> list[Page]:
         suite["lines"] = _file_hash(path.with_suffix(".jsonl"))
         if predictions.exists():
             suite["predictions"] = _file_hash(predictions)
-        text = _reading(out / "suites" / f"{name}.md")
-        pages.append(make_page(suite, records, out, published(predictions), text))
+        written = _written_bullets(out / "suites" / f"{name}.md")
+        pages.append(make_page(suite, records, out, published(predictions), written))
     return pages
 
 
-def _reading(path: Path) -> str:
-    """The sentences that say what a page shows; nothing where there are none."""
+def _written_bullets(path: Path) -> list[str]:
+    """What was written by hand of a page; nothing where there is no such file."""
     try:
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
+    try:
+        return split_bullets(text)
+    except BenchError as error:
+        raise BenchError(f"{path}: {error}") from None
 
 
 def _file_hash(path: Path) -> str:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 OUTSIDE_AVERAGE = ("wnli",)
 """Tasks whose dev set says nothing: shown, but no part of an average."""
 
-MAJORITY = "majority"
-"""The control that always gives the most frequent answer."""
+MAJORITY, RANDOM_MASK = "majority", "random-mask"
+"""The controls that always give the most frequent answer, and that leave weights by chance."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Standings:
             for name in self.competitors()
             if (lead := inference.difference(self.average_pairs, name, DENSE)) is not None
             and lead.value > 0
-            and self.adjusted(self.average_pairs, name, DENSE) < 1 - inference.LEVEL
+            and self.told_apart(self.average_pairs, name, DENSE)
         ]
 
     def family(self, one: str, other: str) -> tuple[str, list[tuple[str, str]]]:
@@ -144,6 +144,11 @@ class Standings:
             return f"every competitor against {controls[0]}", against
         all_pairs = list(itertools.combinations(competitors, 2))
         return "all pairs of competitors, as the page ranks", all_pairs
+
+    def told_apart(self, pairs: Pairs, one: str, other: str) -> bool:
+        """Whether a test finds that two methods differ, after Holm's correction."""
+        tested = inference.difference(pairs, one, other) is not None
+        return tested and self.adjusted(pairs, one, other) < 1 - inference.LEVEL
 
     def adjusted(self, pairs: Pairs, one: str, other: str) -> float:
         """A pair's p after Holm's correction over its family."""

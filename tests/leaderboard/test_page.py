@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import statistics
 import warnings
 from dataclasses import replace
@@ -242,6 +243,18 @@ def test_only_what_was_timed_at_the_pages_length_has_a_column(length: int, shown
     page = make_page(suite(found), found, FOLDER).markdown
     assert ("measured speed over the best dense engine" in page) is shown
     assert ("2.50 sparse" in page) is shown
+
+
+def test_what_a_page_shows_is_computed_and_what_was_written_comes_after() -> None:
+    page = make_page(suite(records()), records(), FOLDER).markdown
+    heading = "## What this shows, and what it cannot"
+    highest = "- At 20×, magnitude has the highest average (42.0)."
+    (shown,) = re.findall(rf"{heading}\n\n(.*?)\n\n", page, re.S)
+    assert shown.startswith(highest)
+    with_more = make_page(suite(records()), records(), FOLDER, written=["By hand."]).markdown
+    assert f"{heading}\n\n{shown}\n- By hand.\n\n" in with_more
+    references = [r for r in records() if r.cell["ratio"] == 1]
+    assert heading not in make_page(suite(references), references, FOLDER).markdown
 
 
 def test_the_same_records_give_the_same_bytes_in_any_order() -> None:

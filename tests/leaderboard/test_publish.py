@@ -1,4 +1,4 @@
-"""The pages that lie in `leaderboards/`: their claims of effort, and the check that guards them."""
+"""The pages that lie in `leaderboards/`: what they claim, and the check that guards them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from harness import PAGES, bench
 
+from bench.leaderboard.reading import MOST_BULLETS, MOST_COMPUTED, MOST_WORDS, split_bullets
 from bench.results.suites import open_suite, read_records
 
 SUITES = sorted(path.stem for path in (PAGES / "records").glob("*.json"))
@@ -29,6 +30,52 @@ def test_every_trained_row_had_the_same_effort(suite: str) -> None:
         efforts.setdefault(record.cell["task"], set()).add(str(made))
     assert efforts
     assert all(len(made) == 1 for made in efforts.values()), efforts
+
+
+def bullets_of(page: Path) -> list[str]:
+    """The bullets under the heading of what a page shows, up to the next heading."""
+    (found,) = re.findall(
+        r"^## What this shows, and what it cannot\n(.*?)^## ", page.read_text(), re.M | re.S
+    )
+    return split_bullets(found)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_page_has_five_short_bullets_at_most(suite: str) -> None:
+    bullets = bullets_of(PAGES / f"{suite}.md")
+    written = split_bullets((PAGES / "suites" / f"{suite}.md").read_text())
+    assert MOST_BULLETS == 5
+    assert MOST_WORDS == 30
+    assert len(written) < len(bullets) <= 5
+    assert bullets[-len(written) :] == written
+    assert len(bullets) - len(written) <= MOST_COMPUTED
+    for bullet in bullets:
+        assert len(bullet.split()) <= 30, bullet
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- One.\n- Two.\n- Three.\n", "has 3 bullets, and 3 are computed from the records"),
+        ("- " + "word " * 31, "the bullet 'word word word word word …' has 31 words: 30 at most"),
+        ("A sentence.\n", "'A sentence.' is no bullet"),
+    ],
+)
+def test_a_reading_that_is_too_long_stops_the_publishing(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "pages"
+    for ending in ("json", "jsonl", "parquet"):
+        (out / "records").mkdir(parents=True, exist_ok=True)
+        shutil.copy(PAGES / "records" / f"glue-mini-flops.{ending}", out / "records")
+    (out / "suites").mkdir()
+    (out / "suites" / "glue-mini-flops.md").write_text(text)
+    result = bench("leaderboard", "--out", out)
+    assert result.status == 2
+    assert result.err.count("\n") == 1
+    assert "suites/glue-mini-flops.md" in result.err
+    assert said in result.err
+    assert not (out / "glue-mini-flops.md").exists()
 
 
 def test_the_check_finds_one_changed_digit(tmp_path: Path) -> None:
