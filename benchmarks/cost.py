@@ -25,8 +25,8 @@ from bench.data.task import Source
 from bench.errors import BenchError
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.protocol import EFFORTS
+from bench.results.record import DENSE
 from bench.results.suites import read_records
-from bench.runs.cells.cell import ALWAYS
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -72,7 +72,7 @@ def spent(records: Iterable[Record]) -> dict[str, Spent]:
         method, task, ratio = (str(record.cell[key]) for key in ("method", "task", "ratio"))
         row = total.setdefault(method, Spent())
         own = {part: flops for part, flops in parts.items() if part not in SHARED}
-        if method == ALWAYS:
+        if method == DENSE:
             own["reference"] = parts["reference"]
         row.trainings += 1
         row.steps += steps

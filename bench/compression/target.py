@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.errors import BenchError, UnreachableError, unknown_name
 from bench.models.families import Shape, family_of, reshaped, shape_of
+from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -27,9 +28,6 @@ Kind = Literal["reference", "unstructured", "structured", "small"]
 
 Axis = Literal["weights", "flops"]
 """What a ratio is counted in: prunable weights, or FLOPs of one example."""
-
-SEQUENCE_LENGTH = 128
-"""Pieces of the example that FLOPs are counted and matched on."""
 
 TOLERANCE = 0.98
 """Share of the wanted ratio that a delivered model has to achieve."""
@@ -290,7 +288,7 @@ def parse_ratio(text: str) -> float:
         return check_ratio(math.nan, text)
 
 
-def check_ratio(ratio: float, said: str = "") -> float:
+def check_ratio(ratio: float, said: str | None = None) -> float:
     """A wanted compression, checked.
 
     Args:
@@ -302,7 +300,7 @@ def check_ratio(ratio: float, said: str = "") -> float:
     """
     known = isinstance(ratio, int | float) and not isinstance(ratio, bool)
     if not (known and math.isfinite(ratio) and ratio > 1):
-        text = said or ratio
+        text = ratio if said is None else said
         raise BenchError(f"'{text}' is no ratio: it must be a finite number greater than 1.")
     return float(ratio)
 

@@ -16,11 +16,12 @@ from bench.errors import BenchError
 from bench.files import read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
+from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LONGEST = 128
+LONGEST = SEQUENCE_LENGTH
 """Pieces of a row at most; a longer passage becomes several rows (TinyBERT's own length)."""
 
 COLUMN = "text"

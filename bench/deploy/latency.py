@@ -24,11 +24,12 @@ from bench.deploy.export import inputs_of
 from bench.errors import BenchError, first_line
 from bench.machine import describe
 from bench.models.families import max_text_positions, prunable
+from bench.results.record import DENSE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-GIVEN, DENSE = "given", "dense"
+GIVEN = "given"
 ROUNDS = 9
 LEAST_LOGIT = 0.1
 """A model whose logits are all smaller is allowed the difference of one with a logit like this."""

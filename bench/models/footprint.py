@@ -22,6 +22,7 @@ import torch
 
 from bench.models import families
 from bench.models.compact import compact_state, file_bytes
+from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,11 +62,11 @@ class Counts:
     projection_weights: int
     head_weights: int
 
-    def macs(self, sequence_length: int = 128) -> dict[str, int]:
+    def macs(self, sequence_length: int = SEQUENCE_LENGTH) -> dict[str, int]:
         """Multiply-accumulates of one example of `sequence_length` tokens, by part."""
         return self._macs(1, sequence_length, sequence_length**2)
 
-    def flops(self, sequence_length: int = 128) -> int:
+    def flops(self, sequence_length: int = SEQUENCE_LENGTH) -> int:
         """FLOPs of one example of `sequence_length` tokens: 2 × MACs."""
         return 2 * sum(self.macs(sequence_length).values())
 
@@ -148,7 +149,7 @@ def _alive_width(layer: families.Layer, size: Callable[[Tensor], int]) -> int:
     return layer.head_size * sum(bool(size(rows) and size(columns)) for rows, columns in pairs)
 
 
-def compare(dense: Counts, actual: Counts, sequence_length: int = 128) -> Footprint:
+def compare(dense: Counts, actual: Counts, sequence_length: int = SEQUENCE_LENGTH) -> Footprint:
     """Sets a compressed model's counts against the reference's.
 
     Args:
@@ -167,7 +168,7 @@ def compare(dense: Counts, actual: Counts, sequence_length: int = 128) -> Footpr
 
 
 def footprint(
-    model: PreTrainedModel, dense: PreTrainedModel, sequence_length: int = 128
+    model: PreTrainedModel, dense: PreTrainedModel, sequence_length: int = SEQUENCE_LENGTH
 ) -> Footprint:
     """Everything that a record says of a compressed model's size.
 

@@ -10,7 +10,8 @@ from bench import registry
 from bench.compression.target import Target
 from bench.errors import BenchError, unknown_name
 from bench.models.checkpoint import read_config
-from bench.runs.cells.cell import ALWAYS, Variant
+from bench.results.record import DENSE
+from bench.runs.cells.cell import Variant
 from bench.runs.cells.parameters import objection, search_space
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str
     """
     variants: dict[Variant, bool] = {}
     notices = []
-    for text in [ALWAYS, *wanted]:
+    for text in [DENSE, *wanted]:
         if text == "all":
             notices += [f"method {broken}" for broken in registry.methods.broken()]
         for name in registry.methods.usable() if text == "all" else [text]:

@@ -26,6 +26,7 @@ from bench.files import atomic_path, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 from bench.models.masked_lm import load_head
+from bench.protocol import SEQUENCE_LENGTH
 from bench.training.batches import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-LONGEST = 128
+LONGEST = SEQUENCE_LENGTH
 """Pieces of a passage at most; what is longer is cut."""
 
 SHARE = 0.15

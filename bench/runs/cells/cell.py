@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import digest
+from bench.results.record import DENSE
 
 if TYPE_CHECKING:
     from bench.compression.target import Axis
 
 TRIAL_SEED = 1000
 """The seed of every trial: report seeds lie below it."""
-
-ALWAYS = "dense"
-"""The method that every run holds: the others are read against it."""
 
 
 @dataclass(frozen=True)
@@ -95,4 +93,4 @@ class Cell:
 
 def reference_cell(cell: Cell) -> Cell:
     """The cell of the dense model that another one starts or learns from, or is read against."""
-    return replace(cell, method=ALWAYS, axis="weights", ratio=1.0)
+    return replace(cell, method=DENSE, axis="weights", ratio=1.0)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.results.record import DENSE
 from bench.results.store import Store
-from bench.runs.cells.cell import ALWAYS
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -70,8 +70,8 @@ def attempt(
 
     store, bound = Store(context.runs), context.bind(job.cell)
     try:
-        reference = None if job.cell.method == ALWAYS else tuned(bound.reference())
-        if job.cell.method != ALWAYS and reference is None:
+        reference = None if job.cell.method == DENSE else tuned(bound.reference())
+        if job.cell.method != DENSE and reference is None:
             return None
         if job.trial:
             return _attempt_trial(bound, reference, started, progress)

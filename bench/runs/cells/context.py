@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
-from bench.runs.cells.cell import ALWAYS, TRIAL_SEED, Cell, Variant, reference_cell
+from bench.results.record import DENSE
+from bench.runs.cells.cell import TRIAL_SEED, Cell, Variant, reference_cell
 from bench.runs.cells.parameters import resolve_params, search_space
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Context:
         """A cell with all that its names stand for."""
         variant = Variant.parse(cell.method)
         method = registry.methods.get(variant.method)
-        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), (ALWAYS, cell.task, 1.0)])
+        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), (DENSE, cell.task, 1.0)])
         cell_id = cell.id(
             version=method.info.version,
             data=self.tasks[cell.task].fingerprint,

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, cast
 from transformers import PreTrainedModel
 
 from bench import machine
-from bench.compression.target import SEQUENCE_LENGTH, meets
+from bench.compression.target import meets
 from bench.data.prepare import load
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
 from bench.models.checkpoint import save_model, unreadable
 from bench.models.footprint import footprint
+from bench.protocol import SEQUENCE_LENGTH
 from bench.results.predictions import as_table
-from bench.results.record import Record, Status
+from bench.results.record import DENSE, Record, Status
 from bench.results.store import Store
-from bench.runs.cells.cell import ALWAYS, Cell, reference_cell
+from bench.runs.cells.cell import Cell, reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
 from bench.runs.cells.study import Outcome, Study
 from bench.training import scoring, seeds
@@ -313,7 +314,7 @@ def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[s
     for part, flops in run.made_once.values():
         parts[part] = parts.get(part, 0) + flops
     studies = {"tuning": found}
-    if run.reference is not None and bound.cell.method != ALWAYS:
+    if run.reference is not None and bound.cell.method != DENSE:
         studies = {"reference's tuning": dense, **studies}
     for part, study in studies.items():
         made_once = sum(flops for key, flops in study.made_once.items() if key not in counted)

@@ -19,8 +19,8 @@ from bench.compression.params import Knob
 from bench.compression.target import TOLERANCE, meets
 from bench.errors import BenchError, first_line
 from bench.files import ID, read_json, remove, write_json
+from bench.results.record import DENSE
 from bench.results.store import Store
-from bench.runs.cells.cell import ALWAYS
 from bench.runs.cells.sampler import first_trials, sampler_name, sampler_of, suggest
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Study:
             "train_flops": flops + sum(kept.values()),
         }
         write_json(self.folder / "study.json", summary)
-        if complete and self.bound.cell.method == ALWAYS and best is not None:
+        if complete and self.bound.cell.method == DENSE and best is not None:
             self._keep_reference(outcomes[best]["reference"], outcomes)
 
     def _keep_reference(self, best: str, outcomes: Sequence[dict[str, Any]]) -> None:
