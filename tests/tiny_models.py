@@ -56,3 +56,8 @@ def sparse_classifier(family: str, density: float = 0.3) -> PreTrainedModel:
         for matrix in prunable(model).values():
             matrix.weight.mul_(torch.rand_like(matrix.weight) < density)
     return model
+
+
+def pieces() -> torch.Tensor:
+    """Three rows of nine pieces for any of them."""
+    return torch.randint(5, 50, (3, 9), generator=torch.Generator().manual_seed(1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,6 @@ from bench.data.prepare import encode, fingerprint, load, prepare
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import BenchError
-from bench.models.folder import weight_hash
 
 ENCODER = demo_encoder_path()
 
@@ -124,14 +121,3 @@ def test_the_fingerprint_is_of_the_rows() -> None:
 def test_a_split_without_rows_stops(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no train rows"):
         prepare(Pairs(0), Source(), name="p", encoder=ENCODER, cap_at=None, cache=tmp_path)
-
-
-def test_an_encoder_that_reads_otherwise_is_another(tmp_path: Path) -> None:
-    def copy(name: str, **said: object) -> Path:
-        folder = Path(shutil.copytree(ENCODER, tmp_path / name))
-        file = folder / "tokenizer_config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | said))
-        return folder
-
-    assert weight_hash(copy("same", a_key_of_another_version=1)) == weight_hash(ENCODER)
-    assert weight_hash(copy("cased", do_lower_case=False)) != weight_hash(ENCODER)

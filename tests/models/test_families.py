@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from tiny_models import CONFIGS, tiny_classifier, tiny_config
 from torch import nn
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, GPT2Config
 
 from bench.errors import BenchError
-from bench.models import checkpoint, families
-from bench.models.checkpoint import load_tokenizer
-from bench.models.compact import load_compact
+from bench.models import families
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
 
@@ -117,47 +113,9 @@ def test_a_cut_model_belongs_to_the_family_of_its_origin():
     assert families.family_of(config) is families.FAMILIES["bert"]
 
 
-def test_a_folder_without_a_configuration_is_named(tmp_path):
-    with pytest.raises(BenchError, match=str(tmp_path)) as caught:
-        checkpoint.read_config(tmp_path)
-    assert "\n" not in str(caught.value)
-    GPT2Config().save_pretrained(tmp_path)
-    with pytest.raises(BenchError, match="gpt2"):
-        checkpoint.read_config(tmp_path)
-    tiny_config("electra").save_pretrained(tmp_path)
-    assert checkpoint.read_config(tmp_path).embedding_size == 16
-
-
 def test_importing_the_table_or_the_budget_imports_nothing_heavy():
     code = (
         "import sys, bench.models.families, bench.compression.target, bench.cli.footprint\n"
         "assert not {'torch', 'transformers', 'numpy', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-CODE = """
-from transformers import BertTokenizer, PretrainedConfig
-class OwnConfig(PretrainedConfig):
-    model_type = "own"
-class OwnTokenizer(BertTokenizer):
-    pass
-"""
-
-
-@pytest.mark.parametrize("read", [checkpoint.read_config, load_tokenizer, load_compact])
-def test_code_in_a_model_folder_never_runs(tmp_path, monkeypatch, read):
-    """Not given `trust_remote_code`, transformers asks on standard input."""
-    asked = []
-    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "y")
-    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
-    (tmp_path / "config.json").write_text(json.dumps(own))
-    own = {"auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(own))
-    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
-    (tmp_path / "own.py").write_text(CODE)
-    compact = tmp_path / "model.compact.safetensors"
-    save_file({"x": torch.zeros(1)}, compact, {"format": "values-and-bitmaps", "shapes": "{}"})
-    with pytest.raises(BenchError):
-        read(tmp_path)
-    assert not asked

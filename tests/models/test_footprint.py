@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import torch
 from harness import ROOT
-from safetensors.torch import save_file
 from tiny_models import CONFIGS, tiny_classifier, tiny_config
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, BertForSequenceClassification
 
-from bench.cli import footprint as command
-from bench.errors import BenchError
 from bench.models import families
-from bench.models.compact import compact_state, file_bytes, read_compact
 from bench.models.footprint import compare, count, count_dense, footprint
 
 every_family = pytest.mark.parametrize("name", CONFIGS)
@@ -222,59 +216,6 @@ def test_forward_flops_of_real_lengths(bert_base):
     assert bert_base.forward_flops(many) == 400_000 * bert_base.flops(512)
 
 
-@every_family
-def test_a_compact_file_holds_the_model_to_sixteen_bits(name, tmp_path):
-    model = tiny_classifier(name)
-    with torch.no_grad():
-        for matrix in families.prunable(model).values():
-            matrix.weight.mul_(torch.rand_like(matrix.weight) < 0.1)
-    save_file(*_at(tmp_path / "model.safetensors", compact_state(model)))
-    state = read_compact(tmp_path / "model.safetensors")
-    model.half()
-    for key, tensor in model.state_dict().items():
-        assert state.pop(key).equal(tensor)
-    assert not state
-
-
-def _at(path, state):
-    """Arguments for `save_file`."""
-    tensors, metadata = state
-    return tensors, path, metadata
-
-
-def test_only_matrices_that_save_get_a_bitmap(tmp_path):
-    model = tiny_classifier("bert")
-    sparse, barely = families.layers(model)[0].query, families.layers(model)[0].key
-    with torch.no_grad():
-        sparse.weight[:, ::2] = 0
-        sparse.weight[0, 1] = 1e-9  # zero in 16 bits
-        barely.weight.view(-1)[:36] = 0  # 36 × 2 bytes saved = 576 / 8 bytes of bitmap
-    tensors, metadata = compact_state(model)
-    name = "bert.encoder.layer.0.attention.self.query.weight"
-    assert [key for key in tensors if key.endswith(".bitmap")] == [f"{name}.bitmap"]
-    assert json.loads(metadata["shapes"]) == {name: [24, 24]}
-    assert tensors[name].shape == (24 * 12 - 1,)
-    assert tensors[f"{name}.bitmap"].nbytes == 24 * 24 // 8
-
-
-def test_bytes_are_those_of_the_file(tmp_path):
-    model = tiny_classifier("bert")
-    state = compact_state(model)
-    save_file(*_at(tmp_path / "model.safetensors", state))
-    size = (tmp_path / "model.safetensors").stat().st_size
-    assert file_bytes(*state) == size
-    header = int.from_bytes((tmp_path / "model.safetensors").read_bytes()[:8], "little")
-    assert size == 8 + header + 2 * count_dense(model).parameters
-
-
-def test_a_file_that_is_not_compact_is_refused(tmp_path):
-    save_file({"a": torch.ones(2)}, tmp_path / "other.safetensors")
-    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
-    for name in ("other", "broken", "missing"):
-        with pytest.raises(BenchError, match=name):
-            read_compact(tmp_path / f"{name}.safetensors")
-
-
 def test_footprint_of_a_dense_and_of_a_sparse_model():
     dense, sparse = tiny_classifier("electra"), tiny_classifier("electra")
     same = footprint(dense, dense)
@@ -292,81 +233,3 @@ def test_footprint_of_a_dense_and_of_a_sparse_model():
     assert all(both[axis]["ratio"] > 1 for axis in both)
     assert both["bytes"]["actual_fp32"] == both["bytes"]["dense_fp32"] > both["bytes"]["dense"]
     assert footprint(sparse, sparse) == both
-
-
-@pytest.fixture
-def bench_footprint(monkeypatch, capsys):
-    """Runs the subcommand on local folders; returns what it printed."""
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run(*arguments):
-        parser = argparse.ArgumentParser()
-        command.add_parser(parser.add_subparsers())
-        args = parser.parse_args(["footprint", *map(str, arguments)])
-        assert args.handler(args) == 0
-        return capsys.readouterr().out
-
-    return run
-
-
-def test_command_counts_a_sparse_model(bench_footprint, tmp_path):
-    model = tiny_classifier("roberta")
-    with torch.no_grad():
-        for matrix in families.prunable(model).values():
-            matrix.weight.view(-1)[::4] = 0
-    model.save_pretrained(tmp_path)
-    report = json.loads(bench_footprint(tmp_path, "--sequence-length", "20", "--json"))
-    expected = footprint(model, model, 20)
-    assert report["footprint"] == expected
-    assert report["macs"]["actual"] == count(model).macs(20)
-    assert report["notes"] == []
-    table = bench_footprint(tmp_path, "--sequence-length", "20")
-    assert f"{expected['flops']['actual']:,}" in table
-    assert f"{expected['params']['ratio']:.3f}×" in table
-    assert "S = 20" in table
-    assert "embeddings included" in table
-
-
-@pytest.mark.parametrize("build", [AutoModel, AutoModelForMaskedLM])
-def test_command_gives_a_headless_model_a_classifier(bench_footprint, tmp_path, build):
-    model = build.from_config(tiny_config("bert"))
-    model.save_pretrained(tmp_path)
-    arguments = (tmp_path, "--sequence-length", "20")
-    report = json.loads(bench_footprint(*arguments, "--json"))
-    two_labels = tiny_config("bert")
-    two_labels.num_labels = 2
-    assert report["footprint"]["flops"]["dense"] == count_dense(two_labels).flops(20)
-    assert report["footprint"]["params"]["dense"] == count_dense(two_labels).parameters
-    classifier, pooler = 2 * 24 + 2, 24 * 24 + 24
-    fresh = classifier if build is AutoModel else classifier + pooler
-    left = count(model.base_model).parameters
-    assert report["footprint"]["params"]["actual"] == left + fresh
-    assert "2 labels" in report["notes"][0]
-    assert "no classification head" in bench_footprint(*arguments)
-
-
-def test_command_compares_with_a_named_dense_model(bench_footprint, tmp_path):
-    tiny_classifier("distilbert").save_pretrained(tmp_path / "small")
-    AutoModel.from_config(tiny_config("bert")).save_pretrained(tmp_path / "large")
-    report = json.loads(
-        bench_footprint(
-            tmp_path / "small", "--dense", tmp_path / "large", "--sequence-length", "9", "--json"
-        )
-    )
-    assert report["footprint"]["flops"]["dense"] == count_dense(tiny_config("bert")).flops(9)
-    assert report["footprint"]["weights"]["ratio"] == 1
-
-
-def test_command_refuses_what_it_cannot_count(bench_footprint, tmp_path):
-    tiny_classifier("bert").save_pretrained(tmp_path)
-    for length in ("0", "41"):
-        with pytest.raises(BenchError, match="1 to 40 tokens"):
-            bench_footprint(tmp_path, "--sequence-length", length)
-    with pytest.raises(BenchError, match="no model folder"):
-        bench_footprint(tmp_path / "missing")
-    (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(BenchError, match="no whole safetensors file"):
-        bench_footprint(tmp_path, "--sequence-length", "9")
-    save_file({"classifier.bias": torch.ones(3)}, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(BenchError, match="tensors are missing"):
-        bench_footprint(tmp_path, "--sequence-length", "9")
