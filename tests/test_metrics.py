@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from harness import bench
 
-from bench.metrics import FIGURES, METRICS, figure_of
+from bench.metrics import FIGURES, METRICS, figure_of, objection
 
 
 def test_every_figure_of_every_metric_is_in_the_table() -> None:
@@ -54,3 +56,17 @@ def test_every_metric_ends_with_a_page(metric: str, tmp_path: Path) -> None:
     assert "majority" in result.out
     (page,) = (tmp_path / "x").glob("*.md")
     assert "/".join(METRICS[metric].figures) in page.read_text().replace("\\", "")
+
+
+def test_f1_of_several_classes_is_called_what_it_is() -> None:
+    assert "macro_f1" in objection("f1", ("a", "b", "c"))
+    assert not objection("macro_f1", ("a", "b", "c"))
+
+
+def test_knowing_metrics_and_tasks_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, bench.metrics, bench.hub, bench.data.tasks.glue, bench.data.tasks.table\n"
+        "heavy = {'torch', 'datasets', 'evaluate', 'pandas', 'pyarrow', 'numpy', 'sklearn'}\n"
+        "sys.exit(str(heavy & sys.modules.keys()) if heavy & sys.modules.keys() else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

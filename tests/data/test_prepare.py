@@ -1,4 +1,4 @@
-"""Tokenised rows: read, capped, cut, kept on disk."""
+"""A task's rows: tokenised, capped, cut, kept on disk."""
 
 from __future__ import annotations
 
@@ -6,37 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from tiny_tasks import Pairs
 from transformers import AutoTokenizer
 
-from bench.data.encoded import Encoded
 from bench.data.prepare import encode, fingerprint, load, prepare
-from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.task import Source, Splits
 from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import BenchError
 
 ENCODER = demo_encoder_path()
-
-
-class Pairs(Task):
-    """Pairs of words, some far too long for the encoder."""
-
-    info = TaskInfo(name="pairs", summary="", labels=None, metric="pearson_spearman")
-
-    def __init__(self, rows: int = 40) -> None:
-        self.rows = rows
-
-    def load(self, source: Source) -> Splits:
-        def split(name: str, rows: int) -> Dataset:
-            return Dataset.from_list(
-                [
-                    {"id": f"{name}{i}", "text": "the " * (1 + i % 7), "label": i / 10,
-                     "text_pair": "a " * (200 if i == 3 else 1 + i % 3), "part": "ab"[i % 2]}
-                    for i in range(rows)
-                ]
-            )  # fmt: skip
-
-        return Splits(train=split("t", self.rows), dev=split("d", 10), skipped=("file:3: bad",))
 
 
 def test_rows_are_what_the_tokenizer_says() -> None:
@@ -52,28 +30,6 @@ def test_rows_are_what_the_tokenizer_says() -> None:
     assert encoded.parts == ["a", "b"] * 5
     assert encoded.cut == 1
     assert encoded.lengths.max() == 64
-
-
-def test_rows_survive_the_disk(tmp_path: Path) -> None:
-    (before,) = encode([Pairs().load(Source()).dev], ENCODER, 64, is_regression=True)
-    before.save(tmp_path / "rows.parquet")
-    after = Encoded.load(tmp_path / "rows.parquet")
-    assert (after.ids, after.parts, after.cut) == (before.ids, before.parts, before.cut)
-    for name in ("pieces", "segments", "offsets", "labels"):
-        old, new = getattr(before, name), getattr(after, name)
-        assert old.dtype == new.dtype
-        assert (old == new).all()
-
-
-def test_selected_rows_are_those_rows() -> None:
-    (data,) = encode([Pairs().load(Source()).dev], ENCODER, 64, is_regression=True)
-    chosen = data.select([7, 0, 3])
-    assert chosen.ids == ["d7", "d0", "d3"]
-    for new, old in enumerate((7, 0, 3)):
-        assert (
-            chosen.pieces[chosen.offsets[new] : chosen.offsets[new + 1]].tolist()
-            == data.pieces[data.offsets[old] : data.offsets[old + 1]].tolist()
-        )
 
 
 def test_preparing_caps_cuts_and_says_so(tmp_path: Path) -> None:

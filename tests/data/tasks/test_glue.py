@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from bench import hub
 from bench.data.task import Source, Splits
-from bench.data.tasks import glue, rows
+from bench.data.tasks import glue
 from bench.errors import BenchError
 from bench.metrics import METRICS
 
@@ -317,11 +316,3 @@ def test_cut_off_parquet(repository) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(BenchError, match=r"is no \.parquet file"):
         glue.SST2().load(Source())
-
-
-def test_reading_is_fast(tmp_path) -> None:
-    write(tmp_path / "big.tsv", "sentence\tlabel", *["some words of a usual length\t1"] * 100_000)
-    start = time.perf_counter()
-    read = rows.read_rows(tmp_path, "big.tsv", glue.SST2.layout, glue.SST2.info.labels)
-    assert len(read.columns["id"]) == 100_000
-    assert time.perf_counter() - start < 5  # a fifth of a second on an idle core

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.data.task import Source, Splits
-from bench.data.tasks.rows import Layout, read_rows
 from bench.data.tasks.table import table_task
 from bench.errors import BenchError
 
@@ -185,23 +184,6 @@ def test_all_mistakes_stand_in_one_line(tmp_path) -> None:
     assert "same file" not in message
     for part in ("tickets.toml: ", "name = 'A'", "train = 'x'", "metric 'bleu'", "key 'extra'"):
         assert part in message
-
-
-def test_the_first_of_many_objects_may_lack_a_column(tmp_path) -> None:
-    rows = [{"subject": f"text {n}", "y": "a"} for n in range(30)]
-    lines = [json.dumps({"subject": "no label"}), *map(json.dumps, rows)]
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
-    layout = Layout(text=("subject",), label="y", named=True)
-    found = read_rows(tmp_path, "rows.jsonl", layout, ("a", "b"))
-    assert len(found.columns["text"]) == 30
-    assert found.skipped == ["rows.jsonl:1: label 'None' cannot be read"]
-
-
-def test_two_columns_of_a_name_are_refused(tmp_path) -> None:
-    (tmp_path / "rows.csv").write_text("subject,y,subject\nx,a,z\n")
-    layout = Layout(text=("subject",), label="y", named=True)
-    with pytest.raises(BenchError, match="has 2 columns called 'subject'"):
-        read_rows(tmp_path, "rows.csv", layout, ("a", "b"))
 
 
 def test_unreadable_declarations(tmp_path) -> None:
