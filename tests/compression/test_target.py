@@ -1,16 +1,29 @@
+"""From a ratio to what has to stay: weights, a shape, or heads and neurons."""
+
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 from tiny_models import CONFIGS, tiny_classifier
-from transformers import BertConfig
+from transformers import BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
 
-from bench.compression.target import Target, best_ratio, keep_counts, meets, parse_ratio
+import bench
+from bench.compression.target import (
+    Target,
+    best_ratio,
+    default_depth,
+    keep_counts,
+    meets,
+    parse_ratio,
+)
 from bench.errors import BenchError, UnreachableError
 from bench.models import families
+from bench.models.families import reshaped, shape_of
 from bench.models.footprint import compare, count, count_dense
 from bench.testing import toy_config
 
@@ -157,3 +170,110 @@ def test_an_electra_students_embeddings_always_have_a_projection():
     assert config.embedding_size == 16
     assert 16 not in widths
     assert {12, 20} <= widths
+
+
+MINI = BertConfig(
+    num_hidden_layers=3, hidden_size=384, num_attention_heads=12, intermediate_size=768
+)
+
+
+ENCODERS = (BertConfig(), MINI, RobertaConfig(), ElectraConfig(), DistilBertConfig())
+
+
+def achieved(config, shape, axis: str) -> float:
+    return compare(count_dense(config), count_dense(reshaped(config, shape)))[axis]["ratio"]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 6, 12, 24])
+def test_the_default_depth_is_two_thirds(layers: int) -> None:
+    wanted = {1: 1, 2: 2, 3: 2, 4: 3, 6: 4, 12: 8, 24: 16}
+    assert default_depth(BertConfig(num_hidden_layers=layers)) == wanted[layers]
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+@pytest.mark.parametrize("config", ENCODERS, ids=lambda c: f"{c.model_type}-{c.hidden_size}")
+@pytest.mark.parametrize("ratio", [2, 4, 10, 20, 50])
+def test_a_small_model_is_never_below_the_ratio_and_as_near_as_neurons_allow(
+    config, axis: str, ratio: float
+) -> None:
+    depth = default_depth(config)
+    shape = Target(axis, ratio).shape(config, depth)
+    encoder = shape_of(config)
+    assert shape.layers == depth
+    assert shape.heads == encoder.heads
+    assert shape.width % shape.heads == 0
+    assert achieved(config, shape, axis) >= ratio
+    one_more = bench.Shape(shape.layers, shape.width, shape.heads, shape.neurons + 1)
+    assert achieved(config, one_more, axis) < ratio
+    # neurons to width about as in the encoder: another multiple of the heads would be further off
+    step = Fraction(shape.heads, shape.width)
+    off = (shape.neurons / shape.width) / (encoder.neurons / encoder.width)
+    assert 1 - 3 * step < off < 1 + 3 * step
+
+
+def test_by_hand_the_house_encoder_at_twenty() -> None:
+    """2 layers of 12 heads: 4w² + 2wf ≤ 88,473; at w = 108, f = 193 gives 88,344."""
+    assert Target("weights", 20).shape(MINI, 2) == bench.Shape(2, 108, 12, 193)
+    assert count_dense(reshaped(MINI, bench.Shape(2, 108, 12, 193))).weights == 2 * 88_344
+    assert 3 * (4 * 384**2 + 2 * 384 * 768) // 20 == 176_947
+
+
+def test_nothing_becomes_larger_than_the_encoder() -> None:
+    assert Target("weights", 1.1).shape(MINI, 2) == bench.Shape(2, 384, 12, 768)
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+def test_the_smallest_shape_is_the_best_ratio(axis: str) -> None:
+    best = best_ratio("small", MINI, axis)
+    assert achieved(MINI, bench.Shape(2, 12, 12, 1), axis) == best
+    assert Target(axis, best * 0.999).shape(MINI, 2) == bench.Shape(2, 12, 12, 1)
+    with pytest.raises(UnreachableError, match="2 layers reach") as caught:
+        Target(axis, best * 1.001).shape(MINI, 2)
+    assert caught.value.best_ratio == best
+
+
+@pytest.mark.parametrize("axis", ["weights", "flops"])
+@pytest.mark.parametrize("ratio", [1.1, 2, 4, 10, 20, 50])
+@pytest.mark.parametrize("config", [BertConfig(), MINI], ids=["base", "mini"])
+def test_heads_and_neurons_fill_what_a_ratio_leaves(config, axis: str, ratio: float) -> None:
+    """Against costs counted by hand; one neuron more would be too much."""
+    d, heads_all = config.hidden_size, config.num_attention_heads
+    n, size = config.num_hidden_layers, config.hidden_size // heads_all
+    head, neuron, fixed = 4 * d * size, 2 * d, 0
+    whole = n * (heads_all * head + config.intermediate_size * neuron)
+    if axis == "flops":
+        head, neuron = 256 * head + 4 * 128**2 * size, 256 * neuron
+        fixed = 2 * (d * d + 2 * d)
+        whole = fixed + n * (heads_all * head + config.intermediate_size * neuron)
+        assert whole == count_dense(config).flops()
+    heads, neurons = Target(axis, ratio).heads_and_neurons(config)
+    assert 1 <= heads <= n * heads_all
+    assert 1 <= neurons <= n * config.intermediate_size
+    cost = fixed + heads * head + neurons * neuron
+    assert cost <= whole / ratio < cost + max(neuron, head * (ratio < 1.5))
+    assert best_ratio("structured", config, axis) == whole / (fixed + neuron)
+
+
+def test_heads_go_last_and_only_where_they_must() -> None:
+    toy = BertConfig(
+        num_hidden_layers=2, hidden_size=64, num_attention_heads=4, intermediate_size=128
+    )
+    assert Target("weights", 10).heads_and_neurons(toy)[0] == 1
+    assert Target("weights", 50).heads_and_neurons(toy)[0] == 0
+    with pytest.raises(UnreachableError):
+        Target("weights", 513).heads_and_neurons(toy)
+
+
+def test_every_shape_of_a_small_grid_by_brute_force() -> None:
+    """Of all shapes with the chosen width, the chosen neurons come nearest from above."""
+    config = BertConfig(
+        num_hidden_layers=3, hidden_size=32, num_attention_heads=4, intermediate_size=64
+    )
+    dense = count_dense(config).weights
+    for ratio, layers in itertools.product((1.7, 3, 7.5, 20), (1, 2, 3)):
+        shape = Target("weights", ratio).shape(config, layers)
+        fitting = [
+            f for f in range(1, 65)
+            if layers * (4 * shape.width**2 + 2 * shape.width * f) * Fraction(str(ratio)) <= dense
+        ]  # fmt: skip
+        assert shape.neurons == max(fitting)

@@ -8,65 +8,25 @@ import math
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
+from transformers import get_linear_schedule_with_warmup
 
 from bench.compression.callbacks import Callback, Training
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.errors import DivergedError
-from bench.machine import multiplies_in_bf16, resolve_precision
 from bench.protocol import Protocol
-from bench.testing import toy_config, toy_rows
-from bench.training.batches import batches, collate
+from bench.testing import toy_rows
+from bench.training.batches import collate
 from bench.training.evaluate import predict
 from bench.training.loop import fit, optimizer_for, rate_at
 
 PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", batch_size=8)
 
 
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return AutoModelForSequenceClassification.from_config(toy_config())
-
-
 def train(model, **changes):
     settings = {"loss": task_loss, "params": TrainParams(), "protocol": PROTOCOL, "device": "cpu",
                 "seed": (3, 1)} | changes  # fmt: skip
     return fit(model, toy_rows(0, False), **settings).step
-
-
-def test_every_row_comes_once_an_epoch_among_rows_of_like_length() -> None:
-    lengths = np.random.default_rng(0).integers(3, 100, 1000)
-    epoch = batches(lengths, 32, np.random.default_rng(1))
-    assert sorted(np.concatenate(epoch)) == list(range(1000))
-    assert sorted(map(len, epoch)) == [8] + [32] * 31
-    spread = np.mean([np.ptp(lengths[rows]) for rows in epoch])
-    assert spread < 10 < np.ptp(lengths)
-    widths = [int(lengths[rows].max()) for rows in epoch]
-    assert widths != sorted(widths)
-
-
-def test_the_order_depends_on_the_seed_alone() -> None:
-    lengths = np.full(200, 7)
-    first, again, other = (
-        np.concatenate(batches(lengths, 32, np.random.default_rng(seed))) for seed in (1, 1, 2)
-    )
-    assert (first == again).all()
-    assert (first != other).any()
-
-
-def test_a_batch_is_padded_to_its_own_longest_row(model) -> None:
-    data = toy_rows(0, False)
-    rows = np.array([5, 0, 17])
-    batch = collate(data, rows, model, torch.device("cpu"))
-    assert batch.inputs["input_ids"].shape == (3, data.lengths[rows].max())
-    for i, row in enumerate(rows):
-        own = data.pieces[data.offsets[row] : data.offsets[row + 1]]
-        assert batch.inputs["input_ids"][i, : len(own)].tolist() == own.tolist()
-        assert batch.inputs["attention_mask"][i].sum() == len(own)
-        assert (batch.inputs["input_ids"][i, len(own) :] == model.config.pad_token_id).all()
-    assert batch.labels.tolist() == data.labels[rows].tolist()
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2])
@@ -197,26 +157,6 @@ def test_a_loss_that_is_no_number_ends_the_training(model, value: float) -> None
 
     with pytest.raises(DivergedError, match="step 1"):
         train(model, loss=loss)
-
-
-def test_a_model_that_predicts_nan_is_not_scored(model) -> None:
-    with torch.no_grad():
-        model.classifier.bias.fill_(math.nan)
-    with pytest.raises(DivergedError, match="NaN"):
-        predict(model, toy_rows(0, False), "cpu")
-
-
-def test_predictions_do_not_depend_on_the_company_of_a_row(model) -> None:
-    data = toy_rows(0, False)
-    together = predict(model, data, "cpu")
-    alone = np.concatenate([predict(model, data.select([i]), "cpu") for i in range(len(data))])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-
-
-def test_precision_follows_the_hardware_unless_told() -> None:
-    assert resolve_precision("fp32", "cpu") == "fp32"
-    assert resolve_precision("bf16", "cpu") == "bf16"
-    assert resolve_precision("auto", "cpu") == ("bf16" if multiplies_in_bf16("cpu") else "fp32")
 
 
 def test_bf16_trains_in_another_arithmetic_but_keeps_fp32_weights(model) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import bench
 from bench import BenchError, Knob, Method, Params, TrainParams, knob
 from bench.protocol import Protocol
 from bench.runs.cells.parameters import resolve_params
@@ -74,14 +73,6 @@ def test_values_are_checked_however_they_come() -> None:
 
 def test_a_method_without_parameters_is_possible() -> None:
     assert Params().knobs() == {}
-
-
-def test_what_is_exported_is_what_there_is() -> None:
-    for name in bench.__all__:
-        assert getattr(bench, name) is not None
-    assert set(bench._HOME) <= set(bench.__all__)
-    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
-        bench.nothing_of_the_kind  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""`bench knowledge`, and what a run records for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import Result, bench, quick, records
+from transformers import AutoModel
+
+from bench.data.tasks.demo import demo_encoder_path, probe_text
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("knowledge") / "runs"
+    result = quick(runs, "--seeds", "2", methods="magnitude,majority,random-mask")
+    assert result.status == 0, result.err
+    return runs
+
+
+def refused(result: Result, *said: str) -> bool:
+    one_line = result.status == 2 and result.err.count("\n") == 1
+    return one_line and all(text in result.err for text in said)
+
+
+def test_a_record_says_what_is_left(done: Path) -> None:
+    found = records(done)
+    for (method, _, seed), record in found.items():
+        known = record.knowledge
+        assert known is not None
+        assert set(known) == {"text", "hash", "rows", "masked", "loss", "pretrained", "finetuned"}
+        assert (known["text"], known["rows"]) == ("demo", 500)
+        dense = found["dense", 1, seed].knowledge
+        assert dense is not None
+        assert known["finetuned"] == dense["loss"]
+        if method == "majority":
+            assert known["loss"] == known["pretrained"]
+        elif method == "random-mask":
+            assert known["loss"] > known["finetuned"] > known["pretrained"]
+    assert (
+        len({str(record.knowledge and record.knowledge["hash"]) for record in found.values()}) == 1
+    )
+
+
+def test_the_command_prints_rows_a_task(done: Path) -> None:
+    result = bench("knowledge", "--runs", done)
+    assert result.status == 0
+    assert "masked pieces of 500 passages (demo)" in result.out
+    rows = [line.split() for line in result.out.splitlines()]
+    methods = [row[0] for row in rows if len(row) == 6]
+    assert methods == ["pre-trained", "fine-tuned", "majority", "magnitude", "random-mask"]
+    fine_tuned = next(row for row in rows if row and row[0] == "fine-tuned")
+    assert (fine_tuned[3], fine_tuned[5]) == ("100.0", "100.0")
+    page = (done / "demo.md").read_text()
+    shown = [
+        line.replace("|", " ").split() for line in page.partition("left of pre-t")[2].split("\n")
+    ]
+    assert [row for row in rows if len(row) == 6] == [
+        row for row in shown if row[:1] and row[0] in methods
+    ][:5]
+
+
+def test_the_object_has_means_over_seeds_and_shares(done: Path) -> None:
+    found = json.loads(bench("knowledge", "--runs", done, "--json").out)
+    assert found["text"]["name"] == "demo"
+    rows = {row["method"]: row for row in found["rows"]}
+    mine = [record for (method, _, _), record in records(done).items() if method == "magnitude"]
+    losses = [record.knowledge["loss"] for record in mine if record.knowledge]
+    assert rows["magnitude"]["loss"] == pytest.approx(np.mean(losses))
+    assert rows["magnitude"]["score"] == pytest.approx(np.mean([record.score for record in mine]))
+    for figure in ("loss", "score"):
+        share = 100 * rows["magnitude"][figure] / rows["fine-tuned"][figure]
+        assert rows["magnitude"][f"{figure}_share"] == pytest.approx(share)
+    assert rows["pre-trained"]["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), (b"\n \n", "holds no text"), (b"caf\xe9\n", "not UTF-8")],
+)
+def test_a_text_that_cannot_be_read_stops_the_run_before_it_begins(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    if content is not None:
+        text.write_bytes(content)
+    assert refused(quick(tmp_path / "runs", "--probe-text", text), "text.txt", said)
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_texts_are_not_mixed_and_no_path_is_kept(tmp_path: Path) -> None:
+    runs, text = tmp_path / "runs", tmp_path / "mine.txt"
+    text.write_text("\n".join(probe_text(40)), encoding="utf-8")
+    quick(runs, methods="majority")
+    quick(runs, "--probe-text", text, methods="random-mask")
+    assert refused(bench("knowledge", "--runs", runs), "different texts", "mine.txt", "--rerun all")
+    suite = (runs / "suites/demo.json").read_text(encoding="utf-8")
+    assert "--probe-text $TEXT_DIR/mine.txt" in suite
+    assert str(tmp_path) not in suite
+
+
+def test_an_encoder_without_a_head_is_told_of_once(tmp_path: Path) -> None:
+    encoder = tmp_path / "headless"
+    AutoModel.from_pretrained(demo_encoder_path()).save_pretrained(encoder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        (encoder / name).write_bytes((demo_encoder_path() / name).read_bytes())
+    runs, text = tmp_path / "runs", tmp_path / "mine.txt"
+    text.write_text("\n".join(probe_text(40)), encoding="utf-8")
+    words = ("--model", encoder, "--name", "headless")
+    result = quick(runs, *words, "--probe-text", text, methods="majority")
+    assert result.status == 0
+    assert result.out.count("no masked-language-model head") == 1
+    assert all(record.knowledge is None for record in records(runs).values())
+    assert refused(bench("knowledge", "--runs", runs), "'headless'", "--probe-text FILE", "head")
+
+
+def test_records_that_were_not_probed_show_a_dash(tmp_path: Path) -> None:
+    import shutil
+
+    runs, text = tmp_path / "runs", tmp_path / "mine.txt"
+    text.write_text("\n".join(probe_text(40)), encoding="utf-8")
+    encoder = shutil.copytree(demo_encoder_path(), tmp_path / "demo-encoder")
+    words = ("--model", encoder, "--name", "own")
+    assert "knowledge" not in quick(runs, *words, methods="majority").out
+    quick(runs, *words, "--probe-text", text, methods="random-mask")
+    lines = bench("knowledge", "--runs", runs).out.splitlines()
+    majority = next(line.split() for line in lines if "majority" in line)
+    assert majority[:4] == ["majority", "1", "–", "–"]
+    fine_tuned = next(
+        line.split() for line in lines if "fine-tuned " in line and "ratio" not in line
+    )
+    assert fine_tuned[3] == "100.0"
+
+
+def test_a_folder_of_several_suites_or_none_asks_which(done: Path, tmp_path: Path) -> None:
+    assert refused(bench("knowledge", "--runs", tmp_path), "no suite", "--runs")
+    assert refused(bench("knowledge", "--runs", done, "--name", "dmo"), "'dmo'", "'demo'")
+    suites = tmp_path / "suites"
+    suites.mkdir()
+    for name in ("one", "two"):
+        text = (done / "suites/demo.json").read_text()
+        (suites / f"{name}.json").write_text(text.replace('"name": "demo"', f'"name": "{name}"'))
+    assert refused(bench("knowledge", "--runs", tmp_path), "--name one or two")
+
+
+def test_telling_it_imports_nothing_heavy(done: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom bench.cli import main\n"
+        f"assert main(['knowledge', '--runs', {str(done)!r}]) == 0\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
