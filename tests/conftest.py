@@ -48,6 +48,13 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
 
 
 @pytest.fixture
+def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets engines run a few times instead of for seconds."""
+    monkeypatch.setattr("bench.deploy.latency.ROUNDS", 3)
+    monkeypatch.setattr("bench.deploy.latency.SECONDS_A_ROUND", 0.002)
+
+
+@pytest.fixture
 def unruly(
     tmp_path: Path, plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:

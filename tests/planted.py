@@ -98,3 +98,14 @@ def truth(metric: str, quality: float) -> float:
         right = stats.norm.cdf(shift / noise)
         value = right if metric == "accuracy" else 2 * right - 1
     return 100 * float(weights @ value / weights.sum())
+
+
+def answers(metric: str, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of which most are right, and labels: with ties, or of two or three classes."""
+    rng = np.random.default_rng(7)
+    if METRICS[metric].regression:
+        labels = rng.integers(0, 26, rows) / 5  # STS-B's steps: ties
+        return np.round(labels + rng.normal(size=rows) * 2, 1), labels
+    classes = 3 if metric in ("accuracy", "matthews", "macro_f1") else 2
+    labels = rng.integers(0, classes, rows)
+    return np.where(rng.random(rows) < 0.7, labels, rng.integers(0, classes, rows)), labels

@@ -13,6 +13,7 @@ from transformers import (
     RobertaConfig,
 )
 
+from bench.deploy.export import inputs_of
 from bench.models.families import prunable
 
 COMMON = {"vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3}
@@ -61,3 +62,11 @@ def sparse_classifier(family: str, density: float = 0.3) -> PreTrainedModel:
 def pieces() -> torch.Tensor:
     """Three rows of nine pieces for any of them."""
     return torch.randint(5, 50, (3, 9), generator=torch.Generator().manual_seed(1))
+
+
+def logits(model: PreTrainedModel, rows: int = 3, pieces: int = 9) -> torch.Tensor:
+    """Logits of random rows, the last of them half padding."""
+    inputs = inputs_of(model, rows, pieces)
+    inputs["attention_mask"][-1, pieces // 2 :] = 0
+    with torch.no_grad():
+        return model(**inputs).logits

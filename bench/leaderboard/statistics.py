@@ -17,8 +17,7 @@ predicts a constant, and so varies with no seed, are a group of their own. And S
 formula takes T as (1 + 2/d)·T, d its degrees of freedom: from its estimate alone too many degrees
 follow when T is by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected, not
 5 %. Below 2 degrees, with two seeds, that is not enough (9 %), and the factor rises to 8.
-`tests/test_statistics.py` holds both to planted truths, and docs/statistics.md shows how well they
-do.
+`tests/leaderboard/` holds both to planted truths, and docs/statistics.md shows how well they do.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import bench, quick, records
-from tiny_models import CONFIGS, tiny_classifier
+from tiny_models import CONFIGS, logits, tiny_classifier
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from bench.deploy.export import export, inputs_of
@@ -16,14 +15,6 @@ from bench.models.checkpoint import load_classifier, save_model
 from bench.models.compact import COMPACT, load_compact
 from bench.models.cut import cut
 from bench.models.footprint import footprint
-
-
-def logits(model: PreTrainedModel, rows: int = 3, pieces: int = 9) -> torch.Tensor:
-    """Logits of random rows, the last of them half padding."""
-    inputs = inputs_of(model, rows, pieces)
-    inputs["attention_mask"][-1, pieces // 2 :] = 0
-    with torch.no_grad():
-        return model(**inputs).logits
 
 
 def saved(model: PreTrainedModel, folder: Path) -> Path:
@@ -112,22 +103,3 @@ def test_nothing_is_left_where_an_export_fails(tmp_path: Path, monkeypatch) -> N
     with pytest.raises(BenchError, match="no graph"):
         export(source, tmp_path / "graph", "onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
-
-
-def test_a_cell_is_exported_by_the_beginning_of_its_id(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    assert quick(runs).status == 0
-    cell = records(runs)["magnitude", 4.0, 0]
-    for form in ("hf", "sparse"):
-        done = bench("export", cell.id[:9], "--format", form, "--runs", runs,
-                     "--out", tmp_path / form)  # fmt: skip
-        assert done.status == 0, done.err
-        assert (tmp_path / form / "tokenizer.json").is_file()
-        assert "magnitude on demo-sentiment" in done.out
-    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "hf").eval()
-    back = load_compact(tmp_path / "sparse")
-    torch.testing.assert_close(logits(back).float(), logits(stock), rtol=0.02, atol=0.02)
-    again = bench("export", cell.id, "--runs", runs, "--out", tmp_path / "hf")
-    assert (again.status, "exists already" in again.err) == (2, True)
-    unknown = bench("export", "zzz", "--runs", runs)
-    assert (unknown.status, "unknown cell" in unknown.err) == (2, True)

@@ -1,0 +1,58 @@
+"""What runs a classifier: which engines there are, and that each answers as torch does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from harness import start
+from tiny_models import sparse_classifier
+
+from bench.deploy import engines
+from bench.deploy.engines import ENGINES, Load, find_engines
+from bench.deploy.latency import measure
+from bench.errors import BenchError
+
+pytestmark = pytest.mark.usefixtures("short_measurements")
+
+
+def test_an_engine_that_is_not_installed_is_named_with_its_install_line(monkeypatch) -> None:
+    find_spec = engines.importlib.util.find_spec
+    pytest.importorskip("onnxscript", reason="prunebench[engines] is not installed")
+    monkeypatch.setattr(
+        engines.importlib.util, "find_spec", lambda n: None if n == "openvino" else find_spec(n)
+    )
+    with pytest.raises(BenchError, match=r"openvino not installed: pip install 'prunebench\[eng"):
+        find_engines(["torch", "openvino"])
+    able, notes = find_engines()
+    assert "torch" in [engine.name for engine in able]
+    assert any(note.startswith("without openvino: openvino not installed") for note in notes)
+    with pytest.raises(BenchError, match="Did you mean 'torch-csr'"):
+        find_engines(["torch-crs"])
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if "openvino" not in name])
+def test_every_engine_answers_as_torch_does(name: str) -> None:
+    engine = ENGINES[name]
+    if obstacle := engine.obstacle():
+        pytest.skip(obstacle)
+    timings = measure(sparse_classifier("bert", 0.1), None, [engine],
+                      [Load(1, 8, 1), Load(3, 16, 2)])  # fmt: skip
+    assert len(timings) == 4
+    assert all(timing.agrees for timing in timings)
+
+
+def test_openvino_answers_as_torch_does(tmp_path: Path) -> None:
+    """Not in this process: it leaves behind what a later signal of other tests crashes in."""
+    names = [n for n in ("openvino", "openvino-bf16") if not ENGINES[n].obstacle()]
+    if not names:
+        pytest.skip(ENGINES["openvino"].obstacle())
+    sparse_classifier("bert", 0.1).save_pretrained(tmp_path)
+    process = start("latency", tmp_path, "--engine", ",".join(names), "--batch", "3",
+                    "--sequence-length", "16", "--threads", "2", "--json")  # fmt: skip
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    rows = [row for row in json.loads(out)["rows"] if row["engine"] in names]
+    assert len(rows) == 2 * len(names)
+    assert all(row["agrees"] for row in rows)
