@@ -48,6 +48,15 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
 
 
 @pytest.fixture
+def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
 def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets engines run a few times instead of for seconds."""
     monkeypatch.setattr("bench.deploy.latency.ROUNDS", 3)

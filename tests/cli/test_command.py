@@ -1,0 +1,47 @@
+"""What a page repeats of a command, and what a file says of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli.command import config_words, portable_command
+from bench.errors import BenchError
+
+
+def test_a_file_of_options_says_what_the_command_line_would(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text('tasks = ["cola", "rte"]\nkeep_models = "none"\noffline = true\nseeds = 2')
+    options = ("--tasks", "--keep-models", "--offline", "--seeds")
+    assert config_words(path, options) == (
+        ["--tasks", "cola,rte", "--keep-models", "none", "--offline", "--seeds", "2"]
+    )
+
+
+def test_a_command_to_repeat_names_no_place_of_this_machine(tmp_path: Path) -> None:
+    model = tmp_path / "my model"
+    model.mkdir()
+    words: list[Any] = [
+        "--tasks", f"cola,{tmp_path}/own.toml", "--data-dir", tmp_path, f"--model={model}",
+        "--ratios", "4", "--ratios", "8", "--runs", tmp_path, "--shard", "1/2", "--max-hours", "3",
+        "--rerun", "failed", "--config", tmp_path / "c.toml",
+    ]  # fmt: skip
+    command = portable_command([str(word) for word in words])
+    assert command == (
+        "bench run --tasks cola,$TASK_DIR/own.toml --data-dir $GLUE_DIR "
+        "--model $MODEL_DIR/'my model' --ratios 8"
+    )
+
+
+def test_a_command_to_repeat_takes_no_list_for_a_path() -> None:
+    """A long list of methods is longer than any file's name may be."""
+    methods = ",".join(f"knowledge-aware:hidden_weight={n}" for n in range(1, 300))
+    assert portable_command(["--methods", methods]) == f"bench run --methods {methods}"
+
+
+def test_an_unknown_key_of_a_file_is_an_error_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "f.toml").write_text("runz = 'x'")
+    with pytest.raises(BenchError, match=r"f\.toml.*'runz'.*'runs'"):
+        config_words(tmp_path / "f.toml", ("--runs", "--tasks"))

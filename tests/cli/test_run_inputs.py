@@ -1,0 +1,167 @@
+"""`bench run` on data and models that cannot be used, which nothing is run on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import bench
+from refusals import assert_refused
+from safetensors.numpy import load_file, save_file
+
+from bench.data.tasks.demo import demo_encoder_path
+
+pytestmark = pytest.mark.usefixtures("empty_place")
+
+
+def glue(folder: Path, **files: str) -> Path:
+    """A GLUE folder with an SST-2 of these files, whole ones where nothing is said."""
+    whole = "sentence\tlabel\n" + "".join(f"word {i} it is\t{i % 2}\n" for i in range(40))
+    for split in ("train", "dev"):
+        path = folder / "SST-2" / f"{split}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files.get(split, whole))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train": ""}, ["train.tsv"]),
+        ({"dev": "sentence\tlabel\n"}, ["dev"]),
+        ({"train": "sentence\tlabel\nfine\t1\nword\t"}, ["train.tsv"]),
+        ({"train": "sentence\tlabel\nfine\t2\n"}, ["train.tsv", "2"]),
+        ({"train": "sentence\tlabel\nfine\t-1\n"}, ["train.tsv", "-1"]),
+        ({"train": "text\tclass\nfine\t1\n"}, ["train.tsv", "sentence"]),
+    ],
+)
+def test_data_that_cannot_be_read_stops_before_anything_runs(files, said) -> None:
+    data = glue(Path("data"), **files)
+    result = bench("run", "--tasks", "sst2", "--model", "demo", "--workers", "1",
+                   "--data-dir", data)  # fmt: skip
+    assert_refused(result, *said)
+
+
+def test_a_missing_data_folder_is_named_with_both_remedies() -> None:
+    result = bench("run", "--tasks", "sst2", "--model", "demo", "--workers", "1",
+                   "--data-dir", "nowhere")  # fmt: skip
+    assert_refused(result, "nowhere", "--data-dir", "bench fetch --tasks sst2")
+
+
+def encoder(path: Path) -> Path:
+    shutil.copytree(demo_encoder_path(), path)
+    return path
+
+
+def without_weights(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+
+
+def without_configuration(model: Path) -> None:
+    (model / "config.json").unlink()
+
+
+def broken_configuration(model: Path) -> None:
+    (model / "config.json").write_text('{"model_type": "bert", ')
+
+
+def configuration_without_type(model: Path) -> None:
+    (model / "config.json").write_text("{}")
+
+
+def of_another_family(model: Path) -> None:
+    (model / "config.json").write_text('{"model_type": "gpt2"}')
+
+
+def of_no_known_family(model: Path) -> None:
+    (model / "config.json").write_text('{"model_type": "thing"}')
+
+
+def truncated_weights(model: Path) -> None:
+    whole = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def without_tokenizer(model: Path) -> None:
+    for path in [*model.glob("tokenizer*"), *model.glob("vocab*")]:
+        path.unlink()
+
+
+def renamed_weights(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    wrapped = {f"wrapped.{name}": tensor for name, tensor in tensors.items()}
+    save_file(wrapped, model / "model.safetensors", {"format": "pt"})
+
+
+def weights_with_nan(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    next(value for name, value in tensors.items() if name.endswith("key.weight"))[0, 0] = np.nan
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+
+
+def configured(**changes: object) -> Callable[[Path], None]:
+    def spoil(model: Path) -> None:
+        config = json.loads((model / "config.json").read_text()) | changes
+        (model / "config.json").write_text(json.dumps(config))
+
+    return spoil
+
+
+def truncated_tokenizer(model: Path) -> None:
+    path = next(model.glob("tokenizer.json"))
+    path.write_text(path.read_text()[:500])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_weights, ["model.safetensors"]),
+        (without_configuration, ["config.json"]),
+        (broken_configuration, ["config.json", "JSON"]),
+        (configuration_without_type, ["config.json", "model_type"]),
+        (of_another_family, ["gpt2", "roberta"]),
+        (of_no_known_family, ["thing"]),
+        (truncated_weights, ["model.safetensors", "copy it again"]),
+        (without_tokenizer, ["tokenizer"]),
+        (truncated_tokenizer, ["its tokenizer cannot be read"]),
+        (weights_with_nan, ["key.weight holds NaN"]),
+        (renamed_weights, ["tensors are missing", "bert.embeddings"]),
+        (configured(num_hidden_layers=40), ["tensors are missing", "encoder.layer"]),
+        (configured(num_hidden_layers=0), ["without layers"]),
+        (configured(num_hidden_layers=1), ["belong to no layer", "encoder.layer.1."]),
+        (configured(architectures=5), ["architectures"]),
+        (configured(architectures=["BertModel", 3]), ["architectures"]),
+        (configured(hidden_size=96), ["have another shape"]),
+        (configured(num_attention_heads=7), ["cannot be read as a model", "7"]),
+        (configured(hidden_act="nope"), ["cannot be read as a model", "nope"]),
+        (configured(hidden_size="x"), ["configuration", "hidden_size"]),
+        (configured(vocab_size=10), ["have another shape"]),
+    ],
+)
+def test_a_model_that_cannot_be_used_stops_before_anything_runs(
+    spoil: Callable[[Path], None], said: list[str]
+) -> None:
+    spoil(encoder(Path("model")))
+    result = bench("run", "--tasks", "demo-sentiment", "--workers", "1", "--model", "./model")
+    assert_refused(result, "model", *said)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedies"),
+    [
+        ("--model google-bert/bert-base-uncased",
+         ["--model DIR", "bench fetch --model google-bert/bert-base-uncased"]),
+        ("--tasks cola --model demo", ["--data-dir DIR", "bench fetch --tasks cola"]),
+    ],
+)  # fmt: skip
+def test_without_a_network_both_remedies_are_named_at_once(no_network, words, remedies) -> None:
+    begin = time.monotonic()
+    assert_refused(bench("run", "--workers", "1", *words.split()), "cannot be reached", *remedies)
+    assert time.monotonic() - begin < 10
+    offline = bench("run", "--workers", "1", *words.split())
+    assert_refused(offline, *remedies)

@@ -1,0 +1,136 @@
+"""Methods and tasks of plugins: what is broken is named and hurts nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from harness import QUICK, bench, quick
+from refusals import assert_refused
+
+pytestmark = pytest.mark.usefixtures("empty_place")
+
+
+def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> None:
+    (tmp_path / "site/quits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "site/fails.py").write_text("import a_module_that_nobody_has")
+    plugin("good-one", counted="unruly:Counted", needy="unruly:Needy")
+    plugin(
+        "bad-one",
+        gone="no_such_module:Method",
+        fails="fails:Method",
+        quits="quits:Method",
+        empty="unruly:Absent",
+        no_method="unruly:NoMethod",
+        no_info="unruly:NoInfo",
+        odd_kind="unruly:OddKind",
+        misnamed="unruly:Raises",
+        magnitude="unruly:Impostor",
+    )
+    wanted = {
+        "gone": "no_such_module",
+        "fails": "a_module_that_nobody_has",
+        "quits": "SystemExit",
+        "empty": "Absent",
+        "no-method": "not a subclass of bench.Method",
+        "no-info": "info is missing",
+        "odd-kind": "info.kind is not what it should be",
+        "misnamed": "not the registered name 'misnamed'",
+        "magnitude": "already taken by prunebench",
+    }
+    listed = json.loads(bench("methods", "--json").out)
+    broken = {entry["name"]: entry for entry in listed["broken"]}
+    assert broken.keys() == wanted.keys()
+    for name, reason in wanted.items():
+        assert reason in broken[name]["reason"]
+        assert broken[name]["distribution"] == "bad-one 1.0"
+    usable = {method["name"]: method for method in listed["methods"]}
+    assert usable["counted"]["distribution"] == "good-one 1.0"
+    assert usable["needy"]["missing"] == {"nobody_has.this": "pip install it"}
+    assert "0.5 …" in bench("describe", "needy").out
+    assert usable["magnitude"]["version"] == 1  # the built-in one
+    for command in ("methods", "doctor"):
+        flat = " ".join(bench(command).out.split())
+        for name in wanted:
+            assert f"{name} (from bad-one 1.0)" in flat
+    assert bench("methods").status == 0
+    assert bench("doctor").status == 1
+    assert_refused(bench("run", "--methods", "quits"), "quits (from bad-one 1.0)", "SystemExit")
+
+
+def test_a_method_that_cannot_say_what_to_tune_hurts_nothing_else(plugin, tmp_path: Path) -> None:
+    plugin("bad-one", speechless="unruly:Speechless")
+    said = "speechless cannot say what to tune: RuntimeError: no idea"
+    assert_refused(quick(tmp_path, methods="speechless"), said)
+    others = bench("run", *QUICK, "--dry-run", "--methods", "all", "--runs", tmp_path)
+    assert (others.status, others.err) == (0, "")
+    assert f"left out: {said}" in " ".join(others.out.split())
+    doctor = bench("doctor")
+    assert doctor.status == 1
+    assert f"speechless (from bad-one 1.0): {said}" in " ".join(doctor.out.split())
+
+
+def test_a_method_that_cannot_be_tuned_hurts_nothing_else(plugin, tmp_path: Path) -> None:
+    plugin("bad-one", late="unruly:Late", wide="unruly:Wide", untunable="unruly:Untunable")
+    said = {
+        "late": "late cannot say what to tune: RuntimeError: too high",
+        "wide": "wide cannot be tuned: warmup=0.5 lies outside 0 … 0.2",
+        "untunable": "Untunable.Params.layers has the choice (1, 2)",
+    }
+    for name, line in said.items():
+        assert_refused(quick(tmp_path, "--ratios", "20", methods=name), line)
+    others = bench("run", *QUICK, "--ratios", "20", "--trials", "2", "--dry-run",
+                   "--methods", "all", "--runs", tmp_path)  # fmt: skip
+    assert (others.status, others.err) == (0, "")
+    flat = " ".join(others.out.split())
+    assert all(line in flat for line in said.values())
+    low = bench("run", *QUICK, "--ratios", "4", "--dry-run", "--methods", "late")
+    assert low.status == 0
+
+
+def test_a_task_that_cannot_be_made_or_scored_is_a_broken_plugin(plugin) -> None:
+    wanted = {
+        "needs-a-word": "NeedsAWord() fails: TypeError",
+        "odd-metric": "unknown metric 'perplexity'",
+        "no-classes": "metric accuracy does not fit a regression",
+        "one-class": "labels are not two or more different names",
+    }
+    classes = {"needs_a_word": "NeedsAWord", "odd_metric": "OddMetric", "no_classes": "NoClasses",
+               "one_class": "OneClass", "plain": "Plain"}  # fmt: skip
+    points = {name: f"unruly:{cls}" for name, cls in classes.items()}
+    plugin("bad-tasks", "bench.tasks", **points)
+    listed = json.loads(bench("tasks", "--json").out)["broken"]
+    broken = {entry["name"]: entry["reason"] for entry in listed}
+    assert broken.keys() == wanted.keys()
+    for name, reason in wanted.items():
+        assert reason in broken[name]
+        assert_refused(bench("run", "--tasks", name, "--model", "demo"), reason)
+    assert bench("doctor").status == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Fails", "'fails' cannot read its rows: KeyError: 'no such column'"),
+        ("Forgets", "'forgets' cannot read its rows: AttributeError"),
+        ("NoLabel", "'no-label' has no column label in its dev rows"),
+        ("FarLabel", "'far-label' has the label 2 in its dev rows, beside classes 0 to 1"),
+        ("NoNumber", "'no-number' has the label 'a' in its dev rows, which is no number"),
+        ("Twice", "'twice' has an id twice in its dev rows"),
+        ("NoText", "'no-text' has a text that is no text in its dev rows"),
+    ],
+)
+def test_rows_that_break_a_tasks_promise_are_one_line(name, said, plugin, tmp_path) -> None:
+    task = said.split("'")[1]
+    plugin("bad-tasks", "bench.tasks", **{task.replace("-", "_"): f"unruly:{name}"})
+    words = ("--model", "demo", "--methods", "dense", "--runs", tmp_path / "runs")
+    assert_refused(bench("run", "--tasks", task, *words), said)
+
+
+def test_tuning_needs_rows_to_tune_on(plugin, tmp_path: Path) -> None:
+    plugin("good-task", "bench.tasks", plain="unruly:Plain")
+    words = ("run", "--tasks", "plain", "--max-train-samples", "2", "--model", "demo", "--dry-run",
+             "--methods", "magnitude", "--runs", tmp_path / "runs")  # fmt: skip
+    assert_refused(bench(*words, "--trials", "2"), "plain has too few different training rows")
+    assert bench(*words, "--trials", "0").status == 0
