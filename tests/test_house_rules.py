@@ -1,0 +1,91 @@
+"""Rules of the house that no linter holds: what imports nothing heavy, how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from harness import ROOT
+
+import bench.results
+from bench.runs.processes import PRELOADED
+
+FOLDERS = ("bench", "methods", "baselines", "tests", "benchmarks")
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+LINES = 400
+LONGER = {
+    "bench/deploy/kernels.py",  # compiled code is kept by the file: one start compiles one file
+    "tests/runs/test_processes.py",  # these two are parted with the code that they test
+    "tests/runs/cells/test_study.py",
+}
+PACKAGES = [path for path in FILES if path.name == "__init__.py"]
+SPEAK = {"bench/__init__.py", "bench/cli/__init__.py"}  # the public face, and the command line
+
+LIGHT = [
+    *(f"bench.runs.{name}" for name in (
+        "request", "names", "plan", "suite", "schedule", "executor", "processes",
+    )),
+    *(f"bench.runs.cells.{name}" for name in (
+        "cell", "context", "parameters", "sampler", "study", "tuning", "carried", "claim",
+    )),
+    *(f"bench.results.{found.name}" for found in pkgutil.iter_modules(bench.results.__path__)),
+    "bench.registry",
+    *(f"bench.compression.{name}" for name in ("method", "params", "target")),
+    *(f"bench.data.{name}" for name in ("task", "metrics", "splits")),
+    *(f"bench.data.tasks.{name}" for name in ("rows", "table", "glue", "demo")),
+    *(f"bench.models.{name}" for name in ("families", "folder", "checkpoint", "auto_classes")),
+]  # fmt: skip
+"""What a command imports before it says what it will do, and a worker before it is asked to."""
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def test_what_plans_a_run_imports_nothing_heavy() -> None:
+    code = (
+        "import importlib, sys\n"
+        f"for name in {LIGHT}:\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = {'torch', 'transformers', 'datasets'} & set(sys.modules)\n"
+        "    assert not heavy, f'{name} imports {heavy}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+
+
+def test_importing_bench_imports_nothing_of_others() -> None:
+    """And of its own only what it hands on: whoever writes a method pays for what it uses."""
+    code = (
+        "import sys; before = set(sys.modules); import bench\n"
+        "tops = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "assert tops - sys.stdlib_module_names == {'bench'}, tops - sys.stdlib_module_names\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('bench.')}\n"
+        "assert rooms <= {'compression', 'data', 'errors', 'models'}, rooms\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("name", PRELOADED)
+def test_what_workers_are_forked_with_is_there(name: str) -> None:
+    """The server that forks them passes over what it cannot import, and says nothing."""
+    assert find_spec(name) is not None
+
+
+def test_no_file_is_longer_than_one_can_keep_in_mind() -> None:
+    long = [path for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > LINES]
+    assert set(names(long)) <= LONGER
+
+
+@pytest.mark.parametrize("name", sorted({*names(PACKAGES)} - SPEAK))
+def test_a_packages_init_is_a_docstring_alone(name: str) -> None:
+    """Names are handed on by `bench` alone."""
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    assert len(tree.body) == 1
+    assert ast.get_docstring(tree)
