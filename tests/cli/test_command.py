@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.cli.command import config_words, portable_command
+from bench.cli.options import config_words
 from bench.errors import BenchError
+from bench.runs.command import portable_command
 
 
 def test_a_file_of_options_says_what_the_command_line_would(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from planted import answers
 
-from bench.data.metrics import METRICS
 from bench.leaderboard.influence import influence
+from bench.metrics import METRICS
 from bench.training import scoring
 
 

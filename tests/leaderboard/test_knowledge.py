@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.leaderboard.knowledge import retention
+from bench.leaderboard.knowledge import knowledge_lines
 from bench.results.record import Record
 
 
@@ -14,7 +14,7 @@ def record(task: str, method: str, loss: float | None, score: float, ratio: floa
 
 
 def test_an_average_needs_every_task_and_leaves_wnli_out() -> None:
-    lines = retention(
+    lines = knowledge_lines(
         [record(task, "dense", 2.0, 80.0) for task in ("cola", "rte", "wnli")]
         + [record("cola", "whole", 3.0, 40.0, 4), record("rte", "whole", 5.0, 60.0, 4)]
         + [record("cola", "half", 3.0, 40.0, 4), record("rte", "half", None, 60.0, 4)],

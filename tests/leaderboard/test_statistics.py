@@ -21,7 +21,6 @@ from bench.leaderboard.statistics import (
     pairwise,
     ranks,
 )
-from bench.metrics import METRICS
 from bench.training import scoring
 
 
