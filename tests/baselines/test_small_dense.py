@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def test_intermediate_loss_is_what_a_plain_loop_gives(tmp_path: Path) -> None:
     """Two layers of the teacher, one of the student; means over real tokens and pairs."""
-    from baselines.small_dense import _intermediate_loss
+    from bench_baselines.small_dense import _intermediate_loss
 
     method = registry.methods.get("tinybert")
     run = Toy(tmp_path, method, 4.0, {}).run()
@@ -55,7 +55,7 @@ def test_intermediate_loss_is_what_a_plain_loop_gives(tmp_path: Path) -> None:
 
 
 def test_the_projection_is_trained_along_and_shared(tmp_path: Path) -> None:
-    from baselines.small_dense import _intermediate_loss
+    from bench_baselines.small_dense import _intermediate_loss
 
     run = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {}).run()
     student, basis = bench.shrink(run.pretrained(), bench.Shape(2, 16, 4, 24))

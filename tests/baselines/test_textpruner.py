@@ -24,7 +24,7 @@ pytest.importorskip("textpruner", exc_type=ImportError)
 
 
 def masks_of(run, **params):
-    from baselines.textpruner import _masks
+    from bench_baselines.textpruner import _masks
 
     method = registry.methods.get("textpruner")
     model = run.finetuned()

@@ -10,7 +10,7 @@ import torch
 import bench
 from bench import registry
 from bench.testing import Toy
-from methods.obert import (
+from bench_methods.obert import (
     ROWS,
     block_groups,
     fisher_inverse,
