@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bench import __version__
+from bench.cli.output import EXAMPLES
 from bench.errors import BenchError, unknown_name
 
 COMMANDS = (
@@ -35,10 +36,18 @@ COMMANDS = (
 INTERRUPTED = 130
 
 
+class Formatter(argparse.HelpFormatter):
+    """Folds what a command says of itself, and leaves its examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith(EXAMPLES) else super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes read like all others: one line, the near name, status 2."""
 
     def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", Formatter)
         super().__init__(**options, allow_abbrev=False)  # a page repeats options as they were said
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

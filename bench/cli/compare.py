@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench.cli.options import add_suite
-from bench.cli.output import console, emit_json, say, table
+from bench.cli.output import console, emit_json, examples, say, table
 
 SHOWN = 10
 """Examples that are printed; --json has all of them."""
@@ -19,17 +19,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Prints the difference of two methods' scores with its interval and p: on a "
         "task, with the report examples that they answer differently, all seeds together, or on "
         "the average that a page ranks by.",
+        epilog=examples(
+            "bench compare magnitude tinybert --runs runs/mine --ratio 20",
+            "bench compare magnitude tinybert --task cola --runs leaderboards --name glue-mini",
+        ),
     )
-    parser.add_argument("one", metavar="A", help="a method, as the page names it")
+    parser.add_argument("one", metavar="A", help="a method, as the suite's page names it")
     parser.add_argument("other", metavar="B", help="another, or a control")
     parser.add_argument("--task", metavar="T", help="the task (default: the average of the page)")
     parser.add_argument("--ratio", type=float, metavar="R",
                         help="the ratio; needed where the suite has several")  # fmt: skip
     add_suite(parser)
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Compares."""
     from bench.api import compare
 

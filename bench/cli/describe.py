@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.cli.output import console, emit_json, table
+from bench.cli.output import console, emit_json, examples, table
 from bench.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
-    parser = subparsers.add_parser("describe", help="tell what is known of a method or a task")
+    parser = subparsers.add_parser(
+        "describe",
+        help="tell what is known of a method or a task",
+        epilog=examples("bench describe magnitude", "bench describe cola"),
+    )
     parser.add_argument("name", metavar="NAME", help="a method, a task, or FILE.toml")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Prints a method's metadata and parameters, or a task's metadata."""
     name: str = arguments.name
     parameters: list[dict[str, Any]] = []

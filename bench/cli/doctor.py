@@ -7,17 +7,19 @@ import platform
 from collections.abc import Iterator
 
 from bench import registry
-from bench.cli.output import console, emit_json, say, table
+from bench.cli.output import console, emit_json, examples, say, table
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
-    parser = subparsers.add_parser("doctor", help="check the installation")
+    parser = subparsers.add_parser(
+        "doctor", help="check the installation", epilog=examples("bench doctor")
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Prints what is installed; 1 where something is broken or missing."""
     from bench import hub, machine
     from bench.deploy.engines import find_engines

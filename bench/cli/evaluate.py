@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench.cli.options import add_rows, names, source_of
-from bench.cli.output import console, say, table
+from bench.cli.output import console, examples, say, table
 from bench.errors import BenchError
 
 
@@ -16,6 +16,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="score and count a checkpoint made elsewhere",
         description="Scores a fine-tuned classifier on a task's report rows, counts it, and writes "
         "a record. A suite of --runs shows it on its page, unranked.",
+        epilog=examples(
+            "bench evaluate my/classifier --task cola --data-dir GLUE --runs runs/mine"
+        ),
     )
     parser.add_argument("model", metavar="MODEL", help="folder or hub name of the classifier")
     parser.add_argument("--task", required=True, metavar="T", help="task, or a file declaring one")
@@ -26,10 +29,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--name", metavar="SUITE",
                         help="the suite that shows it; not needed where there is one")  # fmt: skip
     add_rows(parser)
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Evaluates, writes the record, and prints it beside the suite's rows."""
     from bench.leaderboard.markdown import rounded
     from bench.leaderboard.page import write_run_page

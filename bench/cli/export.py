@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.output import console
+from bench.cli.output import console, examples
 from bench.errors import BenchError
 
 FORMATS = {
@@ -21,6 +21,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "export",
         help="hand a compressed model on",
         description="Writes the model that a cell kept, with its tokenizer, in another form.",
+        epilog=examples(
+            "bench export 3f9a --runs runs/mine",
+            "bench export 3f9a --format onnx --out my/graph --runs runs/mine",
+        ),
     )
     parser.add_argument("cell", metavar="CELL", help="id of a cell, or its beginning")
     parser.add_argument(
@@ -33,10 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help="folder to be written; default exports/<cell>-<format>")  # fmt: skip
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
                         help="run folder; default runs")  # fmt: skip
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Writes the folder, and says where it is and how large."""
     from bench.deploy.export import export
     from bench.deploy.kept import kept_model

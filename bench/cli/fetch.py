@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench.cli.options import names
-from bench.cli.output import console, say
+from bench.cli.output import console, examples, say
 from bench.errors import BenchError
 from bench.models.folder import model_folder
 
@@ -16,16 +16,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "fetch",
         help="fetch data and models from the hub for a later --offline run",
         description="Fetches tasks' data sets and an encoder into the hub's cache.",
+        epilog=examples("bench fetch --tasks glue --model google-bert/bert-base-uncased"),
     )
     parser.add_argument(
         "--tasks", type=names, default=[], metavar="glue|NAME,…", help="tasks whose data to fetch"
     )
     parser.add_argument("--model", metavar="HUB", help="encoder to fetch")
     parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
     from bench.data.task import Source
     from bench.runs.names import select_tasks

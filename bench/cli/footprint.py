@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.output import console, emit_json, say
+from bench.cli.output import console, emit_json, examples, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +26,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="count a saved model: weights, parameters, FLOPs, bytes",
         description="Counts a saved model, dense or compressed, with the counter that fills the "
         "leaderboards: prunable weights, parameters, FLOPs and bytes.",
+        epilog=examples(
+            "bench footprint my/model",
+            "bench footprint my/model --dense google-bert/bert-base-uncased --json",
+        ),
     )
     parser.add_argument(
         "model", metavar="MODEL", help="folder or hub name of a saved model; a sparse export too"
@@ -42,10 +46,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="the uncompressed model (default: MODEL's own shapes without zeros)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(args: argparse.Namespace) -> int:
+def handle(args: argparse.Namespace) -> int:
     """Counts and prints.
 
     Raises:

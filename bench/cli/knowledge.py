@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from bench.cli.options import add_suite
-from bench.cli.output import console, emit_json, say, table
+from bench.cli.output import console, emit_json, examples, say, table
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,12 +16,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="what is left of pre-training, beside the task's score",
         description="Prints the masked-language-model (MLM) loss of every model of a suite on "
         "held-out text, under the head that the encoder was pre-trained with, beside its score.",
+        epilog=examples("bench knowledge --runs runs/mine"),
     )
     add_suite(parser)
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Prints a table a task, and one of the averages."""
     from bench.leaderboard.knowledge import (
         HEADS,

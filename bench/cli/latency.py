@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import names, positive
-from bench.cli.output import console, emit_json, say, table
+from bench.cli.output import console, emit_json, examples, say, table
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "of this machine's processor, in interleaved rounds, and checks their answers. Of a cell, "
         "the record keeps what was measured last, where the dense model is its kept reference, and "
         "the suite's page shows it for batch 1 and S = 128.",
+        epilog=examples(
+            "bench latency 3f9a --runs runs/mine",
+            "bench latency my/model --engine torch,onnxruntime --batch 1",
+        ),
     )
     parser.add_argument(
         "model", metavar="MODEL", help="folder or hub name of a saved model, or the id of a cell"
@@ -48,10 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
                         help="run folder of the cell; default runs")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Measures, prints, and adds a cell's timings to its record."""
     from bench.deploy.timed import keep_timings, time_saved
     from bench.results.store import Store

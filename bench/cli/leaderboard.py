@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.cli.output import console
+from bench.cli.output import console, examples
 from bench.errors import BenchError
 
 
@@ -18,6 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="make pages from records, or check them",
         description="Takes the suites of run folders into --out (records, predictions, pages), or, "
         "without --runs, makes the pages of --out anew from the records that lie there.",
+        epilog=examples(
+            "bench leaderboard --runs runs/mine --out leaderboards", "bench leaderboard --check"
+        ),
     )
     parser.add_argument(
         "--runs",
@@ -39,10 +42,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="write nothing; status 1 where a page is not what its records give",
     )
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Writes or checks pages."""
     from bench.leaderboard import publish
 

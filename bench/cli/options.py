@@ -87,7 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--max-train-samples",
         type=positive,
         metavar="N",
-        help="cap on a task's training rows, the first N by a hash of their text",
+        help="at most N training rows per task, chosen by a hash of the text",
     )
     effort.add_argument(
         "--augment",
@@ -127,7 +127,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--max-hours",
         type=_hours,
         metavar="H",
-        help="begin no cell that would likely end later; run again to go on",
+        help="start no cell that would likely end after H hours; the same command goes on later",
     )
     how.add_argument(
         "--device",

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+EXAMPLES = "examples:"
+
+
+def examples(*commands: str) -> str:
+    """What a command's help ends with: a command a line."""
+    return "\n".join([EXAMPLES, *(f"  {command}" for command in commands)])
+
+
 def console() -> Console:
     """The console on standard output."""
     from rich.console import Console

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.options import add_rows, source_of
-from bench.cli.output import console, say
+from bench.cli.output import console, examples, say
 from bench.errors import BenchError
 
 
@@ -17,16 +17,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="files for the GLUE server",
         description="Predicts GLUE's test rows with the models of cells, one a task, and writes "
         "the files that the GLUE server takes, with a zip of them.",
+        epilog=examples("bench predict 3f9a 81c2 --data-dir GLUE --runs runs/mine"),
     )
     parser.add_argument("cells", nargs="+", metavar="CELL", help="id of a cell, or its beginning")
-    parser.add_argument("--split", choices=("test",), default="test", help="only test, as yet")
     parser.add_argument("--out", type=Path, default=Path("submission"), metavar="DIR",
                         help="folder for the files; default submission")  # fmt: skip
     add_rows(parser)
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Writes the files, and says which the server still lacks."""
     from bench.deploy import submission
     from bench.machine import resolve_device

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.cli.options import add_options, config_words
-from bench.cli.output import console, say
+from bench.cli.output import console, examples, say
 
 if TYPE_CHECKING:
     from bench.runs.request import Request
@@ -22,12 +22,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run methods on tasks and write a leaderboard",
         description="Runs methods on tasks under one protocol and writes a leaderboard. Without "
         "arguments: the embedded demo, offline. A suite may bring its own defaults.",
+        epilog=examples(
+            "bench run",
+            "bench run --methods magnitude,tinybert --tasks cola --data-dir GLUE --model BERT \\",
+            "          --ratios 4,20 --effort quick --runs runs/mine",
+            "bench run --dry-run --methods all --tasks glue",
+        ),
     )
     add_options(parser)
-    parser.set_defaults(handler=run, parser=parser)
+    parser.set_defaults(handler=handle, parser=parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Runs a suite, and prints its tables."""
     from bench import api
     from bench.progress import RunDisplay

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.output import console, emit_json, say, table
+from bench.cli.output import console, emit_json, examples, say, table
 from bench.errors import BenchError
 from bench.progress import duration
 from bench.results.status import STATES, suite_state
@@ -17,14 +17,18 @@ RUNS = Path("runs")
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
-    parser = subparsers.add_parser("status", help="what is done, running, failed, left; time to go")
+    parser = subparsers.add_parser(
+        "status",
+        help="what is done, running, failed, left; time to go",
+        epilog=examples("bench status --runs runs/mine"),
+    )
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR",
                         help="run folder; default runs")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Prints a row a suite of the run folder."""
     if arguments.runs != RUNS and not arguments.runs.is_dir():  # by default there may be none yet
         raise BenchError(f"{arguments.runs} is no folder: --runs names a run folder.")

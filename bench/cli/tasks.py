@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.cli.listing import show
+from bench.cli.output import examples
 
 if TYPE_CHECKING:
     from bench.data.task import Task
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
-    parser = subparsers.add_parser("tasks", help="list the tasks that are installed")
+    parser = subparsers.add_parser(
+        "tasks",
+        help="list the tasks that are installed",
+        epilog=examples("bench tasks", "bench tasks --json"),
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+    parser.set_defaults(handler=handle)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def handle(arguments: argparse.Namespace) -> int:
     """Prints every task, and every plugin that could not be loaded."""
     return show(
         arguments,
