@@ -31,5 +31,5 @@ class RandomMask(Method):
         masks = bench.Masks(model)
         masks.cut(bench.random_scores(model, run.seed), run.target.density(model))
         loss = bench.loss_for(run, params)
-        run.fit(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
+        run.train(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
         return model

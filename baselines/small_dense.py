@@ -67,7 +67,7 @@ class SmallDense(_Small):
     def compress(self, run: Run, params: SmallParams) -> PreTrainedModel:
         """Builds the student and trains it on the task's labels."""
         student, _ = _student(run, params)
-        run.fit(student, loss=bench.task_loss, params=params)
+        run.train(student, loss=bench.task_loss, params=params)
         return student
 
 
@@ -121,7 +121,7 @@ class TinyBERT(_Small):
             encoder.load_state_dict({**encoder.state_dict(), **general})
 
         teacher = run.teacher()
-        run.fit(
+        run.train(
             student,
             loss=_intermediate_loss(teacher, projection),
             params=dataclasses.replace(params, warmup=0.0, decay="constant"),
@@ -135,7 +135,7 @@ class TinyBERT(_Small):
                 return bench.label_loss(own, batch.labels)
             return bench.soft_cross_entropy(own, bench.answer(teacher, batch))
 
-        run.fit(
+        run.train(
             student,
             loss=prediction_loss,
             params=params,
@@ -171,7 +171,7 @@ def _student(run: Run, params: SmallParams) -> tuple[PreTrainedModel, bench.Proj
 def _general_distillation(run: Run, params: TinyBERT.Params) -> dict[str, Tensor]:
     """Stage 1: the student's encoder, without the pooler that no loss saw, and the projection."""
     student, projection = _student(run, params)
-    run.fit_general(
+    run.train_general(
         student,
         loss=_intermediate_loss(run.pretrained_teacher(), projection),
         callbacks=[projection],

@@ -51,7 +51,7 @@ class TextPruner(Method):
         run.log(f"heads a layer: {[len(row) for row in kept_heads]}")
         run.log(f"neurons a layer: {[len(row) for row in kept_neurons]}")
         smaller = bench.cut(run.finetuned(), kept_heads, kept_neurons)
-        run.fit(smaller, loss=bench.loss_for(run, params), params=params)
+        run.train(smaller, loss=bench.loss_for(run, params), params=params)
         return smaller
 
 

@@ -133,7 +133,7 @@ class Registry(Generic[T]):
         if not NAME.fullmatch(name):
             return "a name has lower case letters, digits, '-' and '_' only"
         for field, hint in get_type_hints(self._info_type).items():
-            if not _fits(getattr(info, field), hint):
+            if not _is_of(getattr(info, field), hint):
                 return f"{loaded.__name__}.info.{field} is not what it should be ({hint})"
         if missing := getattr(loaded, "__abstractmethods__", None):
             return f"{loaded.__name__} does not implement {', '.join(sorted(missing))}"
@@ -142,10 +142,10 @@ class Registry(Generic[T]):
         return _task_objection(loaded) if issubclass(loaded, Task) else ""
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _is_of(value: object, hint: Any) -> bool:
     """Whether a value is of an annotated type, as far as the fields of `info` need it."""
     if isinstance(hint, UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
+        return any(_is_of(value, option) for option in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     return isinstance(value, get_origin(hint) or hint)

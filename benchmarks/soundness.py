@@ -30,7 +30,7 @@ from bench.protocol import Protocol
 from bench.runs.request import default_learning_rate
 from bench.training import scoring
 from bench.training.evaluate import predict
-from bench.training.loop import fit
+from bench.training.loop import train
 
 
 def score(model: torch.nn.Module, task: Task, data: TaskData) -> float:
@@ -59,7 +59,7 @@ def compare(task: Task, data: TaskData, encoder: Path, epochs: int, seeds: int) 
         for seed in range(seeds):
             torch.manual_seed(seed)
             model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)
-            fit(model, data.train, loss=task_loss, params=TrainParams(learning_rate=rate),
+            train(model, data.train, loss=task_loss, params=TrainParams(learning_rate=rate),
                 protocol=protocol, device="cpu", seed=(seed,))  # fmt: skip
             found["ours"].append(score(model, task, data))
             torch.manual_seed(seed)

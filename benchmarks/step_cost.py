@@ -66,9 +66,9 @@ class Stopwatch(Callback):
 class TimedRun(CellRun):
     """A run whose trainings are timed; general distillation is left out."""
 
-    def fit(self, model: Any, *, callbacks: Sequence[Callback] = (), **options: Any) -> None:
+    def train(self, model: Any, *, callbacks: Sequence[Callback] = (), **options: Any) -> None:
         """Trains with a stopwatch behind the method's own callbacks."""
-        super().fit(model, callbacks=[*callbacks, self.watch], **options)
+        super().train(model, callbacks=[*callbacks, self.watch], **options)
 
     watch: Stopwatch
 
@@ -105,7 +105,7 @@ def main() -> None:
                 method = registry.methods.get(name)
                 params = resolve_params(method, {}, protocol)
                 if name == "dense":
-                    run.fit(run.pretrained(), loss=bench.task_loss, params=params)
+                    run.train(run.pretrained(), loss=bench.task_loss, params=params)
                 else:
                     if name == "tinybert":
                         params = method.Params(general_epochs=0)

@@ -42,9 +42,8 @@ from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
 from bench.protocol import Precision, Protocol
 from bench.runs.request import default_learning_rate
-from bench.training import scoring
+from bench.training import loop, scoring
 from bench.training.evaluate import predict
-from bench.training.loop import fit
 
 if TYPE_CHECKING:
     from bench.data.encoded import Encoded
@@ -97,7 +96,7 @@ def ours(data: Encoded, rate: float, precision: Precision) -> Training:
     protocol = Protocol(epochs=1, trials=0, precision=precision)
 
     def train(model: PreTrainedModel, seed: int) -> None:
-        fit(model, data, loss=task_loss, params=TrainParams(learning_rate=rate),
+        loop.train(model, data, loss=task_loss, params=TrainParams(learning_rate=rate),
             protocol=protocol, device="cpu", seed=(seed,))  # fmt: skip
 
     return train

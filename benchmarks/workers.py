@@ -50,8 +50,8 @@ def watch(folder: Path) -> None:
 
         return run
 
-    bench.runs.cells.cell_run.fit = timed(bench.runs.cells.cell_run.fit)
-    bench.training.reference.fit = timed(bench.training.reference.fit)
+    bench.runs.cells.cell_run.train = timed(bench.runs.cells.cell_run.train)
+    bench.training.reference.train = timed(bench.training.reference.train)
     bench.runs.cells.execute.predict = timed(bench.runs.cells.execute.predict)
 
 

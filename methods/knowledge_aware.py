@@ -72,7 +72,7 @@ class KnowledgeAwarePruning(Method):
             scope=params.scope,
         )
         if params.teacher == "none":
-            run.fit(student, loss=bench.task_loss, params=params, callbacks=[pruner])
+            run.train(student, loss=bench.task_loss, params=params, callbacks=[pruner])
             return pruner.finish()
 
         teacher = run.teacher()
@@ -93,5 +93,5 @@ class KnowledgeAwarePruning(Method):
                 + params.label_weight * labels
             )
 
-        run.fit(student, loss=loss, params=params, callbacks=[pruner])
+        run.train(student, loss=loss, params=params, callbacks=[pruner])
         return pruner.finish()

@@ -48,5 +48,5 @@ class MagnitudePruning(Method):
             schedule=bench.CubicSchedule(end=1 - params.final_phase),
             scope=params.scope,
         )
-        run.fit(model, loss=bench.loss_for(run, params), params=params, callbacks=[pruner])
+        run.train(model, loss=bench.loss_for(run, params), params=params, callbacks=[pruner])
         return pruner.finish()

@@ -72,7 +72,7 @@ class MovementPruning(Method):
             schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
             scope=params.scope,
         )
-        run.fit(model, loss=_loss(run, params), params=params, callbacks=[pruner])
+        run.train(model, loss=_loss(run, params), params=params, callbacks=[pruner])
         return pruner.finish()
 
 
@@ -116,7 +116,7 @@ class SoftMovementPruning(Method):
             score_travel=params.score_travel,
             schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
         )
-        run.fit(model, loss=_loss(run, params), params=params, callbacks=[pruner])
+        run.train(model, loss=_loss(run, params), params=params, callbacks=[pruner])
         return pruner.finish()
 
 

@@ -77,7 +77,7 @@ class ObertPruning(Method):
         model = run.finetuned()
         masks = _prune(run, model, params)
         loss = bench.loss_for(run, params)
-        run.fit(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
+        run.train(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
         return model
 
 

@@ -94,5 +94,5 @@ def _fit_on(
 ) -> PreTrainedModel:
     """Trains what the masks leave, under the common protocol."""
     loss = bench.loss_for(run, params)
-    run.fit(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
+    run.train(model, loss=loss, params=params, callbacks=[bench.MaskedTraining(masks)])
     return model

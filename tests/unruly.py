@@ -72,7 +72,7 @@ class Unruly(Method):
         self.misbehave()
         model = run.pretrained()
         pruner = bench.GradualPruner(model, density=run.target.density(model))
-        run.fit(model, loss=bench.task_loss, params=params, callbacks=[pruner])
+        run.train(model, loss=bench.task_loss, params=params, callbacks=[pruner])
         return pruner.finish()
 
 
@@ -142,7 +142,7 @@ class Diverges(Unruly):
 
     def compress(self, run: Run, params: bench.TrainParams) -> PreTrainedModel:
         model = run.pretrained()
-        run.fit(model, loss=lambda m, b: bench.task_loss(m, b) * float("nan"), params=params)
+        run.train(model, loss=lambda m, b: bench.task_loss(m, b) * float("nan"), params=params)
         return model
 
 

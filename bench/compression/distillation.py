@@ -92,7 +92,7 @@ def compute_insides(model: PreTrainedModel, batch: Batch) -> Insides:
 
 
 def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: float = 2.0) -> Loss:
-    """A loss for `run.fit` in which a teacher's soft labels stand beside the task's own.
+    """A loss for `run.train` in which a teacher's soft labels stand beside the task's own.
 
     Args:
         teacher: What `run.teacher()` gives.
@@ -117,7 +117,7 @@ class Projection(Callback):
     """A learned linear map from a student's hidden states to its teacher's wider ones.
 
     One map serves the embeddings and every layer, as in TinyBERT's released code; as a callback of
-    `run.fit` it is trained along with the student.
+    `run.train` it is trained along with the student.
 
     Args:
         weight: Where it starts, `[teacher's width, student's width]`.

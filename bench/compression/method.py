@@ -118,7 +118,7 @@ class Run(Protocol):
             batch_size: Rows of a batch; the protocol's where it is not given.
         """
 
-    def fit(
+    def train(
         self,
         model: PreTrainedModel,
         *,
@@ -145,7 +145,7 @@ class Run(Protocol):
             DivergedError: The loss became NaN or infinite.
         """
 
-    def fit_general(
+    def train_general(
         self,
         model: PreTrainedModel,
         *,
@@ -171,7 +171,7 @@ class Run(Protocol):
             key: What they depend on beside the encoder, the text and the method: plain data.
             make: Makes them with a run that has a seed of its own and lends neither labels nor what
                 was trained on them: `task`, `target`, `seed`, `log`, `pretrained`,
-                `pretrained_teacher` and `fit_general` are there, anything else is a `BenchError`.
+                `pretrained_teacher` and `train_general` are there, anything else is a `BenchError`.
         """
 
 

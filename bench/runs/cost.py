@@ -16,9 +16,9 @@ from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.data.prepare import load
 from bench.models.checkpoint import load_model
+from bench.training import loop
 from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
 from bench.training.evaluate import predict
-from bench.training.loop import fit
 
 if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
@@ -138,8 +138,8 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     protocol = dataclasses.replace(context.protocol, epochs=1)
 
     def train() -> None:
-        fit(model, sample, loss=task_loss, params=TrainParams(), protocol=protocol,
-            device=context.device, seed=(0,))  # fmt: skip
+        loop.train(model, sample, loss=task_loss, params=TrainParams(), protocol=protocol,
+                   device=context.device, seed=(0,))  # fmt: skip
 
     train()  # the first steps also pay for allocations
     begin = time.perf_counter()

@@ -56,7 +56,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def fit(
+def train(
     model: PreTrainedModel,
     data: Encoded,
     *,

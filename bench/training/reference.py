@@ -18,7 +18,7 @@ from bench.compression.losses import task_loss
 from bench.files import digest, is_whole, lock, read_json, write_json
 from bench.models.checkpoint import load_model, save_model
 from bench.models.footprint import count_dense
-from bench.training.loop import fit
+from bench.training.loop import train
 from bench.training.seeds import isolated_rng
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def obtain(
             begin = time.perf_counter()
             with isolated_rng(seed):
                 model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)
-                training = fit(
+                training = train(
                     model,
                     data,
                     loss=task_loss,

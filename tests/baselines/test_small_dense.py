@@ -61,7 +61,7 @@ def test_the_projection_is_trained_along_and_shared(tmp_path: Path) -> None:
     student, basis = bench.shrink(run.pretrained(), bench.Shape(2, 16, 4, 24))
     projection = bench.Projection(basis)
     before = projection.state()["weight"].clone()
-    run.fit(student, loss=_intermediate_loss(run.teacher(), projection), share=0.5,
+    run.train(student, loss=_intermediate_loss(run.teacher(), projection), share=0.5,
             params=bench.TrainParams(learning_rate=1e-3), callbacks=[projection])  # fmt: skip
     assert not torch.equal(before, projection.state()["weight"])
     calls = []
@@ -77,11 +77,11 @@ def test_phases_share_the_protocols_steps(tmp_path: Path) -> None:
     steps = []
     for share in (0.1, 0.25, 0.65):
         before = run.steps
-        run.fit(run.pretrained(), loss=bench.task_loss, params=params, share=share)
+        run.train(run.pretrained(), loss=bench.task_loss, params=params, share=share)
         steps.append(run.steps - before)
     assert steps == [2, 6, 16]  # of 4 epochs × 6 steps, ends rounded
     with pytest.raises(BenchError, match="share the protocol's 4 epochs"):
-        run.fit(run.pretrained(), loss=bench.task_loss, params=params, share=0.1)
+        run.train(run.pretrained(), loss=bench.task_loss, params=params, share=0.1)
 
 
 @pytest.mark.parametrize("regression", [False, True])
@@ -90,8 +90,8 @@ def test_the_phases_have_the_papers_schedules_and_rows(regression: bool, tmp_pat
     toy = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {})
     run = toy.run(is_regression=regression)
     seen = []
-    ordinary = run.fit
-    run.fit = lambda model, **how: (seen.append(how), ordinary(model, **how))[1]
+    ordinary = run.train
+    run.train = lambda model, **how: (seen.append(how), ordinary(model, **how))[1]
     method = registry.methods.get("tinybert")
     params = method.Params(learning_rate=1e-3, warmup=0.1, general_epochs=0)
     method().compress(run, params)
@@ -154,7 +154,7 @@ def test_both_start_from_the_same_weights(tmp_path: Path) -> None:
         method = registry.methods.get(name)
         toy = Toy(tmp_path / name, method, 4.0, {"general_epochs": 0} if name == "tinybert" else {})
         run = toy.run()
-        run.fit = lambda model, **_: None  # type: ignore[method-assign]
+        run.train = lambda model, **_: None  # type: ignore[method-assign]
         torch.manual_seed(0)
         extra = {"general_epochs": 0} if name == "tinybert" else {}
         models.append(method().compress(run, method.Params(**extra)).state_dict())

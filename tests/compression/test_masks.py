@@ -15,7 +15,7 @@ from bench.compression.params import TrainParams
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows
 from bench.training.batches import collate
-from bench.training.loop import fit
+from bench.training.loop import train
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: s
     schedule = CubicSchedule(end=0.5)
     pruner = GradualPruner(model, density=0.1, schedule=schedule, scope=scope)
     protocol = Protocol(epochs=4, trials=0, precision="fp32", batch_size=8)
-    steps = fit(
+    steps = train(
         model,
         toy_rows(0, False),
         loss=task_loss,

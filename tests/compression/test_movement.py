@@ -18,7 +18,7 @@ from bench.compression.params import TrainParams
 from bench.protocol import Protocol
 from bench.testing import toy_config, toy_rows
 from bench.training.batches import collate
-from bench.training.loop import fit
+from bench.training.loop import train
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_scores_are_clipped_together_with_the_weights(model) -> None:
         for parameter in model.classifier.parameters():
             parameter.mul_(50)  # gradients far above the norm that they are clipped to
     protocol = Protocol(epochs=1, trials=0, precision="fp32", batch_size=64)
-    fit(model, toy_rows(0, False), loss=task_loss, params=TrainParams(), protocol=protocol,
+    train(model, toy_rows(0, False), loss=task_loss, params=TrainParams(), protocol=protocol,
         device="cpu", seed=(0,), callbacks=[pruner, watch], steps=1)  # fmt: skip
     ((scores, everything),) = found
     assert watch.raw[1] > 1
@@ -237,7 +237,7 @@ def test_soft_movement_follows_the_cubic_density_and_ends_exactly(model, density
     pruner = SoftMovementPruner(model, density=density, schedule=schedule)
     protocol = Protocol(epochs=40, trials=0, precision="fp32", batch_size=8)
     params = TrainParams(learning_rate=1e-3)
-    steps = fit(model, toy_rows(0, False), loss=task_loss, params=params, protocol=protocol,
+    steps = train(model, toy_rows(0, False), loss=task_loss, params=params, protocol=protocol,
                 device="cpu", seed=(0,), callbacks=[pruner, trace]).step  # fmt: skip
     cuts = schedule.densities(steps, density)
     end = max(cuts)

@@ -25,7 +25,7 @@ def test_the_knowledge_aware_loss_is_the_papers(tmp_path: Path, is_regression: b
     toy = Toy(tmp_path, registry.methods.get("knowledge-aware"), 4.0, {})
     run = toy.run(is_regression=is_regression)
     taken: dict[str, Any] = {}
-    run.fit = lambda model, **options: taken.update(model=model, **options)  # type: ignore[method-assign]
+    run.train = lambda model, **options: taken.update(model=model, **options)  # type: ignore[method-assign]
     method = registry.methods.get("knowledge-aware")
     weights = {"hidden_weight": 2.0, "score_weight": 3.0, "label_weight": 5.0}
     method().compress(run, method.Params(**weights))

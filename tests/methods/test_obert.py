@@ -147,7 +147,7 @@ class Cut:
         self.method = registry.methods.get("obert")
         self.params = self.method.Params(gradients=8, **params)
         self.run: CellRun = Toy(folder, self.method, ratio, {}).run()
-        self.run.fit = lambda model, **_: None  # type: ignore[method-assign]
+        self.run.train = lambda model, **_: None  # type: ignore[method-assign]
         self.masks: list[dict[str, torch.Tensor]] = []
         cut = bench.Masks.cut
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_wanda_judges_each_layer_by_what_the_pruned_ones_before_it_give(tmp_path: Path) -> None:
     method = registry.methods.get("one-shot-wanda")
     run = Toy(tmp_path, method, 4.0, {}).run()
-    run.fit = lambda model, **_: None  # type: ignore[method-assign]  # the cut is what is looked at
+    run.train = lambda model, **_: None  # type: ignore[method-assign]  # the cut is what is looked at
     cut = method().compress(run, method.Params(samples=16))
     assert run.flops["importance"] == 2 * bench.count_dense(cut).forward_flops(
         [n for b in run.sample(cut, 16, passes=0) for n in b.inputs["attention_mask"].sum(1)]

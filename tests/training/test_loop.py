@@ -16,9 +16,10 @@ from bench.compression.params import TrainParams
 from bench.errors import DivergedError
 from bench.protocol import Protocol
 from bench.testing import toy_rows
+from bench.training import loop
 from bench.training.batches import collate
 from bench.training.evaluate import predict
-from bench.training.loop import fit, optimizer_for, rate_at
+from bench.training.loop import optimizer_for, rate_at
 
 PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", batch_size=8)
 
@@ -26,7 +27,7 @@ PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", batch_size=8)
 def train(model, **changes):
     settings = {"loss": task_loss, "params": TrainParams(), "protocol": PROTOCOL, "device": "cpu",
                 "seed": (3, 1)} | changes  # fmt: skip
-    return fit(model, toy_rows(0, False), **settings).step
+    return loop.train(model, toy_rows(0, False), **settings).step
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2])
@@ -97,8 +98,8 @@ def test_a_training_on_some_rows_is_one_on_these_alone(model) -> None:
     protocol = Protocol(epochs=1, trials=0, precision="fp32", batch_size=8)
     given = {"loss": task_loss, "params": TrainParams(), "protocol": protocol, "device": "cpu",
              "seed": (0,), "steps": 5}  # fmt: skip
-    training = fit(model, data, rows=rows, **given)
-    alone = fit(twin, data.select(rows.tolist()), **given)
+    training = loop.train(model, data, rows=rows, **given)
+    alone = loop.train(twin, data.select(rows.tolist()), **given)
     assert training.visits[rows].tolist() == alone.visits.tolist()
     assert training.visits.sum() == alone.visits.sum()
     pairs = zip(model.parameters(), twin.parameters(), strict=True)

@@ -26,7 +26,7 @@ from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.results.store import Store
 from bench.training import seeds
 from bench.training.batches import collate, steps_per_epoch
-from bench.training.loop import fit
+from bench.training.loop import train
 from bench.training.reference import Reference, obtain
 from bench.training.teacher_cache import KeptAnswers
 
@@ -94,7 +94,7 @@ class _Meter:
 class _Unlabelled:
     """What of a run depends neither on labels nor on the cell's seed."""
 
-    LENT = ("task", "target", "seed", "log", "pretrained", "pretrained_teacher", "fit_general")
+    LENT = ("task", "target", "seed", "log", "pretrained", "pretrained_teacher", "train_general")
 
     def __init__(self, run: CellRun) -> None:
         self._run = run
@@ -135,7 +135,7 @@ class CellRun:
     steps: int = 0
     reference: Reference | None = None
     text: str | None = None
-    _fits: int = 0
+    _trainings: int = 0
     _share: float = 0.0
 
     def labels(self) -> NDArray[Any]:
@@ -193,7 +193,7 @@ class CellRun:
             for begin in range(0, len(drawn), size)
         ]
 
-    def fit(
+    def train(
         self,
         model: PreTrainedModel,
         *,
@@ -203,7 +203,7 @@ class CellRun:
         share: float = 1.0,
         augmented: bool = True,
     ) -> None:
-        """Trains a model in place on the task's rows; see `bench.Run.fit`."""
+        """Trains a model in place on the task's rows; see `bench.Run.train`."""
         data, protocol = self.data.train, self.context.protocol
         total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
         # The phases' ends are rounded, not their lengths, so that all together make every step.
@@ -215,9 +215,9 @@ class CellRun:
             )
         if steps := round(self._share * total) - begin:
             rows = None if augmented else self.data.own_rows
-            self._fit("training", model, data, steps, loss, params, callbacks, rows)
+            self._train("training", model, data, steps, loss, params, callbacks, rows)
 
-    def fit_general(
+    def train_general(
         self,
         model: PreTrainedModel,
         *,
@@ -225,11 +225,11 @@ class CellRun:
         callbacks: Sequence[Callback] = (),
         epochs: int = 1,
     ) -> None:
-        """Trains a model in place on unlabelled text; see `bench.Run.fit_general`."""
+        """Trains a model in place on unlabelled text; see `bench.Run.train_general`."""
         data = self.corpus()
         params = TrainParams(learning_rate=self.context.protocol.learning_rate)
         steps = epochs * steps_per_epoch(len(data), self.context.protocol.batch_size)
-        self._fit("general distillation", model, data, steps, loss, params, callbacks)
+        self._train("general distillation", model, data, steps, loss, params, callbacks)
 
     def corpus(self) -> Encoded:
         """The unlabelled text of the run, or the task's own where none is given."""
@@ -257,7 +257,9 @@ class CellRun:
         with store.lock(f"shared-{folder.name}"):
             cost = read_json(folder / "cost.json")
             if cost is None or not is_whole(folder / "tensors.safetensors"):
-                run = dataclasses.replace(self, seed=0, flops={}, made_once={}, steps=0, _fits=0)
+                run = dataclasses.replace(
+                    self, seed=0, flops={}, made_once={}, steps=0, _trainings=0
+                )
                 with seeds.isolated_rng(0):
                     made = make(cast("Run", _Unlabelled(run)))
                     tensors = {name: value.cpu().contiguous() for name, value in made.items()}
@@ -268,7 +270,7 @@ class CellRun:
         self.made_once[folder.name] = ("general distillation", cost["train_flops"])
         return load_file(folder / "tensors.safetensors")
 
-    def _fit(
+    def _train(
         self,
         part: str,
         model: PreTrainedModel,
@@ -280,17 +282,17 @@ class CellRun:
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         """Makes so many optimizer steps on some rows, and charges them."""
-        self._fits += 1
+        self._trainings += 1
         begun = _Begun()
         try:
-            fit(
+            train(
                 model,
                 data,
                 loss=loss,
                 params=params,
                 protocol=self.context.protocol,
                 device=self.context.device,
-                seed=(self.seed, self._fits),
+                seed=(self.seed, self._trainings),
                 callbacks=[*callbacks, begun],
                 progress=self.progress,
                 steps=steps,

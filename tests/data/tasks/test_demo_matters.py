@@ -16,7 +16,7 @@ from bench.models.checkpoint import load_model
 from bench.runs.request import Request, resolve
 from bench.training import scoring
 from bench.training.evaluate import predict
-from bench.training.loop import fit
+from bench.training.loop import train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def from_random_weights(name: str, context: Context) -> float:
     torch.manual_seed(0)
     model = type(pretrained)(pretrained.config)
     params = TrainParams(learning_rate=protocol.learning_rate)
-    fit(model, rows.train, loss=task_loss, params=params, protocol=protocol, device="cpu",
+    train(model, rows.train, loss=task_loss, params=params, protocol=protocol, device="cpu",
         seed=(0, 0))  # fmt: skip
     logits = predict(model, rows.report, "cpu")
     predictions = logits[:, 0] if task.is_regression else logits.argmax(axis=1)

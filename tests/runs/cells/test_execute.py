@@ -225,7 +225,7 @@ class Raises(Keeps):
             return task_loss(model, batch) * float("nan")
 
         model = run.pretrained()
-        run.fit(model, loss=loss, params=params)
+        run.train(model, loss=loss, params=params)
         return model
 
 

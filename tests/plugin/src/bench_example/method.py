@@ -40,5 +40,5 @@ class FirstHeads(Method):
             return bench.magnitude(name, linear) * (1 - params.steepness * place)
 
         pruner = bench.GradualPruner(model, density=run.target.density(model), criterion=early_rows)
-        run.fit(model, loss=bench.task_loss, params=params, callbacks=[pruner])
+        run.train(model, loss=bench.task_loss, params=params, callbacks=[pruner])
         return pruner.finish()
