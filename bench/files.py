@@ -138,10 +138,10 @@ def lock(folder: Path, name: str) -> BaseFileLock:
 
 
 ID = re.compile(r"[0-9a-f]{16}")
-"""What an id of ours looks like: the first digits of a `digest`."""
+"""What an id of ours looks like: the first digits of a `json_hash`."""
 
 
-def digest(value: object) -> str:
+def json_hash(value: object) -> str:
     """SHA-256 over the canonical JSON of plain data."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.files import digest
+from bench.files import json_hash
 
 Precision = Literal["fp32", "bf16"]
 
@@ -78,4 +78,4 @@ class Protocol:
     def hash(self) -> str:
         """Twelve hexadecimal digits over all fields but those that have their value in `UNSAID`."""
         fields = dataclasses.asdict(self).items()
-        return digest({k: v for k, v in fields if k not in UNSAID or v != UNSAID[k]})[:12]
+        return json_hash({k: v for k, v in fields if k not in UNSAID or v != UNSAID[k]})[:12]

@@ -35,7 +35,7 @@ from bench.data.encoded import Encoded
 from bench.data.prepare import TaskData
 from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import UnreachableError
-from bench.models.checkpoint import unreadable
+from bench.models.checkpoint import objection_to_saving
 from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
 from bench.protocol import Protocol
@@ -144,7 +144,7 @@ class MethodConformance:
         """Nothing of the training is left in the model: no wrapper, parametrisation or hook."""
         run, model = toy.compress()
         assert isinstance(model, PreTrainedModel), f"a {type(model).__name__} is no model"
-        assert not (reason := unreadable(model, run.task.num_labels)), reason
+        assert not (reason := objection_to_saving(model, run.task.num_labels)), reason
         for name, module in model.named_modules():
             assert not hasattr(module, "parametrizations"), f"{name} is parametrised"
             hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]

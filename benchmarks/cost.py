@@ -115,7 +115,7 @@ def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str]]:
     with tempfile.TemporaryDirectory() as cache:
         for name in registry.tasks.names():
             task = registry.task(name)
-            if task.info.suite != "glue":
+            if task.info.group != "glue":
                 continue
             try:
                 prepared = prepare(

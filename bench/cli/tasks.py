@@ -36,7 +36,7 @@ def handle(arguments: argparse.Namespace) -> int:
 
 def _row(task: type[Task]) -> list[str]:
     info = task.info
-    return [info.suite or "–", labels(info.labels), info.metric, info.summary]
+    return [info.group or "–", labels(info.labels), info.metric, info.summary]
 
 
 def labels(names: tuple[str, ...] | None) -> str:

@@ -85,7 +85,7 @@ class Prepared:
     facts: dict[str, Any] = field(compare=False)
 
 
-def fingerprint(task: Task, splits: Splits) -> str:
+def data_hash(task: Task, splits: Splits) -> str:
     """Hash over all rows of a task, as sixteen hexadecimal digits."""
     state = hashlib.sha256(json.dumps([task.name, task.info.version, task.info.labels]).encode())
     for rows in (splits.train, splits.dev):
@@ -120,7 +120,7 @@ def prepare(
     """
     splits = checked_rows(task, source)
     limit = max_pieces(encoder)
-    data = fingerprint(task, splits)
+    data = data_hash(task, splits)
     key = [data, tokenizer_hash(encoder), limit, cap_at]
     if augmenter is not None:
         key += augmenter.identity

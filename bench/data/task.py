@@ -37,7 +37,7 @@ class TaskInfo:
         summary: One line that says what is to be told.
         labels: Class names, in the order of the label numbers; `None` for a regression.
         metric: A key of `bench.metrics.METRICS`; its main figure is the score.
-        suite: The group that `--tasks` can name as a whole (`glue`, `demo`); empty for none.
+        group: The group that `--tasks` can name as a whole (`glue`, `demo`); empty for none.
         reference: Paper or page that the task comes from.
         version: Raise it when the same files would now be read as other rows.
     """
@@ -46,7 +46,7 @@ class TaskInfo:
     summary: str
     labels: tuple[str, ...] | None
     metric: str
-    suite: str = ""
+    group: str = ""
     reference: str = ""
     version: int = 1
 
@@ -126,7 +126,7 @@ def checked_rows(task: Task, source: Source) -> Splits:
     """
     try:
         splits = task.load(source)
-        faults = (fault for split in ("train", "dev") for fault in _faults(task, splits, split))
+        faults = (fault for split in ("train", "dev") for fault in _objections(task, splits, split))
         fault = next(faults, None)
     except BenchError:
         raise
@@ -138,7 +138,7 @@ def checked_rows(task: Task, source: Source) -> Splits:
     return splits
 
 
-def _faults(task: Task, splits: Splits, split: str) -> Iterator[str]:
+def _objections(task: Task, splits: Splits, split: str) -> Iterator[str]:
     """What is wrong with a split, the worst first."""
     rows: Dataset = getattr(splits, split)
     if len(rows) == 0:

@@ -86,7 +86,7 @@ class Engine:
         """The package that computes, with its version, whatever it was installed as."""
         return f"{self.package} {importlib.import_module(self.package).__version__}"
 
-    def obstacle(self) -> str:
+    def objection(self) -> str:
         """Why it cannot run here, in words, or nothing."""
         missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
         if missing:
@@ -105,13 +105,13 @@ def find_engines(names: Sequence[str] = ()) -> tuple[list[Engine], list[str]]:
     for name in names:
         if name not in ENGINES:
             raise unknown_name("engine", name, ENGINES)
-        if obstacle := ENGINES[name].obstacle():
-            raise BenchError(f"the engine {name} cannot run: {obstacle}.")
+        if objection := ENGINES[name].objection():
+            raise BenchError(f"the engine {name} cannot run: {objection}.")
     if names:
         return [ENGINES[name] for name in dict.fromkeys(names)], []
-    obstacles = {name: engine.obstacle() for name, engine in ENGINES.items()}
-    able = [ENGINES[name] for name, obstacle in obstacles.items() if not obstacle]
-    return able, [f"without {name}: {why}." for name, why in obstacles.items() if why]
+    objections = {name: engine.objection() for name, engine in ENGINES.items()}
+    able = [ENGINES[name] for name, objection in objections.items() if not objection]
+    return able, [f"without {name}: {why}." for name, why in objections.items() if why]
 
 
 def _torch(subject: Subject, load: Load) -> Answer:

@@ -219,7 +219,7 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def unreadable(model: PreTrainedModel, num_labels: int) -> str:
+def objection_to_saving(model: PreTrainedModel, num_labels: int) -> str:
     """What would keep a model from being saved and read back as the same classifier, or nothing.
 
     Such as a wrapper or a parametrisation that was left in it, or a head of another size.

@@ -59,7 +59,7 @@ def read_settings(runs: Path) -> FolderSettings | None:
     return FolderSettings(precision=precision, threads=threads, teacher_cache_gb=cache)
 
 
-def settle(
+def agree_on_settings(
     runs: Path, own: FolderSettings, *, precision: str | None, teacher_cache_gb: float | None
 ) -> tuple[FolderSettings, list[str]]:
     """The settings that rule a run: the folder's, or the run's own where the folder is new.
@@ -95,7 +95,7 @@ def settle(
     ]
 
 
-def hold(runs: Path, settings: FolderSettings) -> None:
+def write_settings(runs: Path, settings: FolderSettings) -> None:
     """Writes the settings of a run folder, which holds them from now on.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench import hub, machine
 from bench.data import prepare as data
 from bench.errors import BenchError, unknown_name
-from bench.files import digest
+from bench.files import json_hash
 from bench.models.checkpoint import load_classifier, read_config
 from bench.models.folder import model_folder, model_name, weight_hash
 from bench.models.footprint import footprint
@@ -82,7 +82,7 @@ def evaluate(
         against = model_name(dense, hub.local_path(dense))
         identity.append([against, counted])
     record = Record(
-        id=digest(identity)[:16],
+        id=json_hash(identity)[:16],
         status="external",
         cell={
             "method": model_name(name, folder),

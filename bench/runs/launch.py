@@ -55,8 +55,8 @@ class Launch:
             if skipped := prepared.facts["skipped"]:
                 count = prepared.facts["skipped_rows"]
                 yield f"{name}: {count} unreadable rows left out; the first: {skipped[0]}"
-        if self.context.probe is not None and self.context.probe.obstacle:
-            yield f"what is left of pre-training is not measured: {self.context.probe.obstacle}."
+        if self.context.probe is not None and self.context.probe.objection:
+            yield f"what is left of pre-training is not measured: {self.context.probe.objection}."
 
     def cost(self) -> Estimate:
         """What it will cost, from a few real steps."""

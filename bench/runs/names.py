@@ -27,7 +27,7 @@ def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
     groups: dict[str, list[str]] = {}
     if not all(name in registry.tasks.names() or name.endswith(".toml") for name in wanted):
         for name, cls in registry.tasks.usable().items():
-            groups.setdefault(cls.info.suite, []).append(name)
+            groups.setdefault(cls.info.group, []).append(name)
         groups.pop("", None)
     found: dict[str, Task] = {}
     for name in wanted:

@@ -16,7 +16,7 @@ from bench.files import NAME
 from bench.models.checkpoint import read_config
 from bench.models.folder import model_folder, model_name
 from bench.protocol import EFFORTS, Protocol
-from bench.results.settings import FolderSettings, settle
+from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
 from bench.runs.cells.cell import TRIAL_SEED
 from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
@@ -32,12 +32,12 @@ DEFAULT_MODEL = "google-bert/bert-base-uncased"
 TEACHER_CACHE_GB = 4.0
 """Disk for teachers' answers where the command line is silent."""
 DEMO = "demo"
-"""The suite of built-in tasks, and what `--model` calls their encoder."""
+"""The group of built-in tasks, and what `--model` calls their encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What a suite runs with where the command line is silent."""
+    """What a group of tasks runs with where nothing is said."""
 
     ratios: tuple[float, ...] = (4.0, 10.0, 20.0)
     effort: str = "standard"
@@ -59,7 +59,7 @@ DEFAULTS = {
         precision="fp32",
     ),
 }
-"""By the suite that all tasks of a run belong to; the empty name for any other run."""
+"""By the group that all tasks of a run belong to; the empty name for any other run."""
 
 
 LEAST = {"seeds": 1, "trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1}
@@ -200,7 +200,7 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
     """What is compared, and notices of what was left out."""
     tasks = select_tasks(request.tasks)
     variants, notices = select_methods(request.methods)
-    defaults = DEFAULTS[_common_suite(tasks)]
+    defaults = DEFAULTS[_common_group(tasks)]
     if request.data_dir is not None and not request.data_dir.is_dir():
         raise BenchError(
             f"--data-dir {request.data_dir} is no folder. Either name one in the original GLUE "
@@ -242,7 +242,7 @@ def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
         teacher_cache_gb=float(cache),
     )
     asked = None if request.precision == "auto" else request.precision
-    folder, ruled = settle(
+    folder, ruled = agree_on_settings(
         request.runs, own, precision=asked, teacher_cache_gb=request.teacher_cache_gb
     )
     return _Place(device, workers, folder), ruled
@@ -262,7 +262,7 @@ def _effort(request: Request, defaults: Defaults) -> dict[str, int]:
     for name, usual in effort.items():
         asked = getattr(request, name)
         if asked is None and request.effort is None:
-            asked = getattr(defaults, name)  # an effort that was asked for beats the suite's own
+            asked = getattr(defaults, name)  # an effort that was asked for beats the group's own
         found[name] = usual if asked is None else asked
     return found
 
@@ -312,11 +312,11 @@ def default_learning_rate(encoder: Path) -> float:
     return 5e-5 if width >= 768 else 2e-4 if width >= 128 else 4e-3
 
 
-def _common_suite(tasks: dict[str, Task]) -> str:
-    """The suite whose defaults hold, if all tasks belong to one that has its own."""
-    suites = {task.info.suite for task in tasks.values()}
-    suite = suites.pop() if len(suites) == 1 else ""
-    return suite if suite in DEFAULTS else ""
+def _common_group(tasks: dict[str, Task]) -> str:
+    """The group whose defaults hold, if all tasks belong to one that has its own."""
+    groups = {task.info.group for task in tasks.values()}
+    group = groups.pop() if len(groups) == 1 else ""
+    return group if group in DEFAULTS else ""
 
 
 def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
@@ -326,7 +326,7 @@ def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
 
     model = request.model
     if model is None:
-        demo = [task.info.suite == DEMO for task in tasks.values()]
+        demo = [task.info.group == DEMO for task in tasks.values()]
         if any(demo) and not all(demo):
             raise BenchError(
                 "the demo's tasks have an encoder of their own: run them apart, or name one for "
@@ -355,7 +355,7 @@ def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source
 def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     name = request.name
     if name is None:
-        own = request.model in (None, DEMO) and _common_suite(tasks) == DEMO
+        own = request.model in (None, DEMO) and _common_group(tasks) == DEMO
         name = DEMO if own else re.sub(r"[^a-z0-9_-]+", "-", model.lower())
         name = name.strip("-_") or "suite"
         if request.axis == "flops":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.errors import BenchError
 from bench.models.folder import weight_hash
-from bench.results.settings import FolderSettings, hold
+from bench.results.settings import FolderSettings, write_settings
 from bench.results.suites import keep_suite
 from bench.runs.plan import Selection, plan
 
@@ -161,7 +161,7 @@ class Suite:
             BenchError: Another run has given the folder other settings meanwhile.
             OSError: The folder cannot be written.
         """
-        hold(self.runs, self.folder)
+        write_settings(self.runs, self.folder)
         if keep_suite(self.runs, self._description(command, context)):
             return ""
         return (

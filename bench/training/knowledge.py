@@ -63,7 +63,7 @@ class Probe:
         folder: Where the masked rows lie.
         rows: Passages.
         masked: Pieces that have to be named.
-        obstacle: Why nothing can be measured with this encoder; empty where it can.
+        objection: Why nothing can be measured with this encoder; empty where it can.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Probe:
     folder: Path = Path()
     rows: int = 0
     masked: int = 0
-    obstacle: str = ""
+    objection: str = ""
 
 
 def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | None:
@@ -83,7 +83,7 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | N
         cache: Folder for the masked rows.
 
     Returns:
-        The probe, nothing but an obstacle in it where the encoder has no head; or `None` where
+        The probe, nothing but an objection in it where the encoder has no head; or `None` where
         there is no text.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | N
     try:
         load_head(encoder)
     except BenchError as error:
-        return Probe(name=name, obstacle=str(error))
+        return Probe(name=name, objection=str(error))
     limit = min(LONGEST, max_pieces(encoder))
     identity = [passages, tokenizer_hash(encoder), limit]
     folder = cache / f"probe-{short_hash(identity)}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.compression.losses import task_loss
-from bench.files import digest, is_whole, lock, read_json, write_json
+from bench.files import is_whole, json_hash, lock, read_json, write_json
 from bench.models.checkpoint import load_model, save_model
 from bench.models.footprint import count_dense
 from bench.training.loop import train
@@ -79,7 +79,7 @@ def obtain(
         DivergedError: Its training met a NaN or an infinite value.
     """
     settings = {"params": dataclasses.asdict(params), "protocol": protocol.hash, "seed": seed}
-    key = digest({**identity, **settings})[:16]
+    key = json_hash({**identity, **settings})[:16]
     folder = runs / "references" / key
     with lock(runs, f"reference-{key}"):
         done = read_json(folder / "reference.json")

@@ -9,7 +9,7 @@ import pytest
 from tiny_tasks import Pairs
 from transformers import AutoTokenizer
 
-from bench.data.prepare import encode, fingerprint, load, prepare
+from bench.data.prepare import data_hash, encode, load, prepare
 from bench.data.task import Source, Splits
 from bench.data.tasks.demo import Sentiment, demo_encoder_path
 from bench.errors import BenchError
@@ -66,12 +66,10 @@ def test_the_record_says_what_was_cut_and_skipped(tmp_path: Path) -> None:
 
 def test_the_fingerprint_is_of_the_rows() -> None:
     task, splits = Pairs(), Pairs().load(Source())
-    assert fingerprint(task, splits) == fingerprint(Pairs(), Pairs().load(Source()))
-    assert fingerprint(task, splits) != fingerprint(Pairs(39), Pairs(39).load(Source()))
+    assert data_hash(task, splits) == data_hash(Pairs(), Pairs().load(Source()))
+    assert data_hash(task, splits) != data_hash(Pairs(39), Pairs(39).load(Source()))
     relabelled = splits.dev.map(lambda row: {"label": row["label"] + 1})
-    assert fingerprint(task, splits) != fingerprint(
-        task, Splits(train=splits.train, dev=relabelled)
-    )
+    assert data_hash(task, splits) != data_hash(task, Splits(train=splits.train, dev=relabelled))
 
 
 def test_a_split_without_rows_stops(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def test_an_engine_that_is_not_installed_is_named_with_its_install_line(monkeypa
 @pytest.mark.parametrize("name", [name for name in ENGINES if "openvino" not in name])
 def test_every_engine_answers_as_torch_does(name: str) -> None:
     engine = ENGINES[name]
-    if obstacle := engine.obstacle():
-        pytest.skip(obstacle)
+    if objection := engine.objection():
+        pytest.skip(objection)
     timings = measure(sparse_classifier("bert", 0.1), None, [engine],
                       [Load(1, 8, 1), Load(3, 16, 2)])  # fmt: skip
     assert len(timings) == 4
@@ -45,9 +45,9 @@ def test_every_engine_answers_as_torch_does(name: str) -> None:
 
 def test_openvino_answers_as_torch_does(tmp_path: Path) -> None:
     """Not in this process: it leaves behind what a later signal of other tests crashes in."""
-    names = [n for n in ("openvino", "openvino-bf16") if not ENGINES[n].obstacle()]
+    names = [n for n in ("openvino", "openvino-bf16") if not ENGINES[n].objection()]
     if not names:
-        pytest.skip(ENGINES["openvino"].obstacle())
+        pytest.skip(ENGINES["openvino"].objection())
     sparse_classifier("bert", 0.1).save_pretrained(tmp_path)
     process = start("latency", tmp_path, "--engine", ",".join(names), "--batch", "3",
                     "--sequence-length", "16", "--threads", "2", "--json")  # fmt: skip

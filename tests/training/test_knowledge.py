@@ -204,7 +204,7 @@ def test_a_checkpoint_without_a_head_is_an_obstacle(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         probe, _ = prepare(folder, name, head=False)
-        assert "no masked-language-model head" in probe.obstacle
+        assert "no masked-language-model head" in probe.objection
         assert probe.masked == 0
 
 

@@ -248,7 +248,7 @@ class Sentiment(_GrammarTask):
         summary="polarity of the main clause, under negation and contrast",
         labels=("negative", "positive"),
         metric="accuracy",
-        suite="demo",
+        group="demo",
         version=VERSION,
     )
 
@@ -265,7 +265,7 @@ class Paraphrase(_GrammarTask):
         summary="the same event in other words, or one with roles swapped or one slot changed",
         labels=("different", "same"),
         metric="accuracy",
-        suite="demo",
+        group="demo",
         version=VERSION,
     )
 
@@ -283,7 +283,7 @@ class Similarity(_GrammarTask):
         summary="how many of four slots two events share, 0 to 4",
         labels=None,
         metric="pearson_spearman",
-        suite="demo",
+        group="demo",
         version=VERSION,
     )
     _values = len(SLOTS) + 1

@@ -27,7 +27,7 @@ def _info(
         summary=summary,
         labels=labels,
         metric=metric,
-        suite="glue",
+        group="glue",
         reference=f"Wang et al. 2019, arXiv:1804.07461; {paper}",
     )
 

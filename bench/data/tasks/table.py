@@ -104,7 +104,7 @@ def table_task(path: Path) -> TableTask:
             names every mistake in it.
     """
     declared = read_toml(path)
-    mistakes = list(_mistakes(path.parent, declared))
+    mistakes = list(_objections(path.parent, declared))
     if mistakes:
         raise BenchError(f"{path}: {'; '.join(mistakes)}.")
     return TableTask(path, declared)
@@ -115,7 +115,7 @@ def _metric(declared: dict[str, Any]) -> str:
     return str(declared.get("metric", default))
 
 
-def _mistakes(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
+def _objections(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
     for key, value in declared.items():
         if key not in _KEYS:
             yield str(unknown_name("key", key, _KEYS)).rstrip(".")

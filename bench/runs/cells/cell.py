@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.files import digest
+from bench.files import json_hash
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Cell:
         if carried:
             key["carried"] = carried
         key["model"] = weights  # a moved or renamed folder is the same model
-        return digest({**key, "version": version, "data": data})[:16]
+        return json_hash({**key, "version": version, "data": data})[:16]
 
 
 def reference_cell(cell: Cell) -> Cell:

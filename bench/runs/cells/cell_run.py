@@ -20,7 +20,7 @@ from bench.compression.distillation import remember
 from bench.compression.params import TrainParams
 from bench.data.corpus import load_corpus
 from bench.errors import BenchError, DivergedError
-from bench.files import atomic_path, digest, is_whole, read_json, write_json
+from bench.files import atomic_path, is_whole, json_hash, read_json, write_json
 from bench.models.checkpoint import load_model
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.results.store import Store
@@ -253,7 +253,7 @@ class CellRun:
             "protocol": context.protocol.hash,
             "rows": "fit" if self.trial and context.corpus is None else "all",
         }
-        folder = store.root / "shared" / digest(identity)[:16]
+        folder = store.root / "shared" / json_hash(identity)[:16]
         with store.lock(f"shared-{folder.name}"):
             cost = read_json(folder / "cost.json")
             if cost is None or not is_whole(folder / "tensors.safetensors"):

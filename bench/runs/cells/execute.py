@@ -19,7 +19,7 @@ from bench.compression.target import meets
 from bench.data.prepare import load
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
-from bench.models.checkpoint import save_model, unreadable
+from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
 from bench.protocol import SEQUENCE_LENGTH
 from bench.results.predictions import as_table
@@ -265,7 +265,7 @@ def _compress(bound: BoundCell, run: CellRun, params: Params) -> PreTrainedModel
             run.made_once["augmentation"] = ("augmentation", made["flops"])
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{name} returned a {type(model).__name__}, not a model")
-    if reason := unreadable(model, run.task.num_labels):
+    if reason := objection_to_saving(model, run.task.num_labels):
         raise BenchError(f"{name} returned a model with {reason}")
     return model
 
@@ -335,7 +335,7 @@ def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[scoring.Score, Ta
 def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
     """What the record says of the knowledge that a delivered model keeps; charged to nobody."""
     context, probe = run.context, run.context.probe
-    if probe is None or probe.obstacle:
+    if probe is None or probe.objection:
         return None
     loss = masked_loss(model, probe, context.encoder, context.device)
     if loss is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.files import digest
+from bench.files import json_hash
 
 if TYPE_CHECKING:
     import optuna
@@ -78,7 +78,7 @@ def sampler_of(trials: int, index: int) -> optuna.samplers.BaseSampler:
     """The sampler of one trial; its draws depend on the trial's place, not on who asks when."""
     from optuna import samplers
 
-    seed = int(digest(["trial", index])[:8], 16)
+    seed = int(json_hash(["trial", index])[:8], 16)
     if trials < LEAST_FOR_TPE:
         return samplers.RandomSampler(seed=seed)
     return samplers.TPESampler(seed=seed, n_startup_trials=trials // 3, constant_liar=True)

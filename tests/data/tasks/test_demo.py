@@ -34,7 +34,7 @@ def checksum(splits: Any) -> int:
 @pytest.mark.parametrize("cls", TASKS)
 def test_rows_are_well_formed_balanced_and_disjoint(cls: type[Task]) -> None:
     task, splits = cls(), cls().load(Source())
-    assert task.info.suite == "demo"
+    assert task.info.group == "demo"
     assert len(splits.train) == demo.TRAIN_ROWS and len(splits.dev) == demo.DEV_ROWS
     assert not set(texts(splits.train)) & set(texts(splits.dev))
     for rows in (splits.train, splits.dev):

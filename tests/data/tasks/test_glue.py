@@ -78,7 +78,7 @@ def test_declarations_agree_with_each_other() -> None:
         ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
     )
     for task in TASKS:
-        assert task.info.suite == "glue"
+        assert task.info.group == "glue"
         assert "1804.07461" in task.info.reference
         assert METRICS[task.info.metric].regression == task().is_regression
 
