@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,3 +80,20 @@ def unruly(
     )
     yield folder
     (folder / "open").touch()  # whatever still waits goes on
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of three methods with two seeds, for who only reads it."""
+    import harness
+
+    folder = tmp_path_factory.mktemp("finished") / "runs"
+    result = harness.quick(folder, "--seeds", "2", methods="magnitude,random-mask,majority")
+    assert result.status == 0, result.err
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """The same, for who writes into it."""
+    return Path(shutil.copytree(finished, tmp_path / "runs"))

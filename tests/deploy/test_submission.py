@@ -1,0 +1,97 @@
+"""Files for the GLUE server."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import bench, records
+from pyarrow import parquet
+
+from bench import registry
+from bench.data.tasks.glue import GlueTask
+from bench.results.store import Store
+
+
+def test_file_names_and_labels_are_those_of_the_server() -> None:
+    files = {}
+    for name in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"):
+        task = registry.task(name)
+        assert isinstance(task, GlueTask)
+        for part in task.parts:
+            files[task.submission(part)] = task.layout.named
+    named = {"MNLI-m", "MNLI-mm", "QNLI", "RTE"}
+    numbered = {"CoLA", "SST-2", "MRPC", "STS-B", "QQP", "WNLI"}
+    assert {name for name, is_named in files.items() if is_named} == named
+    assert {name for name, is_named in files.items() if not is_named} == numbered
+
+
+@pytest.mark.slow
+def test_predictions_for_the_server(tmp_path: Path) -> None:
+    """Tiny files in GLUE's layout; the answers on rows copied from dev are those of the report."""
+    rte, stsb = tmp_path / "glue" / "RTE", tmp_path / "glue" / "STS-B"
+    for folder in (rte, stsb):
+        folder.mkdir(parents=True)
+    for split, rows in (("train", 64), ("dev", 12), ("test", 12)):
+        label = "" if split == "test" else "\tlabel"
+        names = [f"\t{n}" for n in ("entailment", "not_entailment")]
+        lines = [f"{i}\tthe film {i} is good\ta film{'' if split == 'test' else names[i % 2]}"
+                 for i in range(rows)]  # fmt: skip
+        head = f"index\tsentence1\tsentence2{label}"
+        (rte / f"{split}.tsv").write_text("\n".join([head, *lines]) + "\n")
+        score = "" if split == "test" else "\tscore"
+        lines = [f"{i}\tthe film {i} is good\ta film{'' if split == 'test' else f'{chr(9)}{i % 6}'}"
+                 for i in range(rows)]  # fmt: skip
+        head = f"index\tsentence1\tsentence2{score}"
+        (stsb / f"{split}.tsv").write_text("\n".join([head, *lines]) + "\n")
+    glue, runs, out = tmp_path / "glue", tmp_path / "runs", tmp_path / "out"
+    assert bench("run", "--tasks", "rte,stsb", "--methods", "dense", "--model", "demo", "--trials",
+                 "0", "--seeds", "1", "--epochs", "1", "--data-dir", glue, "--workers", "1",
+                 "--runs", runs).status == 0  # fmt: skip
+    cells = {r.cell["task"]: r.id for r in Store(runs).records()}
+    result = bench("predict", cells["rte"], cells["stsb"][:8], "--runs", runs, "--data-dir", glue,
+                   "--out", out)  # fmt: skip
+    assert result.status == 0, result.err
+    assert "missing: AX, CoLA, MNLI-m, MNLI-mm, MRPC, QNLI, QQP, SST-2, WNLI" in result.out
+    with zipfile.ZipFile(out / "submission.zip") as archive:
+        assert archive.namelist() == ["RTE.tsv", "STS-B.tsv"]
+    head, *lines = (out / "RTE.tsv").read_text().splitlines()
+    assert head == "index\tprediction"
+    answers = parquet.read_table(runs / cells["rte"] / "predictions.parquet")["prediction"]
+    labels = ("entailment", "not_entailment")
+    assert lines == [f"{i}\t{labels[a]}" for i, a in enumerate(answers.to_pylist())]
+    _, *lines = (out / "STS-B.tsv").read_text().splitlines()
+    scores = np.array([float(line.split("\t")[1]) for line in lines])
+    answers = parquet.read_table(runs / cells["stsb"] / "predictions.parquet")["prediction"]
+    assert scores == pytest.approx(np.clip(answers.to_numpy(), 0, 5), abs=6e-4)
+    (rte / "test.tsv").unlink()
+    refused = bench("predict", cells["rte"], "--runs", runs, "--data-dir", glue, "--out", out)
+    assert refused.status == 2
+    assert "RTE/test.tsv" in refused.err
+    kept = runs / cells["rte"] / "model"
+    for file in [*kept.glob("tokenizer*"), *kept.glob("vocab*")]:
+        file.unlink()
+    refused = bench("predict", cells["stsb"], cells["rte"], "--runs", runs, "--data-dir", glue,
+                    "--out", tmp_path / "other")  # fmt: skip
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "has no tokenizer" in refused.err
+    assert not (tmp_path / "other").exists()
+    assert bench("export", cells["rte"], "--runs", runs, "--out", tmp_path / "other").status == 2
+    twice = bench("predict", cells["stsb"], cells["stsb"], "--runs", runs, "--data-dir", glue,
+                  "--out", tmp_path / "other")  # fmt: skip
+    assert (twice.status, "two of the cells are of stsb" in twice.err) == (2, True)
+    assert not (tmp_path / "other").exists()
+    weights = runs / cells["stsb"] / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused = bench("predict", cells["stsb"], "--runs", runs, "--data-dir", glue, "--out", out)
+    assert (refused.status, "no whole safetensors file" in refused.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_only_what_the_server_knows_and_was_kept(finished: Path, tmp_path: Path) -> None:
+    cell = records(finished)["magnitude", 4.0, 0].id
+    refused = bench("predict", cell, "--runs", finished, "--out", tmp_path)
+    assert refused.status == 2
+    assert "none of GLUE's tasks" in refused.err

@@ -1,0 +1,86 @@
+"""Parameters that are taken over from another suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from harness import bench, quick, records
+
+from bench.results.store import Store
+from bench.runs import launch
+from bench.runs.cells import carried as carrying
+from bench.runs.request import Request, resolve
+
+
+def test_cells_with_carried_parameters_are_others_where_these_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite that carries can be extended by a task; parameters that changed are a new cell."""
+
+    def cells(rate: float, *tasks: str) -> tuple[str, dict[tuple[str, str], str]]:
+        tuned_cells = [
+            SimpleNamespace(
+                cell={"method": method, "task": task, "ratio": ratio},
+                tuning={"found": {"learning_rate": rate}, "trials": 3},
+            )
+            for task in tasks
+            for method, ratio in (("dense", 1.0), ("magnitude", 4.0))
+        ]
+        monkeypatch.setattr(carrying, "_folders_of", lambda *_: [tmp_path])
+        monkeypatch.setattr(carrying, "_find", lambda *_: ({"weights": "other"}, tuned_cells))
+        request = Request(
+            methods=("magnitude", "majority"), tasks=tasks, ratios=(4.0,), carry_from="source",
+            runs=tmp_path,
+        )  # fmt: skip
+        suite = resolve(request)
+        context = launch.prepare(suite).context
+        found = {(cell.method, cell.task): context.bind(cell).id for cell in suite.cells()}
+        return suite.protocol.hash, found
+
+    one = cells(1e-3, "demo-sentiment")
+    two = cells(1e-3, "demo-sentiment", "demo-paraphrase")
+    other = cells(2e-3, "demo-sentiment")
+    assert one[0] == two[0]
+    assert one[1].items() <= two[1].items()
+    assert not set(one[1].values()) & set(other[1].values())
+
+
+@pytest.mark.slow
+def test_parameters_are_carried_only_on_request_and_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    assert quick(runs, "--trials", "3", "--name", "source").status == 0
+    wanted = records(runs)["magnitude", 4.0, 0]
+    result = quick(runs, "--carry-from", "source", "--ratios", "10", "--name", "target")
+    assert result.status == 0, result.err
+    carried = records(runs)["magnitude", 10.0, 0]
+    assert carried.params == wanted.params
+    assert carried.tuning["from"] == "source, demo-sentiment, 4×"
+    page = (runs / "target.md").read_text()
+    assert "carried over from the tuning of source" in page
+    assert "source, demo-sentiment, 4×" in page
+    again = quick(runs, "--carry-from", "source", "--ratios", "10", "--name", "target")
+    assert "2 done, 0 to run" in again.out
+    for words, said in (
+        (("--carry-from", "sourc"), "Did you mean 'source'?"),
+        (("--carry-from", "source", "--name", "source"), "is called 'source' as well"),
+        (("--carry-from", "source", "--trials", "2"), "--carry-from"),
+        (("--carry-from", "source:cola"), "dense is not tuned there on cola"),
+        (("--carry-from", "source:demo-sentiment:7"), "at 7×; it is on demo-sentiment at 4×"),
+    ):
+        refused = quick(runs, *words)
+        assert refused.status == 2
+        assert said in refused.err
+    other = quick(runs, "--carry-from", "source", methods="random-mask")
+    assert other.status == 2
+    assert "random-mask is not tuned there" in other.err
+
+    monkeypatch.chdir(tmp_path)  # a published suite that is tuned, and one of its name that is not
+    assert bench("leaderboard", "--runs", runs, "--out", "leaderboards").status == 0
+    untuned = tmp_path / "untuned"
+    assert quick(untuned, "--name", "source").status == 0
+    assert quick(untuned, "--carry-from", "source", "--name", "target").status == 0
+    assert wanted.params in [record.params for record in Store(untuned).records()]
