@@ -34,7 +34,7 @@ class Line:
         task: The task, or `AVERAGE`.
         method: The variant's name, `PRETRAINED` or `FINETUNED`.
         ratio: Wanted compression.
-        loss: Masked-language-model loss, in nats a masked piece.
+        loss: Masked-language-model loss, in nats per masked token.
         score: The task's main figure, 0–100.
         loss_share: Loss in % of the fine-tuned model's.
         score_share: Score in % of the fine-tuned model's.
@@ -95,8 +95,9 @@ def knowledge_text(suite: str, records: Iterable[Record]) -> dict[str, Any]:
 def knowledge_caption(text: dict[str, Any]) -> str:
     """What the losses of a table are, in a phrase; `text` as `knowledge_text` gives it."""
     return (
-        f"masked-language-model loss on {text['masked']:,} masked pieces of {text['rows']:,} "
-        f"passages ({text['name']}), the lower the more is left; means over seeds"
+        f"masked-language-model (MLM) loss on {text['masked']:,} masked tokens of "
+        f"{text['rows']:,} passages ({text['name']}), mean over seeds. The lower it is, the more "
+        "is left"
     )
 
 

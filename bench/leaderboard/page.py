@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from bench.results.store import Store
 
 
+Table = tuple[list[str], list[list[str]]]
+"""Heads and rows."""
+
+SUMMARY_HEADS = ("encoder", "tasks", "compression", "competitors", "controls")
+
+
 @dataclass(frozen=True)
 class Page:
     """What is written of a suite.
@@ -44,15 +50,15 @@ class Page:
         markdown: The page.
         files: Every file's content by its path.
         tables: Heads and rows of each ratio's table, by a title, for other ways to show them.
-        headline: The suite in one sentence.
+        summary: The suite as a row under `SUMMARY_HEADS`.
     """
 
     suite: dict[str, Any]
     path: Path
     markdown: str
     files: dict[Path, str]
-    tables: dict[str, tuple[list[str], list[list[str]]]] = field(default_factory=dict)
-    headline: str = ""
+    tables: dict[str, Table] = field(default_factory=dict)
+    summary: list[str] = field(default_factory=list)
 
     def write(self) -> None:
         """Writes all files."""
@@ -79,59 +85,26 @@ def make_page(
     Raises:
         BenchError: The bullets are too many or too long.
     """
-    name, axis = suite["name"], prose.axis_words(suite["axis"])
+    name = suite["name"]
     every = sorted(records, key=_record_order)
     ordered = [record for record in every if record.status != "external"]
-    tasks = list(dict.fromkeys(cell[1] for cell in suite["cells"].values()))
-    by_ratio: dict[float, list[Record]] = {}
-    for record in ordered:
-        by_ratio.setdefault(record.cell["ratio"], []).append(record)
-    references = by_ratio.pop(1.0, [])
     cached = functools.cache(answers)
-    undone = len(set(suite["cells"]) - {record.id for record in every})
-    results = {
-        ratio: standings(by_ratio.get(ratio, []), references, tasks, cached)
-        for ratio in sorted(by_ratio) or [1.0]
-    }
-    planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
-    metrics = {r.cell["task"]: "/".join(r.scores) for r in ordered if r.scores}
-    tables = {}
+    results = _results(suite, ordered, cached)
+    tables, sections = _tables(suite, ordered, results)
+    files, images = _charts(suite, results, folder)
     reading = reading_list(name, results, written)
+    undone = len(set(suite["cells"]) - {record.id for record in every})
+    lost = [r for r in ordered if r.score is not None and not cached(r.id)]
     parts = [
         prose.title_line(suite),
-        prose.protocol_paragraph(suite, ordered, tasks, undone),
+        folded("Words used here", prose.glossary(suite["axis"])),
         reading and f"## What this shows, and what it cannot\n\n{reading}",
-    ]
-    for ratio, result in results.items():
-        title = f"{ratio:g}× fewer {axis}" if ratio != 1 else "no compression"
-        tables[title] = heads, rows = make_table(result, metrics, planned)
-        named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
-        parts += [
-            f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
-            prose.uninformative_note(result),
-            prose.above_dense_note(result),
-            *prose.table_notes(result.rows),
-        ]
-    parts += [
+        prose.protocol_section(suite, ordered, _tasks(suite), undone),
+        *sections,
         prose.hardware_note(ordered),
-        prose.missing_predictions_note(
-            [r for r in ordered if r.score is not None and not cached(r.id)]
-        ),
+        prose.missing_predictions_note(lost),
         prose.external_section([record for record in every if record.status == "external"]),
-    ]
-    files: dict[Path, str] = {}
-    charts = {
-        "": (
-            plots.pareto_svg(_curves(results), axis),
-            "Score against compression, a line a method",
-        ),
-        "-kept": (plots.heat_svg(_shares(results)), "Share of the dense score kept, %"),
-    }
-    for suffix, (svg, caption) in charts.items():
-        if svg:
-            files[folder / f"{name}{suffix}.svg"] = svg
-            parts.append(f"![{caption}]({name}{suffix}.svg)")
-    parts += [
+        *images,
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
         folded("Parameters", prose.parameters_table(ordered)),
         folded("Data", prose.data_table(ordered)),
@@ -142,8 +115,8 @@ def make_page(
     files[folder / f"{name}.md"] = markdown
     files[folder / f"{name}.csv"] = _csv(results)
     files[folder / f"{name}.json"] = _json(suite, results, every)
-    headline = _headline(suite, results)
-    return Page(suite, folder / f"{name}.md", markdown, files, tables, headline)
+    summary = _summary(suite, results)
+    return Page(suite, folder / f"{name}.md", markdown, files, tables, summary)
 
 
 def write_run_page(store: Store, name: str) -> Page:
@@ -166,16 +139,79 @@ def _record_order(record: Record) -> tuple[Any, ...]:
     return cell["ratio"], cell["method"], cell["task"], cell["seed"], record.id
 
 
-def _headline(suite: dict[str, Any], results: dict[float, Standings]) -> str:
-    """What the hardest ratio shows, in one sentence."""
+def _tasks(suite: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(cell[1] for cell in suite["cells"].values()))
+
+
+def _results(
+    suite: dict[str, Any], records: Sequence[Record], answers: Answers
+) -> dict[float, Standings]:
+    """The standings of each ratio; those of the references alone where nothing was compressed."""
+    by_ratio: dict[float, list[Record]] = {}
+    for record in records:
+        by_ratio.setdefault(record.cell["ratio"], []).append(record)
+    references, tasks = by_ratio.pop(1.0, []), _tasks(suite)
+    return {
+        ratio: standings(by_ratio.get(ratio, []), references, tasks, answers)
+        for ratio in sorted(by_ratio) or [1.0]
+    }
+
+
+def _tables(
+    suite: dict[str, Any], records: Sequence[Record], results: dict[float, Standings]
+) -> tuple[dict[str, Table], list[str]]:
+    """Every ratio's table by its title, and what the page shows of it, notes included."""
+    planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
+    metrics = {r.cell["task"]: "/".join(r.scores) for r in records if r.scores}
+    tables, sections = {}, []
+    for ratio, result in results.items():
+        counted = prose.axis_words(suite["axis"])
+        title = f"{ratio:g}× fewer {counted}" if ratio != 1 else "no compression"
+        tables[title] = heads, rows = make_table(result, metrics, planned)
+        named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
+        sections += [
+            f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
+            prose.uninformative_note(result),
+            prose.above_dense_note(result),
+            *prose.table_notes(result.rows),
+        ]
+    return tables, sections
+
+
+def _charts(
+    suite: dict[str, Any], results: dict[float, Standings], folder: Path
+) -> tuple[dict[Path, str], list[str]]:
+    """The charts' files, and the lines that show them."""
+    drawn = {
+        f"{suite['name']}.svg": (
+            plots.pareto_svg(_curves(results), prose.axis_words(suite["axis"])),
+            "Score against compression, one line per method",
+        ),
+        f"{suite['name']}-kept.svg": (
+            plots.heat_svg(_shares(results)),
+            "Share of the dense score kept, %",
+        ),
+    }
+    shown = {file: both for file, both in drawn.items() if both[0]}
+    files = {folder / file: svg for file, (svg, _) in shown.items()}
+    return files, [f"![{caption}]({file})" for file, (_, caption) in shown.items()]
+
+
+def _summary(suite: dict[str, Any], results: dict[float, Standings]) -> list[str]:
+    """A row under `SUMMARY_HEADS`: what was compressed, and the averages at the hardest ratio."""
     ratio, result = max(results.items())
-    about = f"{suite['model']} on {', '.join(result.tasks)}"
-    averages = {row.method: row.average(result.averaged) for row in result.rows}
-    known = {name: value for name, value in averages.items() if value is not None}
-    order = sorted(known, key=lambda name: -known[name])
-    ranks = {name: f" (rank {rank})" for name, rank in result.overall.items()}
-    figures = ", ".join(f"{name} {rounded(known[name], 1)}{ranks.get(name, '')}" for name in order)
-    return f"{about}; average score at {ratio:g}×: {figures or 'none yet'}."
+    listed: dict[bool, list[str]] = {False: [], True: []}
+    for row in result.rows:
+        if (average := row.average(result.averaged)) is not None:
+            rank = result.overall.get(row.method)
+            shown = f"{row.method} {rounded(average, 1)}{f' (rank {rank})' if rank else ''}"
+            listed[row.facts["control"]].append(shown)
+    return [
+        suite["model"],
+        ", ".join(result.tasks),
+        f"{ratio:g}× fewer {prose.axis_words(suite['axis'])}" if ratio != 1 else "none",
+        *(", ".join(listed[control]) or "none yet" for control in (False, True)),
+    ]
 
 
 def _curves(results: dict[float, Standings]) -> dict[str, list[Point]]:

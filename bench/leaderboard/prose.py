@@ -32,13 +32,48 @@ CONTROLS = (RANDOM_MASK, "small-dense", MAJORITY, DENSE)
 
 def title_line(suite: dict[str, Any]) -> str:
     """Model, axis and protocol."""
+    axis = "FLOPs" if suite["axis"] == "flops" else suite["axis"]
     return (
-        f"# {escape(suite['name'])}: {escape(suite['model'])}, matched on {suite['axis']}, "
+        f"# {escape(suite['name'])}: {escape(suite['model'])}, matched on {axis}, "
         f"protocol {suite['protocol']}"
     )
 
 
-def protocol_paragraph(
+def glossary(axis: str) -> str:
+    """The words that a page uses, in a line each."""
+    counted = {
+        "weights": "**Matched on weights**: a ratio counts the prunable weights, which are the six "
+        "matrices of each layer.",
+        "flops": "**Matched on FLOPs**: a ratio counts the FLOPs of one example of "
+        f"{SEQUENCE_LENGTH} tokens.",
+    }
+    lines = [
+        "**Suite**: an encoder, tasks, methods and ratios, as one `bench run` command asks for "
+        "them. A page shows one suite.",
+        "**Ratio**: dense size / compressed size. At 20×, one twentieth is left.",
+        counted[axis],
+        "**Cell**: one method on one task at one ratio with one seed.",
+        "**Protocol**: all that is equal for every method. Scores of different protocols do not "
+        "compare.",
+        "**Report split**: the task's dev set, on which scores are reported.",
+        "**Tune split**: rows cut out of the training rows, on which trials are scored.",
+        "**Competitors** are ranked. **Controls** are not: they are what competitors are read "
+        "against.",
+        "**Told apart**: a test finds a difference (5 %, after Holm's correction for multiple "
+        "tests). Each p is the corrected one.",
+        "**±** after a difference or an average: half of its 95 % interval. After a score on a "
+        "task: the standard deviation over seeds.",
+        "**†**: on this task the dense model is not significantly above the majority class. The "
+        "average leaves the task out.",
+        "**weights ×**, **parameters ×**, **FLOPs ×**: the ratios that the models reached.",
+        f"**S = {SEQUENCE_LENGTH}**: FLOPs and speed are those of an example of {SEQUENCE_LENGTH} "
+        "tokens.",
+        "**TFLOP per seed**: what training cost, summed over tasks.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def protocol_section(
     suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[str], undone: int
 ) -> str:
     """What was held equal, how parameters were found, and what is missing."""
@@ -46,42 +81,50 @@ def protocol_paragraph(
     cap = settings["max_train_samples"]
     seeds = len({record.cell["seed"] for record in records})
     lines = [
-        f"Every method: epochs {settings['epochs']}, batch {settings['batch_size']}, dropout "
-        f"{settings['dropout']:g}, {settings['precision']}; scores on each "
-        "task's dev rows, which nothing was chosen on; the last step counts.",
-        f"Training rows capped at {cap:,} a task, the first by a hash of their text." if cap
+        f"{settings['epochs']} epochs, batch {settings['batch_size']}, dropout "
+        f"{settings['dropout']:g}, {settings['precision']}. The last step counts.",
+        "Scores are those on the report split. Nothing was chosen on it.",
+        f"At most {cap:,} training rows per task, chosen by a hash of the text." if cap
         else "All training rows.",
         *_augmentation_sentence(settings.get("augment", 0)),
-        _tuning_sentence(settings, records),
-        "One seed, no interval." if seeds == 1
-        else f"{seeds} seeds; mean ± sample standard deviation over seeds, averages with their "
-        "95 % interval. A rank is 1 + the number of competitors that are significantly better "
-        "(Holm over all pairs of a ratio, 5 %), and no better than that of one with a higher "
-        "score; a small figure beside a score is the rank on that task.",
+        _tuning_sentences(settings, records),
+        *_seeds_sentences(seeds),
     ]  # fmt: skip
-    if any(task in OUTSIDE_AVERAGE for task in tasks):
-        lines.append("WNLI stands outside the average.")
+    if never := [escape(task) for task in tasks if task in OUTSIDE_AVERAGE]:
+        lines.append(f"No part of an average, because its dev set says nothing: {never[0]}.")
     if (version := settings.get("version", Protocol.version)) != Protocol.version:
         lines.append(
-            f"Made under version {version} of the protocol: under today's, {Protocol.version}, the "
+            f"Made under version {version} of the protocol. Today's is {Protocol.version}: the "
             "same command gives other numbers."
         )
     methods = {record.cell["method"] for record in records}
-    lacking = [name for name in CONTROLS if name not in methods]
-    if lacking:
+    if lacking := [name for name in CONTROLS if name not in methods]:
         lines.append(f"Controls that are missing: {', '.join(lacking)}.")
     if undone:
         lines.append(f"**{undone} of {len(suite['cells'])} cells are not done yet.**")
-    return " ".join(lines)
+    return "## What is equal for every method\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _tuning_sentence(settings: dict[str, Any], records: Sequence[Record]) -> str:
+def _seeds_sentences(seeds: int) -> list[str]:
+    """What the figures of a table are, over so many seeds."""
+    if seeds == 1:
+        return ["One seed: no interval, no test and no rank."]
+    return [
+        f"{seeds} seeds. A score is the mean ± sample standard deviation over seeds. An average "
+        "has its 95 % interval.",
+        "A rank is 1 + the number of competitors that are significantly better (Holm over all "
+        "pairs of a ratio, 5 %). No method ranks before one with a higher score.",
+        "A small figure beside a score is the rank on that task.",
+    ]
+
+
+def _tuning_sentences(settings: dict[str, Any], records: Sequence[Record]) -> str:
     """How parameters were found."""
     if sources := {r.tuning["from"].partition(",")[0] for r in records if "from" in r.tuning}:
         listed = ", ".join(map(escape, sorted(sources)))
         return (
-            f"Parameters carried over from the tuning of {listed}, whose page has what it took; "
-            "none tuned here."
+            f"Parameters are carried over from the tuning of {listed}, whose page has its cost. "
+            "None was tuned here."
         )
     if not settings["trials"]:
         return "Default parameters, no tuning."
@@ -93,8 +136,8 @@ def _tuning_sentence(settings: dict[str, Any], records: Sequence[Record]) -> str
     }
     but = f" No trial met the ratio of {escape('; '.join(sorted(untuned)))}: defaults there."
     return (
-        f"Each method tuned in {settings['trials']} trials a task and ratio ({', '.join(how)}), on "
-        f"tune rows cut out of the training rows.{but if untuned else ''}"
+        f"Each method was tuned in {settings['trials']} trials per task and ratio "
+        f"({', '.join(how)}), scored on the tune split.{but if untuned else ''}"
     )
 
 
@@ -104,8 +147,8 @@ def uninformative_note(table: Standings) -> str:
         return ""
     return (
         f"† {', '.join(map(escape, table.uninformative))}: the dense model is not significantly "
-        "above the majority class, so that the column says nothing of compression; it stands "
-        "outside the average."
+        "above the majority class. So the column says nothing about compression, and the average "
+        "leaves it out."
     )
 
 
@@ -158,8 +201,8 @@ def _short_run_note(row: Row) -> str:
     least, most = f"{min(steps):,}", f"{max(steps):,}"
     made = least if least == most else f"{least} to {most}"
     return (
-        f"{escape(row.method)} ran {made} optimizer steps; a main GLUE run of its paper has some "
-        f"{published:,}"
+        f"{escape(row.method)}: {made} optimizer steps here, about {published:,} in a main GLUE "
+        "run of its paper"
     )
 
 
@@ -170,8 +213,8 @@ def missing_predictions_note(records: Sequence[Record]) -> str:
     cell = records[0].cell
     first = f"{escape(cell['method'])} on {escape(cell['task'])}, seed {cell['seed']}"
     return (
-        f"**The predictions of {len(records)} scored cells are missing** (the first: {first}): "
-        "they have no part in intervals and ranks."
+        f"**The predictions of {len(records)} scored cells are missing** (the first: {first}). "
+        "Such a cell has no part in intervals and ranks."
     )
 
 
@@ -188,8 +231,11 @@ def external_section(records: Sequence[Record]) -> str:
         ]
         for record in records
     ]
-    about = "Scored on the same report rows; their training and tuning are not known: unranked."
-    return f"## Checkpoints from elsewhere\n\n{about}\n\n{pipe(heads, rows)}" if rows else ""
+    caption = (
+        "Scored on the same report split. Their training and tuning are not known, so they have no "
+        "rank."
+    )
+    return f"## Checkpoints from elsewhere\n\n{caption}\n\n{pipe(heads, rows)}" if rows else ""
 
 
 def parameters_table(records: Sequence[Record]) -> str:
@@ -204,8 +250,9 @@ def parameters_table(records: Sequence[Record]) -> str:
             if record.cell["task"] not in known:
                 known.append(record.cell["task"])
     rows = [[*key[:2], ", ".join(names), *key[2:]] for key, names in tasks.items()]
-    heads = ["method", "ratio", "tasks", "parameters", "tuned here, or where"]
-    return pipe(heads, [[escape(cell) for cell in row] for row in rows])
+    heads = ["method", "ratio", "tasks", "parameters", "tuned here, or carried from"]
+    table = pipe(heads, [[escape(cell) for cell in row] for row in rows])
+    return table and f"Names and values are those of the command line.\n\n{table}"
 
 
 def data_table(records: Sequence[Record]) -> str:
@@ -220,10 +267,11 @@ def data_table(records: Sequence[Record]) -> str:
                 escape(" ".join(str(facts[k]) for k in ("source", "revision") if k in facts)),
                 f"{facts['train']:,} of {facts['train_available']:,}{_added(facts)}",
                 f"{facts['report']:,}",
-                f"{cut['train']} and {cut['report']} at {cut['pieces']} pieces",
+                f"{cut['train']} and {cut['report']} rows at {cut['pieces']} tokens",
                 str(facts["skipped_rows"]),
             ]
-    heads = ["task", "source", "training rows", "report rows", "cut to fit", "unreadable"]
+    heads = ["task", "source", "training rows", "report split, rows",
+             "cut to fit, training and report", "unreadable rows"]  # fmt: skip
     return pipe(heads, list(rows.values()))
 
 
@@ -263,13 +311,17 @@ def hardware_note(records: Sequence[Record]) -> str:
     if not lines:
         return ""
     return (
-        "**Trained on different hardware**, whose rounding alone moves single seeds, so that an "
-        "order across it says little:\n\n" + "\n".join(lines)
+        "**Trained on different hardware.** Its rounding alone moves single seeds. So an order of "
+        "methods across machines says little:\n\n" + "\n".join(lines)
     )
 
 
 def _processor(measured: Mapping[str, Any]) -> str:
     return escape(f"{measured['processor']} ({' '.join(measured['vector_extensions'])})")
+
+
+def _threads(measured: Mapping[str, Any]) -> str:
+    return f"{measured['threads']} thread{'s' * (measured['threads'] != 1)}"
 
 
 def machines_list(records: Sequence[Record]) -> str:
@@ -281,11 +333,11 @@ def machines_list(records: Sequence[Record]) -> str:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
             lines[
                 f"- {_processor(env)}, {escape(env['device'])}, {env['precision']}, "
-                f"threads a cell {env['threads']}; Python {env['python']}, {packages}"
+                f"{_threads(env)} per cell; Python {env['python']}, {packages}"
             ] = None
         if timed := record.latency:
             lines[
-                f"- speed: {_processor(timed)}, {timed['threads']} threads; "
+                f"- speed: {_processor(timed)}, {_threads(timed)}; "
                 + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
             ] = None
     return "\n".join(lines)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
 from bench.files import write_json, write_text
-from bench.leaderboard.markdown import escape
-from bench.leaderboard.page import Page, make_page
+from bench.leaderboard.markdown import escape, pipe
+from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
 from bench.leaderboard.reading import split_bullets
 from bench.results.predictions import FILE, published, read_published, to_publish, write_published
@@ -176,8 +176,16 @@ def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:
 
 
 def _index(pages: list[Page], has_published: bool) -> str:
-    lines = [f"- [{page.path.stem}]({page.path.name}): {escape(page.headline)}" for page in pages]
+    """A table of the pages, a row each."""
+    rows = [[f"[{page.path.stem}]({page.path.name})", *map(escape, page.summary)] for page in pages]
+    parts = [
+        "# Leaderboards",
+        "Made by `bench leaderboard` from `records/`. Each page shows one suite, which is what one "
+        "`bench run` command asks for. It begins with its words and its results.",
+        "The table has average scores at the hardest ratio (dense size / compressed size). A rank "
+        "is 1 + the number of competitors that are significantly better. Controls have none.",
+        pipe(["page", *SUMMARY_HEADS], rows),
+    ]
     if has_published:
-        lines.append(f"- [{PAGE.removesuffix('.md')}]({PAGE}): figures that the papers report.")
-    head = "# Leaderboards\n\nMade by `bench leaderboard` from `records/`.\n\n"
-    return head + "\n".join(lines) + "\n"
+        parts.append(f"[{PAGE.removesuffix('.md')}]({PAGE}) has the figures that papers report.")
+    return "\n\n".join(parts) + "\n"

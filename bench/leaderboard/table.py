@@ -19,7 +19,10 @@ TIMED = (1, SEQUENCE_LENGTH)
 NAME_COLUMNS = 4
 """Columns of a table that hold names, before those that hold figures."""
 
-MEASURED = f"measured speed over the best dense engine × (S = {SEQUENCE_LENGTH}, batch 1)"
+MEASURED = f"measured speed-up over the best dense engine (S = {SEQUENCE_LENGTH}, batch 1)"
+
+HYPHENATED = {"pretrained": "pre-trained", "finetuned": "fine-tuned"}
+"""How a page writes what a record stores."""
 
 
 def make_table(
@@ -32,10 +35,10 @@ def make_table(
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
-             f"average{', ± 95 %' if result.averages else ''}", "of dense, %", "weights ×",
+             f"average{', ± 95 %' if result.averages else ''}", "% of dense", "weights ×",
              "parameters × (with embeddings)", f"FLOPs × (S = {SEQUENCE_LENGTH})",
-             *([MEASURED] if timed else []), "final run, TFLOP a seed",
-             "with its tuning, TFLOP"]  # fmt: skip
+             *([MEASURED] if timed else []), "TFLOP per seed, final run",
+             "TFLOP per seed, with tuning"]  # fmt: skip
     cells = []
     for row in result.rows:
         if not any(row.scores.values()):
@@ -46,7 +49,8 @@ def make_table(
         cells.append(
             [str(result.overall.get(method, "–")),
              f"{method} (control)" if row.facts["control"] else method,
-             row.facts["starts_from"], row.facts["teacher"],
+             *(HYPHENATED.get(name, name) for name in (row.facts["starts_from"],
+                                                       row.facts["teacher"])),
              *(_score(result, row, task, planned) for task in tasks),
              rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
              rounded(share, 1),

@@ -48,7 +48,7 @@ def test_a_record_says_what_is_left(done: Path) -> None:
 def test_the_command_prints_rows_a_task(done: Path) -> None:
     result = bench("knowledge", "--runs", done)
     assert result.status == 0
-    assert "masked pieces of 500 passages (demo)" in result.out
+    assert "masked tokens of 500 passages (demo), mean over seeds" in result.out
     rows = [line.split() for line in result.out.splitlines()]
     methods = [row[0] for row in rows if len(row) == 6]
     assert methods == ["pre-trained", "fine-tuned", "majority", "magnitude", "random-mask"]

@@ -90,10 +90,10 @@ def test_the_table_says_mean_deviation_average_and_share() -> None:
         magnitude["cola (matthews)"] == f"42.0 ± {statistics.stdev([40, 44]):.1f}" == "42.0 ± 2.8"
     )
     assert magnitude["average"] == "42.0"  # WNLI stands outside
-    assert magnitude["of dense, %"] == f"{100 * 42 / 51:.1f}"
+    assert magnitude["% of dense"] == f"{100 * 42 / 51:.1f}"
     assert magnitude["weights ×"] == "20.00"
-    assert magnitude["final run, TFLOP a seed"] == "4"  # two tasks of 2 TFLOP
-    assert "WNLI stands outside the average" in page.markdown
+    assert magnitude["TFLOP per seed, final run"] == "4"  # two tasks of 2 TFLOP
+    assert "No part of an average, because its dev set says nothing: wnli." in page.markdown
 
 
 def test_a_row_that_lacks_a_task_has_no_average() -> None:
@@ -114,10 +114,10 @@ def test_what_a_row_cost_is_told_only_where_all_of_it_is_known() -> None:
     ]
     page = make_page(suite(found), found, FOLDER)
     table = rows(page.tables["20× fewer prunable weights"])
-    assert table["magnitude"]["final run, TFLOP a seed"] == "4"
-    assert table["magnitude"]["with its tuning, TFLOP"] == "–"
-    assert table["random-mask (control)"]["with its tuning, TFLOP"] == "4"
-    assert table["movement"]["final run, TFLOP a seed"] == "–"  # it has no record of WNLI
+    assert table["magnitude"]["TFLOP per seed, final run"] == "4"
+    assert table["magnitude"]["TFLOP per seed, with tuning"] == "–"
+    assert table["random-mask (control)"]["TFLOP per seed, with tuning"] == "4"
+    assert table["movement"]["TFLOP per seed, final run"] == "–"  # it has no record of WNLI
 
 
 def test_rows_of_different_hardware_are_told_apart() -> None:
@@ -126,7 +126,8 @@ def test_rows_of_different_hardware_are_told_apart() -> None:
                 "precision": "fp32", "threads": 1, "python": "3.11", "packages": {}}  # fmt: skip
 
     one = [replace(r, environment=on("one")) for r in records()]
-    assert "different hardware" not in make_page(suite(one), one, FOLDER).markdown
+    said = "**Trained on different hardware.**"
+    assert said not in make_page(suite(one), one, FOLDER).markdown
     two = [
         replace(r, environment=on("an|other"))
         if (r.cell["method"], r.cell["task"]) == ("magnitude", "cola")
@@ -134,9 +135,67 @@ def test_rows_of_different_hardware_are_told_apart() -> None:
         for r in one
     ]
     markdown = make_page(suite(two), two, FOLDER).markdown
+    assert said in markdown
     others = "one (avx2), cpu: dense, movement, random-mask"
     assert rf"- cola: {others}; an\|other (avx2), cpu: magnitude" in markdown
     assert "- wnli: " not in markdown
+
+
+def test_a_page_says_what_was_held_equal_one_thought_a_bullet() -> None:
+    settings = suite(records())["settings"] | {"max_train_samples": 8000, "trials": 4}
+    tuned = [replace(r, tuning={"sampler": "TPE"}) for r in records()]
+    page = make_page(suite(tuned, settings=settings), tuned, FOLDER).markdown
+    (lines,) = re.findall(r"## What is equal for every method\n\n(.*?)\n\n", page, re.S)
+    assert lines.splitlines()[:5] == [
+        "- 3 epochs, batch 32, dropout 0.1, fp32. The last step counts.",
+        "- Scores are those on the report split. Nothing was chosen on it.",
+        "- At most 8,000 training rows per task, chosen by a hash of the text.",
+        "- Each method was tuned in 4 trials per task and ratio (TPE), scored on the tune split.",
+        "- 2 seeds. A score is the mean ± sample standard deviation over seeds. An average has its "
+        "95 % interval.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axis", "matched", "other"),
+    [("weights", "Matched on weights", "FLOPs"), ("flops", "Matched on FLOPs", "weights")],
+)
+def test_a_page_explains_its_words_before_it_uses_them(axis: str, matched: str, other: str) -> None:
+    page = make_page(suite(records(), axis=axis), records(), FOLDER).markdown
+    title, glossary = page.split("\n\n<details><summary>Words used here</summary>\n\n")
+    lines = glossary.split("\n\n</details>")[0].splitlines()
+    assert title == f"# example: m, m{matched[1:]}, protocol p"
+    explained = [line.split("**")[1] for line in lines]
+    words = {"Suite", "Ratio", matched, "Cell", "Report split", "Tune split", "Told apart", "†"}
+    assert words <= set(explained)
+    assert f"Matched on {other}" not in explained
+    assert all(len(sentence.split()) <= 25 for x in lines for sentence in re.split(r"\. ", x))
+
+
+def test_start_and_teacher_are_written_with_a_hyphen_and_no_teacher_as_none() -> None:
+    taught = {"kind": "unstructured", "control": False, "starts_from": "finetuned",
+              "teacher": "pretrained"}  # fmt: skip
+    found = [replace(r, method=taught) if r.cell["method"] == "movement" else r for r in records()]
+    table = rows(make_page(suite(found), found, FOLDER).tables["20× fewer prunable weights"])
+    names = ("starts from", "teacher")
+    assert [table["movement"][name] for name in names] == ["fine-tuned", "pre-trained"]
+    assert [table["magnitude"][name] for name in names] == ["pre-trained", "none"]
+
+
+def test_a_run_that_is_far_shorter_than_in_the_paper_is_told() -> None:
+    def with_steps(record: Record, steps: int) -> Record:
+        method = record.method | {"paper_steps": 84_612}
+        return replace(record, method=method, cost=record.cost | {"steps": steps})
+
+    said = "magnitude: {} optimizer steps here, about 84,612 in a main GLUE run of its paper"
+    for least, shown in ((345, True), (84_612, False)):
+        found = [
+            with_steps(r, least + 405 * r.cell["seed"]) if r.cell["method"] == "magnitude" else r
+            for r in records()
+        ]
+        page = make_page(suite(found), found, FOLDER).markdown
+        assert (said.format("345 to 750") in page) is shown
+        assert ("a main GLUE run" in page) is shown
 
 
 def test_competitors_come_by_their_average_and_controls_apart() -> None:
@@ -209,16 +268,15 @@ def test_a_readers_own_matplotlib_style_changes_no_byte() -> None:
 def test_one_seed_has_no_deviation_and_says_so() -> None:
     found = [r for r in records() if r.cell["seed"] == 0]
     page = make_page(suite(found), found, FOLDER)
-    assert "One seed, no interval" in page.markdown
-    assert "±" not in page.markdown
+    assert "One seed: no interval, no test and no rank." in page.markdown
+    _, shown = page.markdown.split("</details>", 1)  # but for the words that are explained
+    assert "±" not in shown
 
 
 def test_a_missing_control_is_named() -> None:
     found = [r for r in records() if r.cell["method"] != "random-mask"]
-    assert (
-        "missing: random-mask, small-dense, majority"
-        in make_page(suite(found), found, FOLDER).markdown
-    )
+    said = "- Controls that are missing: random-mask, small-dense, majority.\n"
+    assert said in make_page(suite(found), found, FOLDER).markdown
 
 
 def test_a_study_without_a_usable_trial_is_not_shown_as_tuned() -> None:
@@ -241,7 +299,7 @@ def test_only_what_was_timed_at_the_pages_length_has_a_column(length: int, shown
                "engines": {"sparse": "1"}}  # fmt: skip
     found = [replace(one, latency=latency) for one in records()]
     page = make_page(suite(found), found, FOLDER).markdown
-    assert ("measured speed over the best dense engine" in page) is shown
+    assert ("measured speed-up over the best dense engine (S = 128, batch 1)" in page) is shown
     assert ("2.50 sparse" in page) is shown
 
 
@@ -301,7 +359,7 @@ def test_names_cannot_break_a_page(text: str) -> None:
 
 
 def test_a_page_says_that_its_protocol_is_no_longer_todays() -> None:
-    said = "Made under version 1 of the protocol"
+    said = f"Made under version 1 of the protocol. Today's is {Protocol.version}: the same command"
     for version, old in ((1, True), (Protocol.version, False)):
         settings = suite(records())["settings"] | {"version": version}
         page = make_page(suite(records(), settings=settings), records(), FOLDER)

@@ -78,6 +78,23 @@ def test_a_reading_that_is_too_long_stops_the_publishing(
     assert not (out / "glue-mini-flops.md").exists()
 
 
+def test_the_index_has_a_row_for_each_page_and_links_to_the_papers_figures() -> None:
+    index = (PAGES / "README.md").read_text()
+    for suite in SUITES:
+        (line,) = re.findall(rf"^\| \[{suite}\]\({suite}\.md\) .*$", index, re.M)
+        page = (PAGES / f"{suite}.md").read_text()
+        _, _, encoder, tasks, compression, competitors, controls, _ = map(
+            str.strip, line.split("|")
+        )
+        assert page.startswith(f"# {suite}: {encoder}, matched on")
+        assert all(f"| {task} " in page for task in tasks.split(", "))
+        assert f"## {compression}" in page
+        assert "(rank 1)" in competitors
+        assert "(rank" not in controls
+        assert "dense" in controls
+    assert "[published](published.md)" in index
+
+
 def test_the_check_finds_one_changed_digit(tmp_path: Path) -> None:
     out = Path(shutil.copytree(PAGES, tmp_path / "pages"))
     pinned = re.search(r"^matplotlib==(\S+)", (PAGES.parent / "constraints.txt").read_text(), re.M)
