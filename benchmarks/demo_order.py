@@ -18,7 +18,7 @@ from pathlib import Path
 from scipy import stats
 
 from bench import registry
-from bench.cli import main as bench
+from bench.cli.main import main as bench
 from bench.leaderboard.statistics import holm
 from bench.results.store import Store
 

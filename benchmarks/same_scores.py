@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from bench.cli import main as bench_main
+from bench.cli.main import main as bench_main
 from bench.results.store import Store
 from bench.runs import launch
 from bench.runs.executor import InProcess

@@ -32,7 +32,7 @@ from bench.runs.schedule import select
 ROUNDS = 7
 COMMANDS = (["--help"], ["methods"], ["tasks"], ["status", "--runs", "."])
 HEAVY = [sys.executable, "-c", "import torch, transformers.models.bert.modeling_bert"]
-BENCH = [sys.executable, "-c", "import sys; from bench.cli import main; sys.exit(main())"]
+BENCH = [sys.executable, "-c", "import sys; from bench.cli.main import main; sys.exit(main())"]
 
 
 CELL = ("method", "task", "axis", "ratio", "seed")

@@ -106,7 +106,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        from bench.cli import main as bench_main
+        from bench.cli.main import main as bench_main
         from bench.runs import processes
 
         processes.PRELOADED.append(Path(__file__).stem)  # after what it watches

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from bench.cli import main
+from bench.cli.main import main
 from bench.results.record import Record, slim
 from bench.results.store import Store
 from bench.runs import launch, processes

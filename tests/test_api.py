@@ -117,9 +117,9 @@ def test_a_mistake_is_said_before_anything_runs(options, said, tmp_path: Path) -
 
 
 def test_every_option_of_the_command_is_one_of_the_door() -> None:
-    from bench.cli import _parser
+    from bench.cli.main import parser
 
-    (commands,) = (a for a in _parser()._actions if a.choices and "run" in a.choices)
+    (commands,) = (a for a in parser()._actions if a.choices and "run" in a.choices)
     options = {
         name.removeprefix("--").replace("-", "_")
         for action in commands.choices["run"]._actions

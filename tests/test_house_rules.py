@@ -20,7 +20,7 @@ FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.p
 LINES = 400
 LONGER = {"bench/deploy/kernels.py"}  # compiled code is kept by the file
 PACKAGES = [path for path in FILES if path.name == "__init__.py"]
-SPEAK = {"bench/__init__.py", "bench/cli/__init__.py"}  # the public face, and the command line
+SPEAK = {"bench/__init__.py"}  # the public face
 
 LIGHT = [
     *(f"bench.runs.{name}" for name in (

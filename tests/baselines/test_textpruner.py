@@ -11,7 +11,7 @@ import torch
 
 import bench
 from bench import registry
-from bench.cli import main
+from bench.cli.main import main
 from bench.compression.target import Target
 from bench.errors import BenchError
 from bench.runs.names import leave_out_unable, select_methods

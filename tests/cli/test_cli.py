@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("empty_place")
 )  # fmt: skip
 def test_nothing_heavy_is_imported_to_say_what_there_is(words: str) -> None:
     script = (
-        "import sys\nfrom bench.cli import main\n"
+        "import sys\nfrom bench.cli.main import main\n"
         f"try: main({words.split()!r})\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
@@ -173,9 +173,9 @@ def test_json_is_one_object_and_nothing_else(words: str, keys: set[str], no_netw
 
 def test_nothing_interrupts_the_end_of_an_interrupted_command() -> None:
     code = (
-        "import signal, sys; import bench.cli.methods as methods; from bench.cli import main\n"
-        "def run(arguments): raise KeyboardInterrupt\n"
-        "methods.run = run; sys.argv = ['bench', 'methods']; status = main()\n"
+        "import signal, sys; import bench.cli.methods as methods; from bench.cli.main import main\n"
+        "def handle(arguments): raise KeyboardInterrupt\n"
+        "methods.handle = handle; sys.argv = ['bench', 'methods']; status = main()\n"
         "handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]\n"
         "assert (status, *handlers) == (130, signal.SIG_IGN, signal.SIG_IGN)"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cli import COMMANDS, _parser
+from bench.cli.main import COMMANDS, parser
 from bench.cli.output import EXAMPLES
 
 
@@ -13,7 +13,7 @@ def test_help_ends_with_examples_that_can_be_said(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        _parser().parse_args([command, "--help"])
+        parser().parse_args([command, "--help"])
     assert ended.value.code == 0
     _, _, shown = capsys.readouterr().out.partition(f"\n{EXAMPLES}\n")
     lines = shown.replace("\\\n", " ").strip().splitlines()
@@ -21,4 +21,4 @@ def test_help_ends_with_examples_that_can_be_said(
     for line in lines:
         program, *words = line.split()
         assert (program, words[0]) == ("bench", command)
-        _parser().parse_args(words)
+        parser().parse_args(words)

@@ -151,7 +151,7 @@ def test_telling_it_imports_nothing_heavy(done: Path) -> None:
     import sys
 
     code = (
-        "import sys\nfrom bench.cli import main\n"
+        "import sys\nfrom bench.cli.main import main\n"
         f"assert main(['knowledge', '--runs', {str(done)!r}]) == 0\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
