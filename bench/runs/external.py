@@ -142,10 +142,18 @@ def match_labels(
     alike = len({_plain(label) for label in wanted}) < len(wanted)  # as C and C++ are
     plain_name = str if alike else _plain
     plain = {plain_name(label): number for number, label in enumerate(wanted)}
-    given = {str(number): text for number, text in names.items()}
+    if sorted(names) != list(range(len(names))):
+        numbers = ", ".join(map(str, sorted(names)))
+        raise BenchError(f"{model} numbers its labels {numbers}, not 0 to {len(names) - 1}.")
+    given = {str(number): names[number] for number in sorted(names)}  # outputs have this order
     for key, label in label_map.items():
         if key not in given and key not in given.values():
             raise unknown_name(f"label of {model}", key, [*given, *given.values()])
+        if key in given and key in given.values() and given[key] != key:
+            raise BenchError(
+                f"--label-map {key}={label}: {model} has an output of the number {key} and another "
+                "one of that name; say it for the others, or rename the labels in its config.json."
+            )
         if plain_name(label) not in plain:
             raise unknown_name(f"label of {task.name}", label, wanted)
     chosen = [

@@ -93,6 +93,8 @@ def test_doubtful_labels_are_refused() -> None:
         ({0: "a", 1: "b"}, {"c": "equivalent"}, "unknown label of m 'c'"),
         ({0: "a", 1: "b"}, {"a": "equal"}, "Did you mean 'equivalent'?"),
         ({0: "a", 1: "b", 2: "c"}, {}, "3 outputs, mrpc has 2"),
+        ({0: "equivalent", 2: "not_equivalent"}, {}, "numbers its labels 0, 2, not 0 to 1"),
+        ({0: "1", 1: "0"}, {"1": "equivalent"}, "output of the number 1 and another one"),
     ):
         with pytest.raises(BenchError, match=said.replace("?", r"\?")):
             match_labels(names, mrpc, label_map, "m")
@@ -105,6 +107,17 @@ def test_doubtful_labels_are_refused() -> None:
             order = match_labels(names, task, label_map, "m")
             assert order is not None
             assert order.tolist() == [1, 0]
+    # A position in the file is no number: keys of JSON may stand in any order.
+    labels = tuple("river oven violin cloud train garden chess bread ship snow clock paper".split())
+    task = SimpleNamespace(name="t", num_labels=12, info=SimpleNamespace(labels=labels))
+    for order in (range(12), sorted(range(12), key=str), range(11, -1, -1)):
+        for texts, label_map in (
+            (labels, {}),
+            ([f"LABEL_{n}" for n in range(12)], {str(n): labels[n] for n in range(12)}),
+        ):
+            found = match_labels({n: texts[n] for n in order}, task, label_map, "m")
+            assert found is not None
+            assert found.tolist() == list(range(12))
     with pytest.raises(BenchError, match="a regression has 1"):
         match_labels({0: "a", 1: "b"}, stsb, {}, "m")
 
