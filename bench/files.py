@@ -179,7 +179,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         BenchError: The file cannot be read, or is no TOML.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}.") from None
     except ValueError as error:

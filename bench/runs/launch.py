@@ -54,7 +54,7 @@ class Launch:
         for name, prepared in self.context.tasks.items():
             if skipped := prepared.facts["skipped"]:
                 count = prepared.facts["skipped_rows"]
-                yield f"{name}: {count} unreadable rows left out; the first: {skipped[0]}"
+                yield f"{name}: {count} rows left out; the first: {skipped[0]}"
         if self.context.probe is not None and self.context.probe.objection:
             yield f"what is left of pre-training is not measured: {self.context.probe.objection}."
 

@@ -108,7 +108,8 @@ def test_doubtful_labels_are_refused() -> None:
             assert order is not None
             assert order.tolist() == [1, 0]
     # A position in the file is no number: keys of JSON may stand in any order.
-    labels = tuple("river oven violin cloud train garden chess bread ship snow clock paper".split())
+    words = "river oven violin cloud train garden chess bread ship snow clock paper"
+    labels = tuple(words.split())
     task = SimpleNamespace(name="t", num_labels=12, info=SimpleNamespace(labels=labels))
     for order in (range(12), sorted(range(12), key=str), range(11, -1, -1)):
         for texts, label_map in (

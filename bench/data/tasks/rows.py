@@ -1,11 +1,11 @@
 """Labelled rows out of files: the one place that judges what a readable row is.
 
-A row that cannot be read (missing columns, no text, no label) is left out and named. What casts
-doubt on the whole file stops instead: a label that is none of the valid ones, a missing column, a
-file that is empty, cut off, not UTF-8, or has too many unreadable rows.
+A row without a label, or one that cannot be read (missing columns, no text), is left out, counted
+and named. What casts doubt on the whole file stops instead: a label that is none of the valid ones,
+a missing column, classes in another order than the task's, a file that is empty, cut off, not
+UTF-8, or has more than a few per cent of unreadable rows. Blank lines are no rows.
 
-Formats go by the extension: `.tsv` (GLUE's: quotes are text, one row a line), `.csv` (RFC 4180:
-quoted cells may hold commas, quotes and line ends), `.jsonl` (one object a line) and `.parquet`.
+`bench.data.tasks.formats` takes the files apart.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
-import io
-import json
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.task import Splits
+from bench.data.tasks.formats import FORMATS
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_NO_LABEL = ("", "-", "None")
+_NO_LABEL = ("", "-")
+
+FEW = 3
+"""So many bad rows are accepted however short the file is; of a longer one, 5 %."""
 
 _LARGEST = (2 - 2**-23) * 2.0**127
 """Of float32, which models learn labels in."""
@@ -74,16 +77,12 @@ class _UnreadableRow(Exception):  # noqa: N818  # no error: the row is left out
     """Why a row is left out."""
 
 
+class _NoLabel(_UnreadableRow):
+    """A row that is whole, but that nobody has labelled; it says nothing of the file."""
+
+
 class _EmptyText(_UnreadableRow):
     """A row that is whole, but has no text to read; it says nothing of the file's end."""
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A file taken apart: names of its columns, and (line, cells or what is wrong) of each row."""
-
-    names: list[str]
-    rows: Iterator[tuple[int, list[Any] | str]]
 
 
 def read_splits(
@@ -145,15 +144,17 @@ def read_rows(
     path = folder / name
     data = _read_bytes(path, remedy)
     try:
-        table = FORMATS[path.suffix](data, layout)
+        table = FORMATS[path.suffix](data, layout.header)
     except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} is no {path.suffix} file: {_clip(error)}.") from None
     wanted = [column for column in (*layout.text, layout.label) if column]
     needed = [_position(path, table.names, column) for column in wanted]
+    if labels is not None and layout.label in table.classes:
+        _check_classes(path, table.classes[layout.label], labels)
     parse_label = _score_parser(layout) if labels is None else _class_parser(labels, layout.named)
     columns: dict[str, list[Any]] = {"id": [], "text": [], "text_pair": [], "label": []}
     skipped: list[str] = []
-    index, broken_off = -1, ""
+    index, unlabelled, broken_off = -1, 0, ""
     try:
         for index, (line, cells) in enumerate(table.rows):
             try:
@@ -161,7 +162,11 @@ def read_rows(
                 texts = found[: len(layout.text)]
                 number = parse_label(found[-1]) if layout.label else 0.0
             except _UnreadableRow as reason:
-                broken_off = "" if isinstance(reason, _EmptyText) else str(reason)
+                unlabelled += isinstance(reason, _NoLabel)
+                whole = isinstance(reason, _EmptyText) or (
+                    isinstance(reason, _NoLabel) and path.suffix == ".jsonl"
+                )
+                broken_off = "" if whole else str(reason)
                 skipped.append(f"{name}:{line}: {reason}")
                 continue
             except ValueError as error:
@@ -175,7 +180,7 @@ def read_rows(
         raise BenchError(f"{path}: {error} after row {index + 1}.") from None
     if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
         raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
-    _check_count(path, index + 1, skipped)
+    _check_count(path, index + 1, skipped, unlabelled)
     if len(layout.text) == 1:
         del columns["text_pair"]
     return Rows(columns, skipped, hashlib.sha256(data).hexdigest()[:12])
@@ -200,80 +205,6 @@ def _read_bytes(path: Path, remedy: str) -> bytes:
     return data
 
 
-def _lines(data: bytes) -> list[str]:
-    # Not str.splitlines, which also splits at characters that texts hold, such as U+2028.
-    lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
-
-
-def _tsv(data: bytes, layout: Layout) -> _Table:
-    lines = _lines(data)
-    first = 1 if layout.header else 2
-    names = list(layout.header) or lines[0].split("\t")
-    rows = enumerate(lines[first - 1 :], first)
-    return _Table(names, ((number, line.split("\t")) for number, line in rows))
-
-
-def _csv(data: bytes, layout: Layout) -> _Table:
-    csv.field_size_limit(2**31 - 1)  # the default refuses texts of more than 131,072 characters
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-    try:
-        names = list(layout.header) or next(reader)
-    except csv.Error as error:
-        raise ValueError(error) from None
-
-    def rows() -> Iterator[tuple[int, list[Any] | str]]:
-        line = reader.line_num + 1
-        for cells in reader:
-            if cells:  # a blank line is no row
-                yield line, cells
-            line = reader.line_num + 1
-
-    return _Table(names, rows())
-
-
-def _jsonl(data: bytes, _: Layout) -> _Table:
-    found = [_json_object(line) for line in _lines(data)]
-    if isinstance(found[0], str):
-        raise ValueError(f"line 1: {found[0]}")
-    names = list(dict.fromkeys(name for row in found if isinstance(row, dict) for name in row))
-
-    def cells(row: dict[str, Any] | str) -> list[Any] | str:
-        return row if isinstance(row, str) else [row.get(name) for name in names]
-
-    return _Table(names, ((number, cells(row)) for number, row in enumerate(found, 1)))
-
-
-def _json_object(line: str) -> dict[str, Any] | str:
-    """The object that a line holds, or what is wrong with it."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return f"no JSON: {error}"
-    return row if isinstance(row, dict) else "no JSON object"
-
-
-def _parquet(data: bytes, _: Layout) -> _Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(pa.BufferReader(data))
-    except OSError as error:  # what Arrow raises for broken contents, too
-        raise ValueError(error) from None
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    return _Table(table.column_names, ((n, list(cells)) for n, cells in enumerate(rows, 1)))
-
-
-FORMATS: dict[str, Callable[[bytes, Layout], _Table]] = {
-    ".tsv": _tsv,
-    ".csv": _csv,
-    ".jsonl": _jsonl,
-    ".parquet": _parquet,
-}
-"""How each extension is read."""
-
-
 def _position(path: Path, names: list[str], column: str) -> int:
     if column not in names:
         raise BenchError(
@@ -282,6 +213,18 @@ def _position(path: Path, names: list[str], column: str) -> int:
     if names.count(column) > 1:
         raise BenchError(f"{path} has {names.count(column)} columns called '{column}'.")
     return names.index(column)
+
+
+def _check_classes(path: Path, there: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuses class numbers that mean other classes than the task's.
+
+    Names that the task has not are no contradiction: it may call them otherwise.
+    """
+    if list(there) != list(labels) and sorted(there) == sorted(labels):
+        raise BenchError(
+            f"{path} numbers its classes {', '.join(there)}, and the task {', '.join(labels)}: "
+            "name the labels in the file's order."
+        )
 
 
 def _cells(cells: list[Any] | str, names: list[str], needed: list[int], texts: int) -> list[Any]:
@@ -307,10 +250,12 @@ def _class_parser(labels: tuple[str, ...], named: bool) -> Callable[[Any], int]:
     known = names if names.keys() & numbers.keys() else numbers | names
 
     def parse(value: Any) -> int:
-        text = str(value).strip()
+        text = _as_written(value)
         if text in known:
             return known[text]
-        if text in _NO_LABEL or not (named or text.lstrip("+-").isdecimal()):
+        if text in _NO_LABEL:
+            raise _NoLabel("no label")
+        if not (named or text.lstrip("+-").isdecimal()):
             raise _UnreadableRow(f"label '{_clip(text)}' cannot be read")
         raise ValueError(f"label '{_clip(text)}' is none of {', '.join(known)}")
 
@@ -321,10 +266,13 @@ def _score_parser(layout: Layout) -> Callable[[Any], float]:
     """From what a file says to a number; `ValueError` where it is not a valid one."""
 
     def parse(value: Any) -> float:
+        text = _as_written(value)
+        if text in _NO_LABEL:
+            raise _NoLabel("no label")
         try:
-            score = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise _UnreadableRow(f"label '{_clip(value)}' cannot be read") from None
+            score = float(text)
+        except (ValueError, OverflowError):
+            raise _UnreadableRow(f"label '{_clip(text)}' cannot be read") from None
         if not layout.low <= score <= layout.high:
             raise ValueError(f"label {score:g} is no number from {layout.low:g} to {layout.high:g}")
         return score
@@ -332,13 +280,33 @@ def _score_parser(layout: Layout) -> Callable[[Any], float]:
     return parse
 
 
-def _check_count(path: Path, total: int, skipped: list[str]) -> None:
-    """Accepts a few bad rows, as the real QQP has, but no file that is broken or something else."""
+def _as_written(value: Any) -> str:
+    """A label as its file spells it: what has none is no class called None, and true is no 1."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():  # a column with gaps holds floats
+        return str(int(value))
+    return str(value).strip()
+
+
+def _check_count(path: Path, total: int, skipped: list[str], unlabelled: int) -> None:
+    """Accepts a few bad rows, as the real QQP has, but no file that is broken or something else.
+
+    Rows without a label are no bad ones, as long as most rows have one.
+    """
     if total == 0:
         raise BenchError(f"{path} has a header and no rows.")
-    if len(skipped) > min(total // 2, max(20, total // 20)):
-        count = f"{len(skipped)} of {total} rows cannot be read"
-        raise BenchError(f"{path}: {count}, the first being {skipped[0]}.")
+    bad = len(skipped) - unlabelled
+    first = "; ".join(skipped[:3])
+    if bad > min(total // 2, max(FEW, total // 20)):
+        raise BenchError(f"{path}: {bad} of {total} rows cannot be read, the first: {first}.")
+    if len(skipped) > total // 2:
+        raise BenchError(
+            f"{path}: {len(skipped)} of {total} rows have no label or cannot be read, the first: "
+            f"{first}."
+        )
 
 
 def _dataset(parts: Mapping[str, Rows]) -> Dataset:

@@ -22,7 +22,8 @@ from typing import Any
 
 from bench import metrics
 from bench.data.task import Source, Splits, Task, TaskInfo
-from bench.data.tasks.rows import FORMATS, Layout, read_splits
+from bench.data.tasks.formats import FORMATS
+from bench.data.tasks.rows import Layout, read_splits
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME, read_toml
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def test_declaration_becomes_a_task(tmp_path) -> None:
     assert task.name == "tickets"
     assert task.info.labels == ("billing", "technical", "other")
     assert (task.info.metric, task.num_labels, task.is_regression) == ("accuracy", 3, False)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_declaration(tmp_path) -> None:
+    path = declare(tmp_path)
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert table_task(path).info.labels == ("billing", "technical", "other")
 
 
 def test_csv_quotes_names_and_numbers(tmp_path) -> None:
