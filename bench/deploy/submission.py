@@ -64,7 +64,8 @@ def write_submission(
             path = out / f"{task.submission(part)}.tsv"
             (encoded,) = encode([rows], folder, max_pieces(folder), task.is_regression)
             lines = _answers(task, predict(model, encoded, device))
-            table = "".join(f"{i}\t{answer}\n" for i, answer in enumerate(lines))
+            answers = zip(encoded.ids, lines, strict=True)
+            table = "".join(f"{index}\t{answer}\n" for index, answer in answers)
             write_text(path, f"index\tprediction\n{table}")
             written.append(path)
     with atomic_path(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:

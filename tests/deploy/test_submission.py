@@ -11,7 +11,9 @@ from harness import bench, records
 from pyarrow import parquet
 
 from bench import registry
+from bench.data.task import Source
 from bench.data.tasks.glue import GlueTask
+from bench.errors import BenchError
 from bench.results.store import Store
 
 
@@ -51,6 +53,10 @@ def test_predictions_for_the_server(tmp_path: Path) -> None:
                  "0", "--seeds", "1", "--epochs", "1", "--data-dir", glue, "--workers", "1",
                  "--runs", runs).status == 0  # fmt: skip
     cells = {r.cell["task"]: r.id for r in Store(runs).records()}
+    # The file's own index counts, not the place in it, and an empty text is answered, too.
+    head, *lines = (rte / "test.tsv").read_text().splitlines()
+    lines = [line.replace(line.split("\t")[0], f"{900 - n}", 1) for n, line in enumerate(lines)]
+    (rte / "test.tsv").write_text("\n".join([head, *lines, "7\t\ta film"]) + "\n")
     result = bench("predict", cells["rte"], cells["stsb"][:8], "--runs", runs, "--data-dir", glue,
                    "--out", out)  # fmt: skip
     assert result.status == 0, result.err
@@ -61,7 +67,9 @@ def test_predictions_for_the_server(tmp_path: Path) -> None:
     assert head == "index\tprediction"
     answers = parquet.read_table(runs / cells["rte"] / "predictions.parquet")["prediction"]
     labels = ("entailment", "not_entailment")
-    assert lines == [f"{i}\t{labels[a]}" for i, a in enumerate(answers.to_pylist())]
+    *lines, empty = lines
+    assert lines == [f"{900 - n}\t{labels[a]}" for n, a in enumerate(answers.to_pylist())]
+    assert empty in [f"7\t{label}" for label in labels]
     _, *lines = (out / "STS-B.tsv").read_text().splitlines()
     scores = np.array([float(line.split("\t")[1]) for line in lines])
     answers = parquet.read_table(runs / cells["stsb"] / "predictions.parquet")["prediction"]
@@ -87,6 +95,29 @@ def test_predictions_for_the_server(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     refused = bench("predict", cells["stsb"], "--runs", runs, "--data-dir", glue, "--out", out)
     assert (refused.status, "no whole safetensors file" in refused.err) == (2, True)
+
+
+def test_the_diagnostic_set_is_answered_by_mnli(tmp_path: Path) -> None:
+    mnli, task = tmp_path / "MNLI", registry.task("mnli")
+    for folder in (mnli, tmp_path / "diagnostic"):
+        folder.mkdir()
+    head = "index\tsentence1\tsentence2\n"
+    for part in ("matched", "mismatched"):
+        (mnli / f"test_{part}.tsv").write_text(f"{head}3\tone\ttwo\n0\tthree\tfour\n")
+    source = Source(data_dir=tmp_path)
+    assert isinstance(task, GlueTask)
+    assert [task.submission(part) for part in task.load_test(source)] == ["MNLI-m", "MNLI-mm"]
+    (tmp_path / "diagnostic" / "diagnostic.tsv").write_text(f"{head}1\tcat\tdog\n0\t\tbird\n")
+    found = task.load_test(source)
+    assert [task.submission(part) for part in found] == ["MNLI-m", "MNLI-mm", "AX"]
+    assert found["matched"]["id"][:] == ["3", "0"]
+    assert (found["diagnostic"]["id"][:], found["diagnostic"]["text"][:]) == (
+        ["1", "0"],
+        ["cat", ""],
+    )
+    (tmp_path / "diagnostic" / "diagnostic.tsv").write_text(f"{head}1\tcat\tdog\n1\tx\tbird\n")
+    with pytest.raises(BenchError, match="has an index twice"):
+        task.load_test(source)
 
 
 @pytest.mark.slow

@@ -32,6 +32,10 @@ def _info(
     )
 
 
+DIAGNOSTIC = "diagnostic"
+"""The part of MNLI's test rows that is GLUE's diagnostic set (AX)."""
+
+
 class GlueTask(Task):
     """A task of the suite.
 
@@ -208,6 +212,23 @@ class MNLI(GlueTask):
     layout = Layout(text=("sentence1", "sentence2"), label="gold_label", named=True)
     hub_text = ("premise", "hypothesis")
     parts = ("matched", "mismatched")
+
+    def load_test(self, source: Source) -> dict[str, Dataset]:
+        """Both test sets, and the diagnostic set, which the server wants answered by this task."""
+        found = super().load_test(source)
+        if source.data_dir is None:
+            name, layout = "ax/test-00000-of-00001.parquet", self._hub_layout()
+            folder = self._snapshot(source, name)
+        else:
+            folder, name, layout = source.data_dir, "diagnostic/diagnostic.tsv", self.layout
+            if not (folder / name).exists():  # it is a download of its own
+                return found
+        found[DIAGNOSTIC] = read_unlabelled(folder, name, layout, False, self._remedy())
+        return found
+
+    def submission(self, part: str) -> str:
+        """The name of a part's file at the GLUE server, without its ending."""
+        return "AX" if part == DIAGNOSTIC else super().submission(part)
 
 
 class QNLI(GlueTask):

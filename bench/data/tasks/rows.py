@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _NO_LABEL = ("", "-")
 
+INDEX = ("index", "idx")
+"""What a file of rows to be answered calls the column that says which row is which."""
+
 FEW = 3
 """So many bad rows are accepted however short the file is; of a longer one, 5 %."""
 
@@ -126,10 +129,15 @@ def read_unlabelled(
 ) -> Dataset:
     """Reads one file whose labels nobody but its owner has; they are 0 here.
 
+    Every row is to be answered: one without a text is an empty text. A row's id is what the file
+    itself calls it (`INDEX`), where it does.
+
     Raises:
-        BenchError: The file is missing or unreadable, or one of its rows is.
+        BenchError: The file is missing or unreadable, one of its rows is, or two have one index.
     """
-    rows = read_rows(folder, name, replace(layout, label=""), None, remedy)
+    rows = read_rows(folder, name, replace(layout, label=""), None, remedy, unlabelled=True)
+    if len(set(rows.columns["id"])) < len(rows.columns["id"]):
+        raise BenchError(f"{folder / name} has an index twice.")
     if rows.skipped:
         raise BenchError(f"every row is to be answered, but {rows.skipped[0]}.")
     if not is_regression:
@@ -138,9 +146,15 @@ def read_unlabelled(
 
 
 def read_rows(
-    folder: Path, name: str, layout: Layout, labels: tuple[str, ...] | None, remedy: str = ""
+    folder: Path,
+    name: str,
+    layout: Layout,
+    labels: tuple[str, ...] | None,
+    remedy: str = "",
+    *,
+    unlabelled: bool = False,
 ) -> Rows:
-    """Reads one file; arguments and errors as for `read_splits`."""
+    """Reads one file; arguments and errors as for `read_splits` and `read_unlabelled`."""
     path = folder / name
     data = _read_bytes(path, remedy)
     try:
@@ -153,16 +167,17 @@ def read_rows(
         _check_classes(path, table.classes[layout.label], labels)
     parse_label = _score_parser(layout) if labels is None else _class_parser(labels, layout.named)
     columns: dict[str, list[Any]] = {"id": [], "text": [], "text_pair": [], "label": []}
+    own = [place for place, column in enumerate(table.names) if unlabelled and column in INDEX]
     skipped: list[str] = []
-    index, unlabelled, broken_off = -1, 0, ""
+    index, no_label, broken_off = -1, 0, ""
     try:
         for index, (line, cells) in enumerate(table.rows):
             try:
-                found = _cells(cells, table.names, needed, len(layout.text))
+                found = _cells(cells, table.names, [*needed, *own], len(layout.text), unlabelled)
                 texts = found[: len(layout.text)]
-                number = parse_label(found[-1]) if layout.label else 0.0
+                number = parse_label(found[len(layout.text)]) if layout.label else 0.0
             except _UnreadableRow as reason:
-                unlabelled += isinstance(reason, _NoLabel)
+                no_label += isinstance(reason, _NoLabel)
                 whole = isinstance(reason, _EmptyText) or (
                     isinstance(reason, _NoLabel) and path.suffix == ".jsonl"
                 )
@@ -172,7 +187,7 @@ def read_rows(
             except ValueError as error:
                 raise BenchError(f"{path}:{line}: {error}.") from None
             broken_off = ""
-            columns["id"].append(str(index))
+            columns["id"].append(str(found[-1]).strip() if own else str(index))
             columns["text"].append(texts[0])
             columns["text_pair"].append(texts[-1])
             columns["label"].append(number)
@@ -180,7 +195,7 @@ def read_rows(
         raise BenchError(f"{path}: {error} after row {index + 1}.") from None
     if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
         raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
-    _check_count(path, index + 1, skipped, unlabelled)
+    _check_count(path, index + 1, skipped, no_label)
     if len(layout.text) == 1:
         del columns["text_pair"]
     return Rows(columns, skipped, hashlib.sha256(data).hexdigest()[:12])
@@ -227,15 +242,19 @@ def _check_classes(path: Path, there: Sequence[str], labels: Sequence[str]) -> N
         )
 
 
-def _cells(cells: list[Any] | str, names: list[str], needed: list[int], texts: int) -> list[Any]:
-    """The texts and, where it is needed, the label of a row."""
+def _cells(
+    cells: list[Any] | str, names: list[str], needed: list[int], texts: int, empty: bool
+) -> list[Any]:
+    """The texts and whatever else is needed of a row; `empty` says whether a text may be."""
     if isinstance(cells, str):
         raise _UnreadableRow(cells)
     if len(cells) != len(names):
         raise _UnreadableRow(f"{len(cells)} columns instead of {len(names)}")
     for position in needed[:texts]:
         text = cells[position]
-        if not isinstance(text, str) or not text.strip():
+        if empty and (text is None or text == ""):
+            cells[position] = text = ""
+        elif not isinstance(text, str) or not text.strip():
             raise _EmptyText(f"no text in column '{names[position]}'")
         if re.search("[\ud800-\udfff]", text):
             raise _EmptyText(f"half a surrogate pair in column '{names[position]}'")
@@ -291,14 +310,14 @@ def _as_written(value: Any) -> str:
     return str(value).strip()
 
 
-def _check_count(path: Path, total: int, skipped: list[str], unlabelled: int) -> None:
+def _check_count(path: Path, total: int, skipped: list[str], no_label: int) -> None:
     """Accepts a few bad rows, as the real QQP has, but no file that is broken or something else.
 
     Rows without a label are no bad ones, as long as most rows have one.
     """
     if total == 0:
         raise BenchError(f"{path} has a header and no rows.")
-    bad = len(skipped) - unlabelled
+    bad = len(skipped) - no_label
     first = "; ".join(skipped[:3])
     if bad > min(total // 2, max(FEW, total // 20)):
         raise BenchError(f"{path}: {bad} of {total} rows cannot be read, the first: {first}.")
