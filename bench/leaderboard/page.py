@@ -259,8 +259,8 @@ def _csv(results: dict[float, Standings]) -> str:
     writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", "rank",
                      "weights_ratio", "params_ratio", "flops_ratio"])  # fmt: skip
     for ratio, result, row in _each(results):
-        achieved = [row.ratio(axis) for axis in AXES]
         for task in result.tasks:
+            achieved = [row.ratio(axis, [task]) for axis in AXES]
             scores, interval = row.scores[task], result.means.get((row.method, task))
             if scores:
                 writer.writerow(
@@ -295,7 +295,7 @@ def _json(suite: dict[str, Any], results: dict[float, Standings], records: Seque
                 for task, ranks in result.ranks.items()
                 if row.method in ranks
             },
-            **{f"{axis}_ratio": row.ratio(axis) for axis in AXES},
+            **{f"{axis}_ratio": row.ratio(axis, result.sized) for axis in AXES},
             "train_flops": row.train_flops(tuning=True),
         }
         for ratio, result, row in _each(results)

@@ -14,7 +14,14 @@ from bench.leaderboard.knowledge import (
     knowledge_text,
 )
 from bench.leaderboard.markdown import escape, pipe, rounded
-from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
+from bench.leaderboard.ranking import (
+    LEAST_ROWS,
+    MAJORITY,
+    OUTSIDE_AVERAGE,
+    RANDOM_MASK,
+    Row,
+    Standings,
+)
 from bench.protocol import SEQUENCE_LENGTH, Protocol
 from bench.results.record import AXES, DENSE
 
@@ -89,6 +96,7 @@ def protocol_section(
         *_augmentation_sentence(settings.get("augment", 0)),
         _tuning_sentences(settings, records),
         *_seeds_sentences(seeds),
+        *_shared_sentence(records, seeds),
     ]  # fmt: skip
     if never := [escape(task) for task in tasks if task in OUTSIDE_AVERAGE]:
         lines.append(f"No part of an average, because its dev set says nothing: {never[0]}.")
@@ -115,6 +123,17 @@ def _seeds_sentences(seeds: int) -> list[str]:
         "A rank is 1 + the number of competitors that are significantly better (Holm over all "
         "pairs of a ratio, 5 %). No method ranks before one with a higher score.",
         "A small figure beside a score is the rank on that task.",
+    ]
+
+
+def _shared_sentence(records: Sequence[Record], seeds: int) -> list[str]:
+    """Which methods share a part that one draw has made for all seeds, if any."""
+    names = sorted({r.cell["method"] for r in records if r.data.get("general_text")})
+    if seeds == 1 or not names:
+        return []
+    return [
+        f"{escape(', '.join(names))}: the general distillation is drawn once, for all seeds. So "
+        "its chance is no part of the intervals."
     ]
 
 
@@ -147,8 +166,8 @@ def uninformative_note(table: Standings) -> str:
         return ""
     return (
         f"† {', '.join(map(escape, table.uninformative))}: the dense model is not significantly "
-        "above the majority class. So the column says nothing about compression, and the average "
-        "leaves it out."
+        f"above the majority class, or there are fewer than {LEAST_ROWS} report rows. So the "
+        "column says nothing about compression, and the average leaves it out."
     )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 
+LEAST_ROWS = 10
+"""Report rows below which a task cannot tell a model from a guess."""
+
 OUTSIDE_AVERAGE = ("wnli",)
 """Tasks whose dev set says nothing: shown, but no part of an average."""
 
@@ -53,9 +56,13 @@ class Row:
         known = [value for value in means if value is not None]
         return statistics.fmean(known) if known and len(known) == len(means) else None
 
-    def ratio(self, axis: str) -> float | None:
-        """Mean achieved ratio on an axis of the footprint."""
-        found = [r.footprint[axis]["ratio"] for r in self.records if r.status == "ok"]
+    def ratio(self, axis: str, tasks: Sequence[str]) -> float | None:
+        """Mean achieved ratio on an axis of the footprint, over some tasks' models."""
+        found = [
+            record.footprint[axis]["ratio"]
+            for record in self.records
+            if record.status == "ok" and record.cell["task"] in tasks
+        ]
         return statistics.fmean(found) if found else None
 
     def train_flops(self, *, tuning: bool) -> float | None:
@@ -110,6 +117,11 @@ class Standings:
     average_pairs: Pairs = field(default_factory=dict)
     ranks: dict[str, dict[str, int]] = field(default_factory=dict)
     overall: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sized(self) -> Sequence[str]:
+        """The tasks whose models' sizes a row shows: those of its average, if it has one."""
+        return self.averaged or self.tasks
 
     def row(self, method: str) -> Row | None:
         """The row of a method."""
@@ -253,13 +265,17 @@ def sample(row: Row, task: str, answers: Answers) -> Sample:
 def is_uninformative(references: Sequence[Record], task: str, answers: Answers) -> bool:
     """Whether a test finds the dense model not above the majority class; false without a test.
 
-    The two alone are compared, so that what stands beside them decides nothing.
+    The two alone are compared, so that what stands beside them decides nothing. A task of fewer
+    than `LEAST_ROWS` report rows tells nothing in any case.
 
     Args:
         references: Records of ratio 1.
         task: The task.
         answers: Where predictions are found.
     """
+    known = [r.data.get("report") for r in references if r.cell["task"] == task]
+    if any(rows is not None and rows < LEAST_ROWS for rows in known):
+        return True
     two = [row for row in rows_of(references, [task]) if row.method in (DENSE, MAJORITY)]
     pairs = inference.pairwise({row.method: sample(row, task, answers) for row in two})
     lead = inference.difference(pairs, DENSE, MAJORITY)

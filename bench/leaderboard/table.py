@@ -54,7 +54,7 @@ def make_table(
              *(_score(result, row, task, planned) for task in tasks),
              rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
              rounded(share, 1),
-             *(rounded(row.ratio(axis), 2) for axis in AXES),
+             *(rounded(row.ratio(axis, result.sized), 2) for axis in AXES),
              *([_speed(row)] if timed else []),
              *(_teraflops(row.train_flops(tuning=all_of_it)) for all_of_it in (False, True))]
         )  # fmt: skip

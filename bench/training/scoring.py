@@ -78,15 +78,18 @@ def score(
         rows, suffix = names == part, f"_{part}" if part else ""
         for name, value in compute(metric, given[rows], wanted[rows]).items():
             values[name + suffix] = 100 * value
-        if METRICS[metric].correlates:
-            notes += _notes(metric, suffix, given[rows], wanted[rows])
+        notes += _notes(metric, suffix, given[rows], wanted[rows])
     return Score(statistics.fmean(values.values()), values, tuple(notes))
 
 
 def _notes(
     metric: str, suffix: str, given: NDArray[np.generic], wanted: NDArray[np.generic]
 ) -> Iterator[str]:
-    """Says where a correlation is not defined and set to 0, and where it is one of rounding."""
+    """Says where a figure is not defined and set to 0, and where it is one of rounding."""
+    if "f1" in METRICS[metric].figures and not (wanted == 1).any():
+        yield f"f1{suffix} set to 0: no row is of class 1"
+    if not METRICS[metric].correlates:
+        return
     names = " and ".join(name + suffix for name in METRICS[metric].figures)
     for what, column in (("predictions", given), ("labels", wanted)):
         if (column == column[0]).all():

@@ -148,3 +148,14 @@ def test_nothing_is_left_in_the_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     score("accuracy_f1", GIVEN, WANTED)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("metric", ["f1", "accuracy_f1"])
+def test_f1_without_any_row_of_its_class_is_said(metric: str) -> None:
+    """All answers are right, and the figure is 0 all the same."""
+    found = score(metric, [0, 0, 0], [0, 0, 0])
+    assert found.figures["f1"] == 0
+    assert found.notes == ("f1 set to 0: no row is of class 1",)
+    assert score(metric, [0, 0, 0], [0, 0, 1]).notes == ()
+    parts = score(metric, [0, 1], [0, 1], ["a", "b"])
+    assert parts.notes == ("f1_a set to 0: no row is of class 1",)
