@@ -11,6 +11,7 @@ Everything is imported when it is first needed, so that `import bench` stays qui
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -244,10 +245,14 @@ def foretell(request: Request, display: RunDisplay, part: tuple[int, int], rerun
     Raises:
         BenchError: See `run`.
     """
+    from bench.data.revisions import FILE as REVISIONS
     from bench.runs.launch import prepare
 
     suite = _resolved(request, display)
     with tempfile.TemporaryDirectory() as folder:
+        known = suite.runs / "data" / REVISIONS
+        if known.is_file():
+            shutil.copy(known, folder)
         display.announce(prepare(suite, Path(folder), part=part, rerun=rerun, augment=False))
     if suite.protocol.augment:
         display.say("steps are those with every variant of a row; making them comes on top")

@@ -48,7 +48,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="unlabelled text for general distillation (tinybert): .txt with a passage a line, "
         ".jsonl or .parquet with a column text, or a data set of the hub; default: the task's own",
     )
-    what.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    what.add_argument(
+        "--revision",
+        metavar="REV",
+        help="revision of the hub's data set; default: the one that the run folder was begun with",
+    )
     what.add_argument(
         "--ratios",
         type=_ratios,
@@ -193,7 +197,11 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     """Adds where a saved model's rows come from, its run folder, and what it runs on."""
     parser.add_argument("--data-dir", type=Path, metavar="DIR",
                         help="folder in the original GLUE layout; default: the hub")  # fmt: skip
-    parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
+    parser.add_argument(
+        "--revision",
+        metavar="REV",
+        help="revision of the hub's data set; default: the one that the run folder was begun with",
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
                         help="run folder; default runs")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",

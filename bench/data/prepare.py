@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.data.encoded import Encoded
+from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune
 from bench.data.task import checked_rows
 from bench.files import lock, read_json, short_hash, write_json
@@ -112,13 +113,15 @@ def prepare(
         name: How to find the task again in another process: its name or its TOML file.
         encoder: Folder of the encoder, whose tokenizer and positions count.
         cap_at: `Protocol.max_train_samples`.
-        cache: Folder for tokenised rows; one folder a set of rows, tokenizer, cap and augmentation.
+        cache: Folder for tokenised rows, and for the revision of the hub's data that they are of
+            (`bench.data.revisions`); a folder a set of rows, tokenizer, cap and augmentation.
         augmenter: Makes variants of the training rows, if it is asked for.
 
     Raises:
         BenchError: Rows cannot be read, or a split has none.
     """
-    splits = checked_rows(task, source)
+    splits = checked_rows(task, pinned(source, task, cache))
+    pin(splits.provenance, task, cache)
     limit = max_pieces(encoder)
     data = data_hash(task, splits)
     key = [data, tokenizer_hash(encoder), limit, cap_at]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.data.prepare import encode
+from bench.data.revisions import pinned
 from bench.data.tasks.glue import GlueTask
 from bench.deploy.kept import kept_model
 from bench.errors import BenchError
@@ -60,7 +61,8 @@ def write_submission(
     written: list[Path] = []
     for task, folder in chosen.values():
         model = load_model(folder, task.info.labels, dropout=0.0)
-        for part, rows in task.load_test(source).items():
+        rows_of = pinned(source, task, store.root / "data")
+        for part, rows in task.load_test(rows_of).items():
             path = out / f"{task.submission(part)}.tsv"
             (encoded,) = encode([rows], folder, max_pieces(folder), task.is_regression)
             lines = _answers(task, predict(model, encoded, device))
