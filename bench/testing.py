@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -96,6 +96,22 @@ def toy_rows(seed: int, is_regression: bool) -> Encoded:
     )
 
 
+class Delivered(NamedTuple):
+    """What a method made of a toy with seed 0.
+
+    Attributes:
+        toy: The toy.
+        run: What it was lent.
+        model: What it delivered.
+        taught: The teachers that it asked for, as it left them.
+    """
+
+    toy: Toy
+    run: CellRun
+    model: PreTrainedModel
+    taught: list[PreTrainedModel]
+
+
 class MethodConformance:
     """Tests of one registered method.
 
@@ -117,6 +133,14 @@ class MethodConformance:
         method = registry.methods.get(self.name)
         return Toy(tmp_path, method, self.ratio, self.params, self.family)
 
+    @pytest.fixture(scope="class")
+    def delivered(self, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+        """What the method makes of the toy, once for all tests that only look at it."""
+        method, root = registry.methods.get(self.name), tmp_path_factory.mktemp("delivered")
+        toy = Toy(root, method, self.ratio, self.params, self.family)
+        taught: list[PreTrainedModel] = []
+        return Delivered(toy, *toy.compress(watch=taught), taught)
+
     def test_search_space_holds_the_defaults(self) -> None:
         """Every default lies in its own range, and tuning can search what it may move."""
         method = registry.methods.get(self.name)
@@ -132,17 +156,19 @@ class MethodConformance:
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     @pytest.mark.parametrize("is_regression", [False, True])
-    def test_reaches_the_target(self, toy: Toy, is_regression: bool) -> None:
+    def test_reaches_the_target(self, delivered: Delivered, is_regression: bool) -> None:
         """The delivered model is as small as was asked for, and a plain model."""
-        run, model = toy.compress(is_regression=is_regression)
+        toy, run, model, _ = delivered
+        if is_regression:
+            run, model = toy.compress(is_regression=True)
         reached = compare(count_dense(run.pretrained()), count(model))["weights"]["ratio"]
         assert meets(reached, toy.wanted), f"{reached:.4g}× instead of {toy.wanted:g}×"
         if toy.method.info.kind == "unstructured":
             assert reached == pytest.approx(toy.wanted, rel=5e-3)
 
-    def test_returns_a_plain_model(self, toy: Toy) -> None:
+    def test_returns_a_plain_model(self, delivered: Delivered) -> None:
         """Nothing of the training is left in the model: no wrapper, parametrisation or hook."""
-        run, model = toy.compress()
+        _, run, model, _ = delivered
         assert isinstance(model, PreTrainedModel), f"a {type(model).__name__} is no model"
         assert not (reason := objection_to_saving(model, run.task.num_labels)), reason
         for name, module in model.named_modules():
@@ -152,36 +178,36 @@ class MethodConformance:
             own = [hook for hook in hooks if not str(hook.__module__).startswith("transformers.")]
             assert not own, f"{name} has the hook {own[0]}"
 
-    def test_same_seed_same_result(self, toy: Toy) -> None:
+    def test_same_seed_same_result(self, delivered: Delivered) -> None:
         """The same seed gives the same weights to the bit."""
-        first, second = (toy.compress(seed=1)[1].state_dict() for _ in range(2))
+        first = delivered.model.state_dict()
+        second = delivered.toy.compress()[1].state_dict()
         differ = [name for name in first if not torch.equal(first[name], second[name])]
         assert not differ, f"{differ[0]} differs, for one"
 
-    def test_other_seed_other_result(self, toy: Toy) -> None:
+    def test_other_seed_other_result(self, delivered: Delivered) -> None:
         """Another seed gives another model."""
-        if not issubclass(toy.method.Params, TrainParams):
+        if not issubclass(delivered.toy.method.Params, TrainParams):
             pytest.skip("nothing in it is drawn or trained")
-        first, second = (toy.compress(seed=seed)[1].state_dict() for seed in (1, 2))
+        first = delivered.model.state_dict()
+        second = delivered.toy.compress(seed=1)[1].state_dict()
         differ = [name for name in first if not torch.equal(first[name], second[name])]
         assert differ, "two seeds gave the same weights"
 
-    def test_survives_saving(self, toy: Toy, tmp_path: Path) -> None:
+    def test_survives_saving(self, delivered: Delivered, tmp_path: Path) -> None:
         """A saved model predicts the same when it is loaded by the Auto class."""
-        run, model = toy.compress()
+        _, run, model, _ = delivered
         model.save_pretrained(tmp_path / "saved")
         loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
         before = predict(model, run.data.report, "cpu")
         np.testing.assert_array_equal(before, predict(loaded, run.data.report, "cpu"))
 
-    def test_does_not_touch_the_teacher(self, toy: Toy) -> None:
+    def test_does_not_touch_the_teacher(self, delivered: Delivered) -> None:
         """The reference that a method starts or learns from stays as it was."""
-        taught: list[PreTrainedModel] = []
-        toy.compress(watch=taught)
-        if not taught:
+        if not delivered.taught:
             pytest.skip("nobody teaches it")
-        for model in taught:
-            fresh = toy.run().finetuned().state_dict()
+        for model in delivered.taught:
+            fresh = delivered.toy.run().finetuned().state_dict()
             changed = [k for k, value in model.state_dict().items() if not fresh[k].equal(value)]
             assert not changed, f"{changed[0]} of the teacher was changed"
             assert not model.training, "the teacher was put in training mode"
