@@ -43,6 +43,7 @@ def test_every_engine_answers_as_torch_does(name: str) -> None:
     assert all(timing.agrees for timing in timings)
 
 
+@pytest.mark.slow
 def test_openvino_answers_as_torch_does(tmp_path: Path) -> None:
     """Not in this process: it leaves behind what a later signal of other tests crashes in."""
     names = [n for n in ("openvino", "openvino-bf16") if not ENGINES[n].objection()]

@@ -80,7 +80,7 @@ def test_a_compact_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", CONFIGS)
-@pytest.mark.parametrize("make", [tiny_classifier, uneven])
+@pytest.mark.parametrize("make", [pytest.param(tiny_classifier, marks=pytest.mark.slow), uneven])
 def test_a_graph_computes_the_same_for_other_sizes(family: str, make, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="prunebench[engines] is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="prunebench[engines] is not installed")
