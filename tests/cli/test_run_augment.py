@@ -12,6 +12,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from bench.data.tasks.demo import demo_encoder_path
 from bench.protocol import Protocol
 
+AUGMENTED = ("--augment", "2", "--max-train-samples", "120")
+
 
 def test_an_encoder_without_a_head_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "classifier"
@@ -35,21 +37,21 @@ def test_what_is_no_number_of_variants_is_wrong_usage(number: str, tmp_path: Pat
 
 
 def test_from_the_command_line_to_the_page(tmp_path: Path) -> None:
-    plan = harness.quick(tmp_path, "--augment", "2", "--dry-run")
+    plan = harness.quick(tmp_path, *AUGMENTED, "--dry-run")
     assert plan.status == 0
     assert not list(tmp_path.iterdir())
-    assert f"{2 * -(-600 * 3 // 32)} optimizer steps" in plan.out
-    result = harness.quick(tmp_path, "--augment", "2")
+    assert f"{2 * -(-120 * 3 // 32)} optimizer steps" in plan.out
+    result = harness.quick(tmp_path, *AUGMENTED)
     assert result.status == 0, result.err
     record = harness.records(tmp_path)["magnitude", 4.0, 0]
     made = record.data["augmentation"]
     assert made["variants"] == 2
-    assert 600 < made["rows"] <= 1200
-    assert record.cost["steps"] == -(-(600 + made["rows"]) // 32)
+    assert 120 < made["rows"] <= 240
+    assert record.cost["steps"] == -(-(120 + made["rows"]) // 32)
     page = (tmp_path / "demo.md").read_text(encoding="utf-8")
     assert "Training rows augmented: up to 2 variants of each by word replacement." in page
-    assert f"600 of 1,200, {made['rows']:,} variants of them" in page
-    assert "0 to run" in harness.quick(tmp_path, "--augment", "2").out
+    assert f"120 of 1,200, {made['rows']:,} variants of them" in page
+    assert "0 to run" in harness.quick(tmp_path, *AUGMENTED).out
 
 
 def test_without_variants_nothing_is_different(tmp_path: Path) -> None:
@@ -64,5 +66,5 @@ def test_without_variants_nothing_is_different(tmp_path: Path) -> None:
 
 def test_two_runs_make_the_same(tmp_path: Path) -> None:
     for name in ("one", "other"):
-        assert harness.quick(tmp_path / name, "--augment", "1").status == 0
+        assert harness.quick(tmp_path / name, *AUGMENTED).status == 0
     assert harness.outcomes(tmp_path / "one") == harness.outcomes(tmp_path / "other")

@@ -31,6 +31,7 @@ def cut_short(path: Path, size: int = 300) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_study_whose_summary_a_kill_has_lost_is_summed_up_again(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert quick(runs, "--trials", "2").status == 0

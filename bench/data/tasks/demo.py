@@ -10,6 +10,7 @@ it taught, matter.
 
 from __future__ import annotations
 
+import functools
 import random
 import zlib
 from collections.abc import Iterator
@@ -193,9 +194,14 @@ def corpus(n: int, seed: int = 0) -> list[str]:
 
 def probe_text(n: int = 500) -> list[str]:
     """Passages of the same grammar that the encoder has never seen, to measure its loss on."""
+    return list(_probe_passages(n))
+
+
+@functools.cache  # sixteen times as many are drawn, and every run of the demo asks
+def _probe_passages(n: int) -> tuple[str, ...]:
     rng = random.Random("probe")  # noqa: S311
     drawn = map(_passage, repeat(rng))
-    return list(islice(filter(_held_out, drawn), n))
+    return tuple(islice(filter(_held_out, drawn), n))
 
 
 def words() -> list[str]:
