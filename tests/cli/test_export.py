@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from harness import bench, quick, records
+from harness import bench, records
 from tiny_models import logits
 from transformers import AutoModelForSequenceClassification
 
 from bench.models.compact import load_compact
 
 
-def test_a_cell_is_exported_by_the_beginning_of_its_id(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    assert quick(runs).status == 0
+def test_a_cell_is_exported_by_the_beginning_of_its_id(finished: Path, tmp_path: Path) -> None:
+    runs = finished
     cell = records(runs)["magnitude", 4.0, 0]
     for form in ("hf", "sparse"):
         done = bench("export", cell.id[:9], "--format", form, "--runs", runs,

@@ -13,21 +13,13 @@ from transformers import AutoModel
 from bench.data.tasks.demo import demo_encoder_path, probe_text
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("knowledge") / "runs"
-    result = quick(runs, "--seeds", "2", methods="magnitude,majority,random-mask")
-    assert result.status == 0, result.err
-    return runs
-
-
 def refused(result: Result, *said: str) -> bool:
     one_line = result.status == 2 and result.err.count("\n") == 1
     return one_line and all(text in result.err for text in said)
 
 
-def test_a_record_says_what_is_left(done: Path) -> None:
-    found = records(done)
+def test_a_record_says_what_is_left(finished: Path) -> None:
+    found = records(finished)
     for (method, _, seed), record in found.items():
         known = record.knowledge
         assert known is not None
@@ -45,8 +37,8 @@ def test_a_record_says_what_is_left(done: Path) -> None:
     )
 
 
-def test_the_command_prints_rows_a_task(done: Path) -> None:
-    result = bench("knowledge", "--runs", done)
+def test_the_command_prints_rows_a_task(finished: Path) -> None:
+    result = bench("knowledge", "--runs", finished)
     assert result.status == 0
     assert "masked tokens of 500 passages (demo), mean over seeds" in result.out
     rows = [line.split() for line in result.out.splitlines()]
@@ -54,7 +46,7 @@ def test_the_command_prints_rows_a_task(done: Path) -> None:
     assert methods == ["pre-trained", "fine-tuned", "majority", "magnitude", "random-mask"]
     fine_tuned = next(row for row in rows if row and row[0] == "fine-tuned")
     assert (fine_tuned[3], fine_tuned[5]) == ("100.0", "100.0")
-    page = (done / "demo.md").read_text()
+    page = (finished / "demo.md").read_text()
     shown = [
         line.replace("|", " ").split() for line in page.partition("left of pre-t")[2].split("\n")
     ]
@@ -63,11 +55,11 @@ def test_the_command_prints_rows_a_task(done: Path) -> None:
     ][:5]
 
 
-def test_the_object_has_means_over_seeds_and_shares(done: Path) -> None:
-    found = json.loads(bench("knowledge", "--runs", done, "--json").out)
+def test_the_object_has_means_over_seeds_and_shares(finished: Path) -> None:
+    found = json.loads(bench("knowledge", "--runs", finished, "--json").out)
     assert found["text"]["name"] == "demo"
     rows = {row["method"]: row for row in found["rows"]}
-    mine = [record for (method, _, _), record in records(done).items() if method == "magnitude"]
+    mine = [record for (method, _, _), record in records(finished).items() if method == "magnitude"]
     losses = [record.knowledge["loss"] for record in mine if record.knowledge]
     assert rows["magnitude"]["loss"] == pytest.approx(np.mean(losses))
     assert rows["magnitude"]["score"] == pytest.approx(np.mean([record.score for record in mine]))
@@ -135,24 +127,24 @@ def test_records_that_were_not_probed_show_a_dash(tmp_path: Path) -> None:
     assert fine_tuned[3] == "100.0"
 
 
-def test_a_folder_of_several_suites_or_none_asks_which(done: Path, tmp_path: Path) -> None:
+def test_a_folder_of_several_suites_or_none_asks_which(finished: Path, tmp_path: Path) -> None:
     assert refused(bench("knowledge", "--runs", tmp_path), "no suite", "--runs")
-    assert refused(bench("knowledge", "--runs", done, "--name", "dmo"), "'dmo'", "'demo'")
+    assert refused(bench("knowledge", "--runs", finished, "--name", "dmo"), "'dmo'", "'demo'")
     suites = tmp_path / "suites"
     suites.mkdir()
     for name in ("one", "two"):
-        text = (done / "suites/demo.json").read_text()
+        text = (finished / "suites/demo.json").read_text()
         (suites / f"{name}.json").write_text(text.replace('"name": "demo"', f'"name": "{name}"'))
     assert refused(bench("knowledge", "--runs", tmp_path), "--name one or two")
 
 
-def test_telling_it_imports_nothing_heavy(done: Path) -> None:
+def test_telling_it_imports_nothing_heavy(finished: Path) -> None:
     import subprocess
     import sys
 
     code = (
         "import sys\nfrom bench.cli.main import main\n"
-        f"assert main(['knowledge', '--runs', {str(done)!r}]) == 0\n"
+        f"assert main(['knowledge', '--runs', {str(finished)!r}]) == 0\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
