@@ -1,4 +1,6 @@
-"""Lint, types and tests: `nox` runs all three, `nox -s tests` the latter two."""
+"""Lint, types and tests: `nox` runs `lint` and `tests`; `nox -s slow` runs the long tests."""
+
+import sys
 
 import nox
 
@@ -12,21 +14,33 @@ TEXTPRUNER = "textpruner==1.1.post2"  # asks for a numpy that no longer builds: 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff: rules and format."""
+    """Ruff: rules and format. import-linter: which room may use which."""
     session.install("-c", "constraints.txt", "ruff")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    if sys.version_info >= (3, 11):  # import-linter has no release for Python 3.10
+        session.install("-c", "constraints.txt", "import-linter")
+        session.run("lint-imports")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Mypy, and all tests, the slow ones included, with the engines and the example plugin.
+    """Mypy, the quick tests, with the engines and the example plugin, and the published pages."""
+    _install(session)
+    session.run("mypy")
+    session.run("pytest", *PARALLEL, "-m", "not slow", *session.posargs)
+    session.run("bench", "leaderboard", "--check")
 
-    One session, since both need all that the package depends on, which takes minutes to install.
-    """
+
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """The tests that are long by nature: simulations, kills of whole runs, real input."""
+    _install(session)
+    session.run("pytest", *PARALLEL, "-m", "slow", *session.posargs)
+
+
+def _install(session: nox.Session) -> None:
+    """Installs the package as a user would, and what its tests need."""
     session.install("-c", "constraints.txt", "setuptools", ".[dev,engines]")
     session.install("--no-deps", TEXTPRUNER)
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")
-    session.run("mypy")
-    session.run("pytest", *PARALLEL, *session.posargs)
-    session.run("bench", "leaderboard", "--check")
