@@ -22,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from bench.protocol import Protocol
-from bench.results.record import Record
+from bench.results.record import AXES, Record
 from bench.results.status import suite_state
 from bench.results.store import Store
 from bench.runs.cells.cell import Cell, Variant
@@ -35,7 +35,7 @@ HEAVY = [sys.executable, "-c", "import torch, transformers.models.bert.modeling_
 BENCH = [sys.executable, "-c", "import sys; from bench.cli.main import main; sys.exit(main())"]
 
 
-CELL = ("method", "task", "axis", "ratio", "seed")
+CELL = {"method": "m", "task": "t", "axis": "weights", "ratio": 4.0, "seed": 0}
 NO_TRIALS = Protocol(epochs=1, trials=0, precision="fp32")
 
 
@@ -87,7 +87,10 @@ def main() -> None:
               "(wanted: 5 s, 500 MB)")  # fmt: skip
 
     with tempfile.TemporaryDirectory() as folder:
-        record = Record(id="x", status="ok", cell=dict.fromkeys(CELL, 0), cost={"wall_s": 1.0})
+        record = Record(
+            id="x", status="ok", cell=CELL, score=50.0, cost={"wall_s": 1.0, "train_flops": 1},
+            footprint={axis: {"ratio": 4.0} for axis in AXES},
+        )  # fmt: skip
         text = json.dumps(record.to_json())
         ids = [f"{number:016x}" for number in range(10_000)]
         for cell_id in ids:

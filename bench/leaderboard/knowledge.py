@@ -14,7 +14,7 @@ from bench.leaderboard.ranking import OUTSIDE_AVERAGE, is_uninformative
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:
-    from bench.results.predictions import Answers
+    from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
 
 AVERAGE = "average"
@@ -49,7 +49,7 @@ class Line:
     score_share: float | None = None
 
 
-def knowledge_lines(records: Sequence[Record], answers: Answers) -> list[Line]:
+def knowledge_lines(records: Sequence[Record], answers: PredictionsOf) -> list[Line]:
     """Pre-trained, fine-tuned, then every method by ratio: on each task, then on the average.
 
     Args:

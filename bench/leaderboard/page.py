@@ -29,7 +29,7 @@ from bench.results.suites import read_suite, suite_records
 
 if TYPE_CHECKING:
     from bench.leaderboard.plots import Point
-    from bench.results.predictions import Answers
+    from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
     from bench.results.store import Store
 
@@ -70,7 +70,7 @@ def make_page(
     suite: dict[str, Any],
     records: Iterable[Record],
     folder: Path,
-    answers: Answers = lambda cell_id: None,
+    answers: PredictionsOf = lambda cell_id: None,
     written: Sequence[str] = (),
 ) -> Page:
     """Builds a suite's page.
@@ -144,7 +144,7 @@ def _tasks(suite: dict[str, Any]) -> list[str]:
 
 
 def _results(
-    suite: dict[str, Any], records: Sequence[Record], answers: Answers
+    suite: dict[str, Any], records: Sequence[Record], answers: PredictionsOf
 ) -> dict[float, Standings]:
     """The standings of each ratio; those of the references alone where nothing was compressed."""
     by_ratio: dict[float, list[Record]] = {}

@@ -26,7 +26,7 @@ from bench.protocol import SEQUENCE_LENGTH, Protocol
 from bench.results.record import AXES, DENSE
 
 if TYPE_CHECKING:
-    from bench.results.predictions import Answers
+    from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
 
 
@@ -299,7 +299,7 @@ def _added(facts: dict[str, Any]) -> str:
     return f", {made['rows']:,} variants of them" if made else ""
 
 
-def knowledge_table(suite: str, records: Sequence[Record], answers: Answers) -> str:
+def knowledge_table(suite: str, records: Sequence[Record], answers: PredictionsOf) -> str:
     """What is left of pre-training, on average over tasks; nothing where no one text says so."""
     try:
         text = knowledge_text(suite, records)

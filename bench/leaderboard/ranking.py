@@ -15,7 +15,7 @@ from bench.metrics import figure_of
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:
-    from bench.results.predictions import Answers
+    from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
 
 
@@ -174,7 +174,10 @@ class Standings:
 
 
 def standings(
-    records: Sequence[Record], references: Sequence[Record], tasks: Sequence[str], answers: Answers
+    records: Sequence[Record],
+    references: Sequence[Record],
+    tasks: Sequence[str],
+    answers: PredictionsOf,
 ) -> Standings:
     """Rows, intervals and ranks of one ratio.
 
@@ -247,7 +250,7 @@ def rows_of(records: Iterable[Record], tasks: Sequence[str]) -> list[Row]:
     return rows
 
 
-def sample(row: Row, task: str, answers: Answers) -> Sample:
+def sample(row: Row, task: str, answers: PredictionsOf) -> Sample:
     """What the statistics take of a row: scores, and each example's part where it is known."""
     done = [r for r in row.records if r.cell["task"] == task and r.status == "ok"]
     scores = {r.cell["seed"]: r.score for r in done if r.score is not None}
@@ -262,7 +265,7 @@ def sample(row: Row, task: str, answers: Answers) -> Sample:
     return Sample(scores, parts)
 
 
-def is_uninformative(references: Sequence[Record], task: str, answers: Answers) -> bool:
+def is_uninformative(references: Sequence[Record], task: str, answers: PredictionsOf) -> bool:
     """Whether a test finds the dense model not above the majority class; false without a test.
 
     The two alone are compared, so that what stands beside them decides nothing. A task of fewer

@@ -35,7 +35,7 @@ class Predictions:
     parts: list[str] | None = None
 
 
-Answers = Callable[[str], "Predictions | None"]
+PredictionsOf = Callable[[str], "Predictions | None"]
 """Gives a cell's predictions by its id, where they are there."""
 
 
@@ -54,7 +54,7 @@ def as_table(
     return pyarrow.table(columns)
 
 
-def in_store(store: Store) -> Answers:
+def in_store(store: Store) -> PredictionsOf:
     """Those that lie beside the records of a run folder."""
 
     def find(cell_id: str) -> Predictions | None:
@@ -64,7 +64,7 @@ def in_store(store: Store) -> Answers:
     return find
 
 
-def published(path: Path) -> Answers:
+def published(path: Path) -> PredictionsOf:
     """Those of a suite's pages, from one file."""
     found = read_published(path)
 

@@ -19,7 +19,7 @@ from bench.results.record import Record
 from bench.results.store import Store
 
 if TYPE_CHECKING:
-    from bench.results.predictions import Answers
+    from bench.results.predictions import PredictionsOf
 
 
 def add_to_suite(suite: Mapping[str, Any], record: Record) -> dict[str, Any]:
@@ -200,7 +200,7 @@ class OpenSuite:
 
     suite: dict[str, Any]
     records: list[Record]
-    answers: Answers
+    answers: PredictionsOf
 
 
 def open_suite(folder: Path, name: str | None = None) -> OpenSuite:

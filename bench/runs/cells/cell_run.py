@@ -49,7 +49,7 @@ Progress = Callable[[int, int], None]
 """Told of steps made and steps in all."""
 
 
-class _Begun(Callback):
+class _KeepsTraining(Callback):
     """Keeps hold of a training, so that one that diverges is charged for the steps it made."""
 
     training: Training | None = None
@@ -60,7 +60,7 @@ class _Begun(Callback):
 
 
 @dataclass
-class _Meter:
+class _TeacherMeter:
     """Charges what a teacher answers, whether it computes the answer or has it on disk.
 
     Attributes:
@@ -91,7 +91,7 @@ class _Meter:
             self._running = True
 
 
-class _Unlabelled:
+class _SharedRun:
     """What of a run depends neither on labels nor on the cell's seed."""
 
     LENT = ("task", "target", "seed", "log", "pretrained", "pretrained_teacher", "train_general")
@@ -261,7 +261,7 @@ class CellRun:
                     self, seed=0, flops={}, made_once={}, steps=0, _trainings=0
                 )
                 with seeds.isolated_rng(0):
-                    made = make(cast("Run", _Unlabelled(run)))
+                    made = make(cast("Run", _SharedRun(run)))
                     tensors = {name: value.cpu().contiguous() for name, value in made.items()}
                 with atomic_path(folder / "tensors.safetensors") as temporary:
                     temporary.write_bytes(save(tensors))  # whose errors are the system's own
@@ -283,7 +283,7 @@ class CellRun:
     ) -> None:
         """Makes so many optimizer steps on some rows, and charges them."""
         self._trainings += 1
-        begun = _Begun()
+        begun = _KeepsTraining()
         try:
             train(
                 model,
@@ -306,11 +306,11 @@ class CellRun:
                 forward += sum(callback.forward_flops(visited) for callback in callbacks)
                 self._charge(part, TRAINED_PASS * forward)
 
-    def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Meter]:
+    def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _TeacherMeter]:
         """The model as a teacher, each of whose passes is charged, and what charges it."""
         model.requires_grad_(False)
         nn.Module.to(model, self.context.device)
-        meter = _Meter(count_dense(model), functools.partial(self._charge, "teacher"))
+        meter = _TeacherMeter(count_dense(model), functools.partial(self._charge, "teacher"))
         model.register_forward_pre_hook(meter.before_pass, with_kwargs=True)
         return model, meter
 
@@ -321,7 +321,7 @@ class CellRun:
 
     def _reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to this cell."""
-        begun = _Begun()
+        begun = _KeepsTraining()
         try:
             found = self.obtain_reference(params, begun)
         except DivergedError:
