@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import BenchError, unknown_name
 
@@ -146,48 +146,47 @@ def run(
     """
     from rich.console import Console
 
+    from bench import arguments as said
     from bench.progress import RunDisplay
     from bench.runs.command import words_of
     from bench.runs.request import Request
     from bench.runs.schedule import RERUN
 
     request = Request(
-        methods=tuple(_listed(methods)),
-        tasks=tuple(_listed(tasks)),
-        model=model,
-        data_dir=None if data_dir is None else Path(data_dir),
-        corpus=None if corpus is None else str(corpus),
-        revision=revision,
-        ratios=None if ratios is None else _listed(ratios),
+        methods=said.names("methods", methods),
+        tasks=said.names("tasks", tasks),
+        model=said.text("model", model),
+        data_dir=said.path("data_dir", data_dir),
+        corpus=said.text("corpus", corpus),
+        revision=said.text("revision", revision),
+        ratios=said.ratios(ratios),
         axis=match,
         effort=effort,
-        seeds=seeds,
-        epochs=epochs,
-        trials=trials,
-        carry_from=carry_from,
+        seeds=said.whole("seeds", seeds),
+        epochs=said.whole("epochs", epochs),
+        trials=said.whole("trials", trials),
+        carry_from=said.text("carry_from", carry_from),
         published=PUBLISHED,
-        max_train_samples=max_train_samples,
-        augment=augment,
-        runs=Path(runs),
-        storage=storage,
-        name=name,
-        workers=workers,
+        max_train_samples=said.whole("max_train_samples", max_train_samples),
+        augment=said.whole("augment", augment),
+        runs=said.path("runs", runs) or Path("runs"),
+        storage=said.text("storage", storage),
+        name=said.text("name", name),
+        workers=said.whole("workers", workers),
         device=device,
         precision=precision,
-        teacher_cache_gb=teacher_cache_gb,
+        teacher_cache_gb=said.number("teacher_cache_gb", teacher_cache_gb),
         keep_models=keep_models,
-        probe_text=None if probe_text is None else Path(probe_text),
-        offline=offline,
+        probe_text=said.path("probe_text", probe_text),
+        offline=bool(offline),
     )
-    first, parts = shard
-    if not 1 <= first <= parts:
-        raise BenchError(f"shard is (I, N), the I-th of N parts, not {shard}.")
-    if max_hours is not None and not 0 < max_hours < float("inf"):
-        raise BenchError(f"max_hours is a positive number, not {max_hours}.")
+    part, hours = said.part(shard), said.number("max_hours", max_hours)
+    if hours is not None and not 0 < hours < float("inf"):
+        raise BenchError(f"max_hours is a positive number, not {hours:g}.")
     if rerun not in RERUN:
         raise unknown_name("value of rerun", str(rerun), RERUN)
     display = RunDisplay(Console(stderr=True, highlight=False, quiet=not progress))
-    return carry_out(request, display, words_of(request), shard, rerun, max_hours)
+    return carry_out(request, display, words_of(request), part, rerun, hours)
 
 
 def carry_out(
@@ -281,9 +280,12 @@ def load_results(
     """
     import pandas
 
+    from bench import arguments as said
     from bench.results.frame import rows_of_folder
 
-    rows = [row for folder in folders or ["runs"] for row in rows_of_folder(Path(folder), name)]
+    paths = [said.path("a folder", folder) or Path("runs") for folder in folders or ["runs"]]
+    wanted = said.text("name", name)
+    rows = [row for path in paths for row in rows_of_folder(path, wanted)]
     frame = pandas.DataFrame(row for row in rows if status in (None, row["status"]))
     return frame if len(frame) else pandas.DataFrame(columns=["suite", "method", "task", "status"])
 
@@ -310,10 +312,16 @@ def compare(
     Raises:
         BenchError: There is no such suite, method, task or ratio.
     """
+    from bench import arguments as said
     from bench.leaderboard.comparison import compare_methods
     from bench.results.suites import open_suite
 
-    return compare_methods(open_suite(Path(runs), name), one, other, task, ratio)
+    folder = said.path("runs", runs) or Path("runs")
+    opened = open_suite(folder, said.text("name", name))
+    first, second = (said.text("a method", wanted) or "" for wanted in (one, other))
+    return compare_methods(
+        opened, first, second, said.text("task", task), said.number("ratio", ratio)
+    )
 
 
 def footprint(
@@ -333,10 +341,13 @@ def footprint(
     Raises:
         BenchError: A model cannot be read, or has fewer positions than the sequence length.
     """
+    from bench import arguments as said
     from bench.deploy.counted import count_saved
 
-    name = None if dense is None else str(dense)
-    return count_saved(str(model), name, sequence_length).footprint
+    name, whole = said.text("model", model), said.text("dense", dense)
+    if name is None:
+        raise BenchError("footprint counts a saved model: name its folder.")
+    return count_saved(name, whole, said.whole("sequence_length", sequence_length)).footprint
 
 
 def _resolved(request: Request, display: RunDisplay) -> Suite:
@@ -354,10 +365,3 @@ def _resolved(request: Request, display: RunDisplay) -> Suite:
     for notice in suite.notices:
         display.note(notice)
     return suite
-
-
-def _listed(value: Any) -> Any:
-    """A list of names or numbers; one text may hold several, which commas separate."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return [value] if isinstance(value, int | float) else list(value)

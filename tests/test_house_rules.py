@@ -31,7 +31,7 @@ LIGHT = [
         "cell", "context", "parameters", "sampler", "study", "tuning", "carried", "claim",
     )),
     *(f"bench.results.{found.name}" for found in pkgutil.iter_modules(bench.results.__path__)),
-    "bench.api", "bench.progress", "bench.registry", "bench.metrics",
+    "bench.api", "bench.arguments", "bench.progress", "bench.registry", "bench.metrics",
     *(f"bench.compression.{name}" for name in ("method", "params", "target")),
     *(f"bench.data.{name}" for name in ("task", "splits")),
     *(f"bench.data.tasks.{name}" for name in ("rows", "table", "glue", "demo")),

@@ -62,6 +62,9 @@ DEFAULTS = {
 """By the group that all tasks of a run belong to; the empty name for any other run."""
 
 
+MOST = {"seeds": TRIAL_SEED, "trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024}
+"""The most that a whole number may be: beyond, no plan ends."""
+
 LEAST = {"seeds": 1, "trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1}
 """Options that are whole numbers, and the least that each may be."""
 
@@ -116,8 +119,8 @@ class Request:
             if value is not None and (type(value) is not int or value < least):
                 said = f"a whole number of at least {least}, not {value!r}"
                 raise BenchError(f"{name.replace('_', '-')} is {said}.")
-        if self.seeds is not None and self.seeds > TRIAL_SEED:
-            raise BenchError(f"{self.seeds} seeds: {TRIAL_SEED} at most.")
+            if value is not None and value > MOST.get(name, value):
+                raise BenchError(f"{value} {name}: {MOST[name]} at most.")
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in choices:
