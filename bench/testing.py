@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 ROWS = 48
 PIECES = 10
 VOCABULARY = 60
+EPOCHS = 2
+"""Of the conformance suite, which asks for a size and a repetition, not for what was learnt."""
 
 
 class ToyTask(Task):
@@ -131,13 +133,13 @@ class MethodConformance:
     def toy(self, tmp_path: Path) -> Toy:
         """A run folder with a toy encoder in it."""
         method = registry.methods.get(self.name)
-        return Toy(tmp_path, method, self.ratio, self.params, self.family)
+        return Toy(tmp_path, method, self.ratio, self.params, self.family, EPOCHS)
 
     @pytest.fixture(scope="class")
     def delivered(self, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
         """What the method makes of the toy, once for all tests that only look at it."""
         method, root = registry.methods.get(self.name), tmp_path_factory.mktemp("delivered")
-        toy = Toy(root, method, self.ratio, self.params, self.family)
+        toy = Toy(root, method, self.ratio, self.params, self.family, EPOCHS)
         taught: list[PreTrainedModel] = []
         return Delivered(toy, *toy.compress(watch=taught), taught)
 
@@ -230,11 +232,13 @@ class Toy:
         ratio: float,
         params: dict[str, Any],
         family: str = "bert",
+        epochs: int = 4,
     ) -> None:
         self.method = method
         self.wanted = 1.0 if method.info.kind == "reference" else ratio
         self._changed = params
         self._root = root
+        self._epochs = epochs
         self._encoder = root / "encoder"
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_config(toy_config(family))
@@ -249,7 +253,7 @@ class Toy:
         prepared: Any = dataclasses.make_dataclass("Toy", ["fingerprint"])("toy")
         context = Context(
             runs=Path(tempfile.mkdtemp(dir=self._root)),
-            protocol=Protocol(epochs=4, trials=0, precision="fp32", batch_size=8),
+            protocol=Protocol(epochs=self._epochs, trials=0, precision="fp32", batch_size=8),
             encoder=self._encoder,
             weights="toy",
             tasks={task.name: prepared},

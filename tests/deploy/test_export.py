@@ -26,6 +26,10 @@ def uneven(family: str) -> PreTrainedModel:
     return cut(tiny_classifier(family), [[0, 2], []], [[1, 5, 7], list(range(20))])
 
 
+QUICK_GRAPHS = [(uneven, "bert"), (uneven, "distilbert")]
+"""Each takes seconds to write; the cut ones are the harder ones."""
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_cut_model_becomes_a_stock_one_that_predicts_the_same(family: str, tmp_path) -> None:
     model = uneven(family)
@@ -79,8 +83,14 @@ def test_a_compact_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         load_compact(tmp_path / "compact")
 
 
-@pytest.mark.parametrize("family", CONFIGS)
-@pytest.mark.parametrize("make", [pytest.param(tiny_classifier, marks=pytest.mark.slow), uneven])
+@pytest.mark.parametrize(
+    ("make", "family"),
+    [
+        pytest.param(make, family, marks=[pytest.mark.slow] * ((make, family) not in QUICK_GRAPHS))
+        for make in (tiny_classifier, uneven)
+        for family in CONFIGS
+    ],
+)
 def test_a_graph_computes_the_same_for_other_sizes(family: str, make, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="prunebench[engines] is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="prunebench[engines] is not installed")
