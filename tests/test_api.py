@@ -178,3 +178,4 @@ def test_a_script_without_a_guard_runs_once_with_several_workers(tmp_path: Path)
     assert done.stdout.count("begun") == 1
     assert "majority" in done.stdout
     assert "demo-sentiment dense" in done.stderr  # the lines of progress
+    assert "Traceback" not in done.stderr  # of workers, which leave by themselves

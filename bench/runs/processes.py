@@ -97,6 +97,10 @@ class Pool:
     def close(self) -> None:
         """Ends the processes, whatever they are doing: what is stored is whole at any time."""
         for worker in self._workers:
+            worker.pipe.close()  # one that has nothing to do leaves by itself
+        for worker in self._workers:
+            if worker.job is None and worker.has_worked:
+                worker.process.join(timeout=5)
             worker.process.terminate()
         for worker in self._workers:
             worker.process.join(timeout=5)
@@ -240,6 +244,7 @@ def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         threading.Thread(target=_die_with_parent, daemon=True).start()
         _run_jobs(pipe)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it leaves: there is nothing to interrupt
 
 
 def _run_jobs(pipe: mp.Connection) -> None:
