@@ -50,7 +50,7 @@ def test_a_killed_run_goes_on_where_it_was(runs, undisturbed, unruly, workers) -
         worker = int(calls()[-1].split()[-1])
         (suite,) = json.loads(bench("status", "--runs", runs, "--json").out)["suites"]
         assert (suite["ok"], suite["running"], suite["left"]) == (wanted, 1, 4 - wanted)
-        assert (worker == killed.pid) == (workers == "1")
+        assert worker != killed.pid  # also the only one: what a method does harms its own process
         assert alive(worker)
         killed.kill()
         assert killed.wait() == -signal.SIGKILL

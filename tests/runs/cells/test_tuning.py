@@ -203,7 +203,7 @@ def test_every_trained_row_gets_the_same_trials_and_steps_and_runs_repeat(tmp_pa
     assert outcomes(tmp_path / "one") == outcomes(tmp_path / "two")
     pages = [(tmp_path / name / "demo.md").read_text() for name in ("one", "two")]
     assert pages[0] == pages[1]
-    assert "tuned in 3 trials a task and ratio (random search)" in pages[0]
+    assert "tuned in 3 trials per task and ratio (random search)" in pages[0]
     # Two references for the final seeds, and the one that the trials learnt from.
     assert len(list((tmp_path / "one" / "references").iterdir())) == 3
 
