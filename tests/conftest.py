@@ -15,9 +15,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the same digits and no waiting for cores 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests come first: a long one at the end has a core to itself."""
+    """Files with the most slow tests come first, then those with the most tests.
+
+    A long one at the end would have a core to itself, and the other core nothing to do.
+    """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (-slow[item.path], -tests[item.path]))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ IMPORTS = [
     f"import bench.runs.cells.execute; {AUTO}",
 ]
 FORK = """
-import accelerate, json, os, sys, traceback
+import accelerate, torch.distributed.tensor, json, os, sys
 assert not {"bench", "transformers"} & set(sys.modules)
 for imports in json.loads(sys.argv[2]):
     if not os.fork():
