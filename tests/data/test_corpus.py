@@ -101,12 +101,11 @@ def test_a_data_set_of_the_hub_needs_a_network_once(tmp_path) -> None:
         find_text("wikimedia/wikipedia", offline=True)
 
 
-@pytest.mark.slow
 def test_tinybert_reads_the_text_and_says_so(tmp_path) -> None:
-    path = write(tmp_path / "passages.txt", corpus(200))
-    done = quick(tmp_path / "runs", "--corpus", path, methods="tinybert")
+    path, few = write(tmp_path / "passages.txt", corpus(100)), ("--max-train-samples", "100")
+    done = quick(tmp_path / "runs", "--corpus", path, *few, methods="tinybert")
     assert done.status == 0, done.err
-    own = quick(tmp_path / "runs", methods="tinybert")
+    own = quick(tmp_path / "runs", *few, methods="tinybert")
     assert own.status == 0, own.err
     found = [r for r in records(tmp_path / "runs").values() if r.cell["method"] == "tinybert"]
     texts = {r.data["general_text"] for r in found}
