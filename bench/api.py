@@ -183,7 +183,7 @@ def run(
     part, hours = said.part(shard), said.number("max_hours", max_hours)
     if hours is not None and not 0 < hours < float("inf"):
         raise BenchError(f"max_hours is a positive number, not {hours:g}.")
-    if rerun not in RERUN:
+    if rerun not in tuple(RERUN):
         raise unknown_name("value of rerun", str(rerun), RERUN)
     display = RunDisplay(Console(stderr=True, highlight=False, quiet=not progress))
     return carry_out(request, display, words_of(request), part, rerun, hours)

@@ -13,6 +13,10 @@ MOST_NAMES = 50
 class BenchError(Exception):
     """Wrong usage or unreadable input; the command line prints the message and exits with 2."""
 
+    def __str__(self) -> str:
+        """One line, whatever names it quotes."""
+        return " ".join(super().__str__().splitlines())
+
 
 class DivergedError(BenchError):
     """A training or an evaluation met a NaN or an infinite value; ends one cell, not the run."""

@@ -120,6 +120,9 @@ def test_a_footprint_is_that_of_the_command(done: library.RunResult) -> None:
         ({"max_hours": 0.0}, "max_hours"),
         ({"shard": (3, 2)}, "shard"),
         ({"rerun": "some"}, "unknown value of rerun 'some'"),
+        ({"rerun": []}, "unknown value of rerun"),
+        ({"match": None}, "unknown value of match 'None'"),
+        ({"name": "a\nb"}, "--name 'a b': lower case"),
     ],
 )
 def test_a_mistake_is_said_before_anything_runs(options, said, tmp_path: Path) -> None:

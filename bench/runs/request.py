@@ -123,7 +123,7 @@ class Request:
                 raise BenchError(f"{value} {name}: {MOST[name]} at most.")
         for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value is not None and value not in choices:
+            if value not in choices and (value is not None or name != "effort"):
                 what = "match" if name == "axis" else name.replace("_", "-")
                 raise unknown_name(f"value of {what}", str(value), choices)
         if self.ratios is not None:  # 4 and 4.0 are one ratio, and so one cell
