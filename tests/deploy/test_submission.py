@@ -30,7 +30,6 @@ def test_file_names_and_labels_are_those_of_the_server() -> None:
     assert {name for name, is_named in files.items() if not is_named} == numbered
 
 
-@pytest.mark.slow
 def test_predictions_for_the_server(tmp_path: Path) -> None:
     """Tiny files in GLUE's layout; the answers on rows copied from dev are those of the report."""
     rte, stsb = tmp_path / "glue" / "RTE", tmp_path / "glue" / "STS-B"
@@ -120,7 +119,6 @@ def test_the_diagnostic_set_is_answered_by_mnli(tmp_path: Path) -> None:
         task.load_test(source)
 
 
-@pytest.mark.slow
 def test_only_what_the_server_knows_and_was_kept(finished: Path, tmp_path: Path) -> None:
     cell = records(finished)["magnitude", 4.0, 0].id
     refused = bench("predict", cell, "--runs", finished, "--out", tmp_path)

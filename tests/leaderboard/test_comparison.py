@@ -18,7 +18,6 @@ from bench.leaderboard.statistics import difference
 from bench.results.suites import open_suite
 
 
-@pytest.mark.slow
 def test_compare_prints_what_the_page_ranks_by(finished: Path) -> None:
     result = bench("compare", "magnitude", "random-mask", "--task", "demo-sentiment", "--runs",
                    finished, "--json")  # fmt: skip
@@ -101,7 +100,6 @@ def test_a_method_is_not_compared_with_itself() -> None:
     assert "both are movement" in refused.err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
