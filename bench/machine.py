@@ -1,4 +1,4 @@
-"""The machine that a cell runs on: seeds, precision, memory, and what the record says of it."""
+"""The machine that a cell runs on: precision, memory, and what the record says of it."""
 
 from __future__ import annotations
 

@@ -23,9 +23,6 @@ EFFORTS = {
 }
 """Named efforts: trials of a study, report seeds, and epochs of a training."""
 
-SEQUENCE_LENGTH = 128
-"""Tokens of the example that FLOPs are counted on and speed is shown for."""
-
 UNSAID: dict[str, object] = {
     "max_train_samples": None,
     "corpus": "",

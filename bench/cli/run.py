@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run",
         help="run methods on tasks and write a leaderboard",
         description="Runs methods on tasks under one protocol and writes a leaderboard. Without "
-        "arguments: the embedded demo, offline. A suite may bring its own defaults.",
+        "arguments: the embedded demo, offline. A group of tasks may bring its own defaults.",
         epilog=examples(
             "bench run",
             "bench run --methods magnitude,tinybert --tasks cola --data-dir GLUE --model BERT \\",

@@ -44,7 +44,9 @@ def make_table(
         if not any(row.scores.values()):
             continue
         average, method = row.average(result.averaged), row.method
-        share = 100 * average / dense_average if average is not None and dense_average else None
+        share = None  # of a dense model that is no better than chance a share says nothing
+        if average is not None and dense_average is not None and dense_average > 0:
+            share = 100 * average / dense_average
         interval = result.averages.get(method)
         cells.append(
             [str(result.overall.get(method, "–")),

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.context import Context
 
+QUIET = {
+    "TOKENIZERS_PARALLELISM": "false",  # its threads and fork do not mix
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # Threads that spin for a core which another process holds make a training forty times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Environment of every process that trains, unless the user says otherwise."""
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 FORKS = sys.version_info >= (3, 11) and "forkserver" in multiprocessing.get_all_start_methods()
 PRELOADED = ["bench.runs.cells.execute", "evaluate", "sklearn.metrics", "transformers.pipelines"]
@@ -43,12 +51,15 @@ PRELOADED = ["bench.runs.cells.execute", "evaluate", "sklearn.metrics", "transfo
 
 def warm_up() -> None:
     """Starts the process that workers are forked from; it imports what they need meanwhile."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     if not FORKS:
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     # Python before 3.13 lets it import from the working directory first, whatever lies there.
     path = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: an interrupt is the parent's
+    here = threading.current_thread() is threading.main_thread()  # elsewhere it cannot be said
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None  # inherited
     environment = dict(os.environ)
     try:
         os.environ.update(path)
@@ -56,7 +67,8 @@ def warm_up() -> None:
     finally:
         os.environ.clear()
         os.environ.update(environment)
-        signal.signal(signal.SIGINT, before)
+        if here:
+            signal.signal(signal.SIGINT, before)
 
 
 @dataclass
