@@ -16,7 +16,7 @@ from unruly import calls
 
 from bench.errors import BenchError
 from bench.machine import default_workers, visible_gpus
-from bench.runs.processes import Pool, _work, _Worker
+from bench.runs.processes import Pool, _work, _Worker, warm_up
 
 pytestmark = pytest.mark.usefixtures("unruly")
 
@@ -131,3 +131,20 @@ def test_more_workers_than_the_system_gives_is_one_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(Pool, "_start", refused)
     with pytest.raises(BenchError, match="2000 worker processes cannot be started"):
         Pool(2000)
+
+
+def test_a_run_may_begin_in_a_thread_and_asks_its_threads_not_to_spin(monkeypatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    failed: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            warm_up()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    assert not failed
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
