@@ -81,6 +81,15 @@ def start(*words: str | Path, cwd: Path | None = None, **environment: str) -> su
     )
 
 
+def alive(process: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
 def records(runs: Path) -> dict[tuple[Any, ...], Record]:
     """A folder's records by method, ratio and seed."""
     return {(r.cell["method"], r.cell["ratio"], r.cell["seed"]): r for r in Store(runs).records()}

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from bench import __version__
+from bench import __version__, environment
 from bench.cli.output import EXAMPLES
 from bench.errors import BenchError, unknown_name
 
@@ -76,10 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 all done, 1 a cell failed or a check did not hold, 2 wrong usage or
         unreadable input, 130 interrupted.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and fork do not mix
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    # Threads that spin for a core which another process holds make a training forty times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.set_defaults()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # Latin-1 has no "…"; errors are escaped anyway
     try:

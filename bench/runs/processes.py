@@ -23,6 +23,7 @@ from multiprocessing import connection as mp
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
+from bench import environment
 from bench.errors import BenchError
 from bench.results.store import Store
 from bench.runs.cells.claim import Job, attempt
@@ -35,14 +36,6 @@ if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.context import Context
 
-QUIET = {
-    "TOKENIZERS_PARALLELISM": "false",  # its threads and fork do not mix
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    # Threads that spin for a core which another process holds make a training forty times slower.
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
-"""Environment of every process that trains, unless the user says otherwise."""
-
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 FORKS = sys.version_info >= (3, 11) and "forkserver" in multiprocessing.get_all_start_methods()
 PRELOADED = ["bench.runs.cells.execute", "evaluate", "sklearn.metrics", "transformers.pipelines"]
@@ -51,8 +44,7 @@ PRELOADED = ["bench.runs.cells.execute", "evaluate", "sklearn.metrics", "transfo
 
 def warm_up() -> None:
     """Starts the process that workers are forked from; it imports what they need meanwhile."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    environment.set_defaults()
     if not FORKS:
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
@@ -60,13 +52,13 @@ def warm_up() -> None:
     path = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
     here = threading.current_thread() is threading.main_thread()  # elsewhere it cannot be said
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None  # inherited
-    environment = dict(os.environ)
+    own = dict(os.environ)
     try:
         os.environ.update(path)
         forkserver.ensure_running()
     finally:
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(own)
         if here:
             signal.signal(signal.SIGINT, before)
 
@@ -117,7 +109,6 @@ class Pool:
         for worker in self._workers:
             worker.process.join(timeout=5)
             worker.process.kill()
-            worker.pipe.close()
 
     def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
         """Runs jobs, once; see `Executor.run`."""
@@ -218,10 +209,10 @@ class Pool:
 
     def _start(self, number: int) -> _Worker:
         here, there = self._processes.Pipe()
-        environment = dict(os.environ)
+        variables = dict(os.environ)
         if self._gpus:
-            environment[VISIBLE] = self._gpus[number % len(self._gpus)]
-        process = self._processes.Process(target=_work, args=(there, environment), daemon=True)
+            variables[VISIBLE] = self._gpus[number % len(self._gpus)]
+        process = self._processes.Process(target=_work, args=(there, variables), daemon=True)
         with _without_main():
             process.start()
         there.close()
@@ -245,10 +236,10 @@ class WorkerDiedError(BenchError):
     """A worker process ended in the middle of a cell."""
 
 
-def _work(pipe: mp.Connection, environment: Mapping[str, str]) -> None:
+def _work(pipe: mp.Connection, variables: Mapping[str, str]) -> None:
     """The life of a worker process: one context, then cells until the pipe closes."""
     os.environ.clear()
-    os.environ.update(environment)  # before torch looks for GPUs; a server's is that of its start
+    os.environ.update(variables)  # before torch looks for GPUs; a server's is that of its start
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     sys.unraisablehook = _unless_interrupted
     with contextlib.suppress(KeyboardInterrupt):

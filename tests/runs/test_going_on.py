@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import QUICK, bench, outcomes, quick, records, start, statuses
+from harness import QUICK, alive, bench, outcomes, quick, records, start, statuses
 from unruly import calls, wait_until
 
 from bench.results.store import Store
@@ -29,14 +29,6 @@ def undisturbed(tmp_path: Path, unruly: Path) -> Path:
     (unruly / "open").unlink()
     (unruly / "calls").unlink()
     return tmp_path / "undisturbed"
-
-
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.slow

@@ -7,11 +7,10 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from harness import QUICK, quick, records, start, statuses
+from harness import QUICK, alive, quick, records, start, statuses
 from unruly import calls
 
 from bench.errors import BenchError
@@ -19,14 +18,6 @@ from bench.machine import default_workers, visible_gpus
 from bench.runs.processes import Pool, _work, _Worker, warm_up
 
 pytestmark = pytest.mark.usefixtures("unruly")
-
-
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @pytest.mark.slow
