@@ -13,8 +13,11 @@ from bench.files import json_hash
 
 Precision = Literal["fp32", "bf16"]
 
+Overlap = Literal["removed", "kept"]
+
 SEQUENCE_LENGTH = 128
-"""Tokens of the one example that FLOPs are counted and matched on."""
+"""Tokens that rows are cut at, and of the one example that FLOPs are counted and matched on, where
+nothing else is said."""
 
 EFFORTS = {
     "quick": {"trials": 4, "seeds": 3, "epochs": 3},
@@ -32,6 +35,8 @@ UNSAID: dict[str, object] = {
     "clip_norm": 1.0,
     "augment": 0,
     "carried": "",
+    "sequence_length": 128,
+    "overlap": "kept",
     "version": 2,
 }
 """What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
@@ -54,6 +59,9 @@ class Protocol:
         clip_norm: Largest 2-norm of the gradient of one step.
         carried: The suite that parameters were carried from; empty for none.
         augment: Variants by word replacement that are drawn of each training row; 0 means none.
+        sequence_length: Tokens that rows are cut at, and of the one example that FLOPs are counted
+            and matched on.
+        overlap: What becomes of training rows whose text is a report row's.
         version: Raised when the same settings would now give other numbers; the only version that
             the key of a reference knows.
     """
@@ -69,7 +77,9 @@ class Protocol:
     clip_norm: float = 1.0
     augment: int = 0
     carried: str = ""
-    version: int = 2
+    sequence_length: int = SEQUENCE_LENGTH
+    overlap: Overlap = "removed"
+    version: int = 3
 
     @property
     def hash(self) -> str:
