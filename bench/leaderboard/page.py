@@ -183,16 +183,17 @@ def _charts(
 ) -> tuple[dict[Path, str], list[str]]:
     """The charts' files, and the lines that show them."""
     drawn = {
-        f"{suite['name']}.svg": (
+        "": (
             plots.pareto_svg(_curves(results), prose.axis_words(suite["axis"])),
             "Score against compression, one line per method",
         ),
-        f"{suite['name']}-kept.svg": (
-            plots.heat_svg(_shares(results)),
-            "Share of the dense score kept, %",
-        ),
+        "kept": (plots.heat_svg(_shares(results)), "Share of the dense score kept, %"),
     }
-    shown = {file: both for file, both in drawn.items() if both[0]}
+    shown = {
+        f"{suite['name']}{figure and f'-{figure}'}.svg": both
+        for figure, both in drawn.items()
+        if both[0]
+    }
     files = {folder / file: svg for file, (svg, _) in shown.items()}
     return files, [f"![{caption}]({file})" for file, (_, caption) in shown.items()]
 

@@ -44,7 +44,10 @@ SUITES, RECORDS = "suites", "records"
 
 RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
-in a run folder. `<suite>-kept` is a suite's second figure."""
+in a run folder."""
+
+FIGURES = ("kept", "tuning", "curves", "cd")
+"""What the figures of a page are called beside its first one: `<suite>-<figure>.svg`."""
 
 SUITE_KEYS = {
     "name": str,
@@ -93,7 +96,7 @@ def read_suite(folder: Path, name: str) -> dict[str, Any] | None:
 
 def check_suite_name(name: str) -> None:
     """Raises `BenchError` for a name whose files would be a folder's own, or another suite's."""
-    if name in RESERVED or name.endswith("-kept"):
+    if name in RESERVED or name.endswith(tuple(f"-{figure}" for figure in FIGURES)):
         raise BenchError(f"a suite '{name}' would overwrite other files: give it another --name.")
 
 

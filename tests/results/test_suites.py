@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.results.suites import merge_suites, same_suite
+from bench.errors import BenchError
+from bench.results.suites import FIGURES, check_suite_name, merge_suites, same_suite
 
 SUITE = {
     "name": "s", "model": "m", "weights": "w", "axis": "weights", "protocol": "p",
@@ -101,3 +102,11 @@ def test_a_method_stands_in_one_version_only() -> None:
     assert merged["versions"] == {"dense": 1, "mine": 2}
     same = merge_suites(known, {**new, "versions": {"mine": 1}})
     assert set(same["cells"]) == {"1", "2", "6", "7"}
+
+
+def test_a_suite_is_not_called_as_a_figure_of_another() -> None:
+    for figure in FIGURES:
+        check_suite_name(figure)
+        check_suite_name(f"{figure}-mine")
+        with pytest.raises(BenchError, match="would overwrite other files"):
+            check_suite_name(f"mine-{figure}")
