@@ -117,6 +117,22 @@ def read_parquet(path: Path, remedy: str) -> Table:
         raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
 
 
+def write_parquet(path: Path, table: Table) -> None:
+    """Writes a Parquet file of ours, whole or not at all."""
+    from pyarrow import parquet, types
+
+    # Lists are of logits, which do not recur: a dictionary of them would take half as much again.
+    lists = [one.name for one in table.schema if types.is_list(one.type)]
+    with atomic_path(path) as temporary:
+        parquet.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=[name for name in table.column_names if name not in lists],
+            use_byte_stream_split=[f"{name}.list.element" for name in lists],
+        )
+
+
 def is_whole(path: Path) -> bool:
     """Whether a safetensors file is there and as long as its header says."""
     from safetensors import SafetensorError, safe_open

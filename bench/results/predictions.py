@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import atomic_path, read_parquet
+from bench.files import read_parquet, write_parquet
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from pyarrow import Table
 
@@ -28,11 +29,14 @@ class Predictions:
         labels: Class numbers or figures, `[rows]`.
         answers: The same of the model, `[rows]`.
         parts: The part that each row is scored in, where the task has parts, `[rows]`.
+        logits: What the answers were taken from, `[rows, classes]`; `None` for a regression, whose
+            answers they are, and where a record of schema 1 did not keep them.
     """
 
     labels: NDArray[Any]
     answers: NDArray[Any]
     parts: list[str] | None = None
+    logits: NDArray[np.float32] | None = None
 
 
 PredictionsOf = Callable[[str], "Predictions | None"]
@@ -44,13 +48,25 @@ def as_table(
     labels: NDArray[Any],
     answers: NDArray[Any],
     parts: Sequence[str] | None = None,
+    logits: NDArray[np.float32] | None = None,
 ) -> Table:
-    """What a cell's file holds: id, label, prediction and, where there are parts, the part."""
+    """What a cell's file holds: id, label, prediction and, where there are any, part and logits.
+
+    Args:
+        ids: Of the report rows.
+        labels: Class numbers or figures, `[rows]`.
+        answers: The same of the model, `[rows]`.
+        parts: The part that each row is scored in, where the task has parts.
+        logits: `[rows, classes]`, in the order of the task's classes; those of a regression, with
+            one column, are its answers and not kept twice.
+    """
     import pyarrow
 
     columns = {"id": ids, "label": labels, "prediction": answers}
     if parts is not None:
         columns["part"] = parts
+    if logits is not None and logits.shape[1] > 1:
+        columns["logits"] = pyarrow.array(list(logits), pyarrow.list_(pyarrow.float32()))
     return pyarrow.table(columns)
 
 
@@ -93,13 +109,10 @@ def read_published(path: Path) -> dict[str, Table]:
 def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str]) -> None:
     """Writes those of the given cells into one file, cell after cell; without any, no file."""
     import pyarrow
-    from pyarrow import parquet
 
     chosen = [tables[cell] for cell in sorted(cells) if cell in tables]
-    if chosen:
-        with atomic_path(path) as temporary:
-            merged = pyarrow.concat_tables(chosen, promote_options="default")
-            parquet.write_table(merged, temporary, compression="zstd")
+    if chosen:  # parts and logits are null in the rows of cells that have none
+        write_parquet(path, pyarrow.concat_tables(chosen, promote_options="default"))
 
 
 def to_publish(path: Path) -> Table:
@@ -114,8 +127,7 @@ def to_publish(path: Path) -> Table:
         "label": table["label"].cast(pyarrow.float32()),
         "prediction": table["prediction"].cast(pyarrow.float32()),
     }
-    if "part" in table.column_names:
-        columns["part"] = table["part"]
+    columns |= {name: table[name] for name in ("part", "logits") if name in table.column_names}
     return pyarrow.table(columns)
 
 
@@ -125,5 +137,15 @@ def _of_a_cell(path: Path) -> Table:
 
 def _from_table(table: Table) -> Predictions:
     labels, answers = table["label"].to_numpy(), table["prediction"].to_numpy()
-    parts = table["part"].to_pylist() if "part" in table.column_names else None
-    return Predictions(labels, answers, None if parts is None or None in parts else parts)
+    parts, logits = (
+        table[name].combine_chunks()
+        if name in table.column_names and not table[name].null_count
+        else None
+        for name in ("part", "logits")
+    )
+    return Predictions(
+        labels,
+        answers,
+        None if parts is None else parts.to_pylist(),
+        None if logits is None else logits.flatten().to_numpy().reshape(len(table), -1),
+    )

@@ -30,7 +30,11 @@ def slim(record: Record) -> dict[str, Any]:
     return data
 
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of what is written now: since 2, predictions hold logits."""
+
+READABLE = (1, 2)
+"""Schemas of records that can be read; a page leaves out what the older ones do not know."""
 
 DENSE = "dense"
 """The name of the uncompressed control."""
@@ -127,7 +131,7 @@ class Record:
         environment: Versions, hardware, threads, precision.
         created: When, with its time zone, in ISO 8601.
         error: Type, message and the log's name of a failure.
-        schema: Version of this layout.
+        schema: Version of this layout and of that of its predictions.
     """
 
     id: str
@@ -158,10 +162,10 @@ class Record:
         """Reads plain data back.
 
         Raises:
-            BenchError: It is not a record of this schema.
+            BenchError: It is not a record of a schema that can be read.
         """
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise BenchError(f"not a record of schema {SCHEMA}")
+        if not isinstance(data, dict) or data.get("schema") not in READABLE:
+            raise BenchError(f"not a record of schema {' or '.join(map(str, READABLE))}")
         known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
         if missing := {"id", "status", "cell"} - set(known):
             raise BenchError(f"a record without {', '.join(sorted(missing))}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.files import atomic_path, lock, read_json, write_json
+from bench.files import lock, read_json, write_json, write_parquet
 from bench.results.record import Record
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ class Store:
         """Writes a record, after its predictions, so that a record implies them."""
         folder = self.folder(record.id)
         if predictions is not None:
-            from pyarrow import parquet
-
-            with atomic_path(folder / "predictions.parquet") as temporary:
-                parquet.write_table(predictions, temporary)
+            write_parquet(folder / "predictions.parquet", predictions)
         write_json(folder / "record.json", record.to_json())
 
     def amend(self, record: Record, **changes: Any) -> None:

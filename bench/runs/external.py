@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench import hub, machine
 from bench.data import prepare as data
 from bench.errors import BenchError, unknown_name
@@ -66,9 +68,9 @@ def evaluate(
     rows = data.load(prepared).report
     model, _ = load_classifier(name)
     logits = predict(model, rows, device)
-    answers = answers_of(logits, is_regression=order is None)
     if order is not None:
-        answers = order[answers]
+        logits = logits[:, order]
+    answers = answers_of(logits, is_regression=order is None)
     score = scoring.score(task.info.metric, answers, rows.labels, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model))
     identity: list[Any] = [
@@ -100,7 +102,7 @@ def evaluate(
         data={**prepared.facts, "notes": list(score.notes)},
         environment={**machine.describe(device), "threads": 0, "precision": "fp32"},
     )
-    return record, as_table(rows.ids, rows.labels, answers, rows.parts)
+    return record, as_table(rows.ids, rows.labels, answers, rows.parts, logits)
 
 
 def enter(store: Store, record: Record, predictions: Table, suite: dict[str, Any] | None) -> None:
@@ -120,7 +122,7 @@ def enter(store: Store, record: Record, predictions: Table, suite: dict[str, Any
 def match_labels(
     names: Mapping[int, str], task: Task, label_map: Mapping[str, str], model: str
 ) -> NDArray[Any] | None:
-    """The task's class number of each of a checkpoint's outputs; `None` for a regression.
+    """Which of a checkpoint's outputs is each of a task's classes; `None` for a regression.
 
     Args:
         names: The checkpoint's `id2label`.
@@ -131,8 +133,6 @@ def match_labels(
     Raises:
         BenchError: The number of outputs does not fit, or no name says which is which.
     """
-    import numpy as np
-
     wanted = task.info.labels
     if len(names) != task.num_labels:
         what = "a regression has 1" if wanted is None else f"{task.name} has {task.num_labels}"
@@ -166,7 +166,7 @@ def match_labels(
             f"{model} calls its labels {', '.join(given.values())}, {task.name} calls them "
             f"{', '.join(wanted)}: which is which must be said, such as --label-map {example}."
         )
-    return np.array([plain[label] for label in chosen])
+    return np.array([chosen.index(label) for label in plain])
 
 
 def _plain(label: str) -> str:

@@ -19,6 +19,16 @@ def test_a_record_names_what_it_lacks() -> None:
         Record.from_json({"schema": 1, "id": "abc", "status": "ok", "cell": cell})
 
 
+def test_records_of_both_schemas_are_read_and_stay_what_they_are() -> None:
+    assert RECORD.schema == 2
+    for schema in (1, 2):
+        said = RECORD.to_json() | {"schema": schema}
+        assert Record.from_json(said).to_json() == said
+    for schema in (0, 3, None, "2"):
+        with pytest.raises(BenchError, match="not a record of schema 1 or 2"):
+            Record.from_json(RECORD.to_json() | {"schema": schema})
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

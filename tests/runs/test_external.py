@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from harness import Result, bench, quick, records
 
 from bench import registry
 from bench.errors import BenchError
+from bench.results.predictions import in_store
 from bench.results.store import Store
 from bench.runs.external import match_labels
 
@@ -68,6 +70,9 @@ def test_labels_in_another_order_are_matched_by_their_names(copied: Path, tmp_pa
     assert theirs.score is not None
     assert own is not None
     assert theirs.score == pytest.approx(100 - own)  # every answer is turned round
+    answers = in_store(Store(copied))
+    logits = [answers(x.id).logits for x in (records(copied)["magnitude", 4.0, 0], theirs)]
+    assert np.array_equal(logits[0], logits[1][:, ::-1])
 
 
 @pytest.mark.slow
@@ -107,6 +112,10 @@ def test_doubtful_labels_are_refused() -> None:
             order = match_labels(names, task, label_map, "m")
             assert order is not None
             assert order.tolist() == [1, 0]
+    task = SimpleNamespace(name="t", num_labels=3, info=SimpleNamespace(labels=("a", "b", "c")))
+    order = match_labels({0: "b", 1: "c", 2: "a"}, task, {}, "m")
+    assert order is not None
+    assert order.tolist() == [2, 0, 1]  # the output of a, that of b, that of c
     # A position in the file is no number: keys of JSON may stand in any order.
     words = "river oven violin cloud train garden chess bread ship snow clock paper"
     labels = tuple(words.split())

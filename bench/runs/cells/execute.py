@@ -329,7 +329,7 @@ def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[scoring.Score, Ta
     task, report = run.task, run.data.report
     predictions = answers_of(logits, is_regression=task.is_regression)
     score = scoring.score(task.info.metric, predictions, report.labels, report.parts)
-    return score, as_table(report.ids, report.labels, predictions, report.parts)
+    return score, as_table(report.ids, report.labels, predictions, report.parts, logits)
 
 
 def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
