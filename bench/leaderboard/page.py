@@ -25,6 +25,7 @@ from bench.leaderboard.reading import reading_list
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
 from bench.results.record import AXES, DENSE, record_hash
+from bench.results.studies import suite_studies
 from bench.results.suites import read_suite, suite_records
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def make_page(
     folder: Path,
     answers: PredictionsOf = lambda cell_id: None,
     written: Sequence[str] = (),
+    studies: Sequence[dict[str, Any]] = (),
 ) -> Page:
     """Builds a suite's page.
 
@@ -81,6 +83,7 @@ def make_page(
         folder: Where the page is to lie.
         answers: Where predictions are found; without them there are neither intervals nor ranks.
         written: Bullets by hand of what the page shows and what it cannot, after the computed ones.
+        studies: How its parameters were found; see `bench.results.studies`.
 
     Raises:
         BenchError: The bullets are too many or too long.
@@ -128,8 +131,8 @@ def write_run_page(store: Store, name: str) -> Page:
     suite = read_suite(store.root / "suites", name)
     if suite is None:
         raise BenchError(f"{store.root} has no suite '{name}'.")
-    records = suite_records(store, suite)
-    page = make_page(suite, records, store.root, in_store(store))
+    records, studies = suite_records(store, suite), suite_studies(store, suite)
+    page = make_page(suite, records, store.root, in_store(store), studies=studies)
     page.write()
     return page
 

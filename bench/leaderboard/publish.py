@@ -1,7 +1,8 @@
 """The folder of published pages: records in, pages out, and the check that they agree.
 
 `records/<suite>.json` says what the suite was asked for, `<suite>.jsonl` holds its records, slimmed
-and one a line, `<suite>.parquet` the predictions; the pages and `README.md` are made from them.
+and one a line, `<suite>.parquet` the predictions, `<suite>.studies.jsonl` what its trials came to.
+The pages and `README.md` are made from them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bench.leaderboard.reading import split_bullets
 from bench.results.predictions import FILE, published, read_published, to_publish, write_published
 from bench.results.record import Record, slim
 from bench.results.store import Store
+from bench.results.studies import published_path, read_studies, study_lines, suite_studies
 from bench.results.suites import (
     check_suite_name,
     merge_suites,
@@ -66,7 +68,7 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
 def add_suites(runs: Path, out: Path) -> None:
     """Adds every suite of a run folder to the records of `out`, beside what lies there already.
 
-    A failed record never takes the place of one that is not.
+    A failed record never takes the place of one that is not, nor a study that is not complete.
 
     Raises:
         BenchError: As `check_suites`.
@@ -76,9 +78,14 @@ def add_suites(runs: Path, out: Path) -> None:
         name = suite["name"]
         known = read_suite(out / "records", name)
         records = {record.id: record for record in suite_records(store, suite)}
+        studies = {study["id"]: study for study in suite_studies(store, suite)}
         tables = read_published(out / "records" / f"{name}.parquet")
         if known is not None:
             suite = merge_suites(known, suite)
+            for study in read_studies(out, name):
+                newer = studies.get(study["id"])
+                if newer is None or (study["complete"] and not newer["complete"]):
+                    studies[study["id"]] = study
             for record in read_records(out, name):
                 if record.id not in records or records[record.id].status == "failed":
                     records[record.id] = record
@@ -87,7 +94,8 @@ def add_suites(runs: Path, out: Path) -> None:
             if record.score is not None and file.exists():
                 tables[record.id] = to_publish(file)
         kept = {key: record for key, record in records.items() if key in suite["cells"]}
-        _write_records(out, suite, kept, tables)
+        tried = [study for key, study in studies.items() if key in suite.get("studies", {})]
+        _write_records(out, suite, kept, tables, tried)
 
 
 def write(out: Path) -> list[Path]:
@@ -113,7 +121,8 @@ def check(out: Path) -> list[Path]:
     suites = {page.suite["name"] for page in pages}
     made = [path for ending in ("md", "svg", "csv", "json") for path in out.glob(f"*.{ending}")]
     orphans = {path for path in made if path not in expected}
-    orphans |= {path for path in (out / "records").iterdir() if path.stem not in suites}
+    in_records = (out / "records").iterdir()
+    orphans |= {path for path in in_records if path.name.partition(".")[0] not in suites}
     return sorted(orphans) + [
         path
         for path, text in expected.items()
@@ -135,8 +144,11 @@ def _pages(out: Path) -> list[Page]:
         suite["lines"] = _file_hash(path.with_suffix(".jsonl"))
         if predictions.exists():
             suite["predictions"] = _file_hash(predictions)
+        if (tried := published_path(out, name)).exists():
+            suite["trials"] = _file_hash(tried)
         written = _written_bullets(out / "suites" / f"{name}.md")
-        pages.append(make_page(suite, records, out, published(predictions), written))
+        studies = read_studies(out, name)
+        pages.append(make_page(suite, records, out, published(predictions), written, studies))
     return pages
 
 
@@ -157,13 +169,21 @@ def _file_hash(path: Path) -> str:
 
 
 def _write_records(
-    out: Path, suite: dict[str, Any], records: dict[str, Record], tables: dict[str, Table]
+    out: Path,
+    suite: dict[str, Any],
+    records: dict[str, Record],
+    tables: dict[str, Table],
+    studies: list[dict[str, Any]],
 ) -> None:
     base = out / "records"
     lines = [json.dumps(slim(records[key]), ensure_ascii=False) for key in sorted(records)]
     write_json(base / f"{suite['name']}.json", suite)
     write_text(base / f"{suite['name']}.jsonl", "".join(f"{line}\n" for line in lines))
     write_published(base / f"{suite['name']}.parquet", tables, records)
+    if studies:
+        write_text(published_path(out, suite["name"]), study_lines(studies))
+    else:
+        published_path(out, suite["name"]).unlink(missing_ok=True)
 
 
 def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:

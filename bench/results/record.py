@@ -174,18 +174,16 @@ class Record:
             odd.append("status")
         if known["status"] in SCORED:
             counted = known.get("footprint", {})
-            if "footprint" not in odd and not all(
-                _has(counted.get(axis), "ratio") for axis in AXES
-            ):
+            if "footprint" not in odd and not all(has(counted.get(axis), "ratio") for axis in AXES):
                 odd.append("footprint")
             if known["status"] != "external":
                 cost = known.get("cost", {})
-                if not _has(cost, "train_flops"):
+                if not has(cost, "train_flops"):
                     odd.append("cost.train_flops")
                 parts = cost.get("parts", {}) if isinstance(cost, dict) else {}
-                if not isinstance(parts, dict) or not all(_has(parts, part) for part in parts):
+                if not isinstance(parts, dict) or not all(has(parts, part) for part in parts):
                     odd.append("cost.parts")
-            if not _has(known, "score"):
+            if not has(known, "score"):
                 odd.append("score")
         if odd:
             raise BenchError(f"a record with no valid {', '.join(odd)}")
@@ -201,18 +199,18 @@ def _odd_fields(record: dict[str, Any]) -> Iterator[str]:
         if not isinstance(held, dict):
             yield name
         elif held:
-            yield from (f"{name}.{key}" for key, kind in keys.items() if not _has(held, key, kind))
+            yield from (f"{name}.{key}" for key, kind in keys.items() if not has(held, key, kind))
 
     latency = record.get("latency")
     timings = latency.get("rows") if isinstance(latency, dict) else None
     if isinstance(timings, list) and not all(
-        _has(row, key, kind) for row in timings for key, kind in TIMING.items()
+        has(row, key, kind) for row in timings for key, kind in TIMING.items()
     ):
         yield "latency.rows"
 
 
-def _has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
-    """Whether `held` names a value of a type; a flag is no number."""
+def has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
+    """Whether `held` is a mapping that has a value of a type under a key; a flag is no number."""
     if not isinstance(held, dict) or key not in held:
         return False
     return isinstance(held[key], kind) and (kind is bool or not isinstance(held[key], bool))

@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from bench.files import read_json
+from bench.results.studies import summary_path
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -21,7 +22,7 @@ def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
     failures, waiting, tried = [], [], 0
     studies, trials = suite.get("studies", {}), suite["settings"]["trials"]
     for study, method in studies.items():
-        made = (read_json(store.root / "tuning" / study / "study.json") or {}).get("trials", [])
+        made = (read_json(summary_path(store, study)) or {}).get("trials", [])
         durations.setdefault(method, []).extend(t["wall_s"] for t in made if "wall_s" in t)
         tried += len(made)
         waiting += [method] * (trials - len(made))

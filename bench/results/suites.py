@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -17,6 +17,7 @@ from bench.files import NAME, lock, parse_json, read_json, write_json
 from bench.results.predictions import in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
+from bench.results.studies import read_studies, suite_studies
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -199,11 +200,13 @@ class OpenSuite:
         suite: What it was asked for.
         records: Its records so far.
         answers: Where their predictions are found.
+        studies: How its parameters were found, as far as that is known; see `results.studies`.
     """
 
     suite: dict[str, Any]
     records: list[Record]
     answers: PredictionsOf
+    studies: list[dict[str, Any]] = field(default_factory=list)
 
 
 def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
@@ -225,8 +228,10 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
     suite = suites[name or next(iter(suites))]
     if base.is_dir():
         name = suite["name"]
-        return OpenSuite(suite, read_records(folder, name), published(base / f"{name}.parquet"))
-    return OpenSuite(suite, suite_records(store, suite), in_store(store))
+        answers = published(base / f"{name}.parquet")
+        return OpenSuite(suite, read_records(folder, name), answers, read_studies(folder, name))
+    studies = suite_studies(store, suite)
+    return OpenSuite(suite, suite_records(store, suite), in_store(store), studies)
 
 
 def suites_run_in(runs: Path) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,122 @@
+"""The studies of a suite: what each trial took and scored, in a run folder and beside records.
+
+A study is plain data: the summary that the run folder has in `tuning/<id>/study.json`. Published
+ones lie in `records/<suite>.studies.jsonl`, one a line, without what no page shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from bench.errors import BenchError, first_line
+from bench.files import parse_json, read_json
+from bench.results.record import FIELDS, has
+
+if TYPE_CHECKING:
+    from bench.results.store import Store
+
+KEPT_APART = ("wall_s", "flops", "kept", "reference")
+"""What only the run folder knows of a trial: records say what tuning cost in all."""
+
+
+def summary_path(store: Store, study: str) -> Path:
+    """Where a run folder has the summary of a study."""
+    return store.root / "tuning" / study / "study.json"
+
+
+def suite_studies(store: Store, suite: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The studies that a suite of a run folder has so far, in a fixed order.
+
+    Raises:
+        BenchError: A file is no summary of a study.
+    """
+    found = []
+    for study in suite.get("studies", {}):
+        path = summary_path(store, study)
+        if not path.exists():  # none of its trials has ended
+            continue
+        if not is_study(summary := read_json(path)):
+            raise BenchError(f"{path} sums up no study: restore it, or remove it.")
+        found.append({"id": study, **summary})
+    return sorted(found, key=_order)
+
+
+def published_path(folder: Path, name: str) -> Path:
+    """Where a folder of pages has the studies of a suite."""
+    return folder / "records" / f"{name}.studies.jsonl"
+
+
+def read_studies(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The studies of a published suite, in a fixed order; none where none were published.
+
+    Raises:
+        BenchError: The file cannot be read, or a line is no study.
+    """
+    path = published_path(folder, name)
+    if not path.exists():
+        return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
+    found = []
+    # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        try:
+            study = parse_json(line)
+        except ValueError as error:
+            raise BenchError(f"{path}:{number}: no study: {error}.") from None
+        if not is_study(study) or not has(study, "id", str):
+            raise BenchError(f"{path}:{number}: no study.")
+        found.append(study)
+    return sorted(found, key=_order)
+
+
+def study_lines(studies: Iterable[Mapping[str, Any]]) -> str:
+    """Studies as they are published."""
+    lines = (json.dumps(_slim(study), ensure_ascii=False) for study in sorted(studies, key=_order))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def is_study(summary: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether something that was read sums up a study; it may say more than is asked for here."""
+    return (
+        isinstance(summary, dict)
+        and all(has(summary.get("cell"), key, kind) for key, kind in FIELDS["cell"].items())
+        and has(summary, "complete", bool)
+        and has(summary, "sampler", str)
+        and isinstance(summary.get("trials"), list)
+        and all(map(_is_trial, summary["trials"]))
+        and _is_best(summary)
+    )
+
+
+def _is_trial(trial: Any) -> bool:
+    """A trial has its parameters, and either an error or its score and ratio."""
+    if not has(trial, "params", dict):
+        return False
+    return has(trial, "error", str) or (has(trial, "score") and has(trial, "ratio"))
+
+
+def _is_best(summary: Mapping[str, Any]) -> bool:
+    """Whether the best is none, or the place of a trial that has a score."""
+    best, trials = summary.get("best"), summary["trials"]
+    if best is None:
+        return True
+    return has(summary, "best", int) and 0 <= best < len(trials) and "score" in trials[best]
+
+
+def _slim(study: Mapping[str, Any]) -> dict[str, Any]:
+    trials = [
+        {key: value for key, value in trial.items() if key not in KEPT_APART}
+        for trial in study["trials"]
+    ]
+    return {**study, "trials": trials}
+
+
+def _order(study: Mapping[str, Any]) -> tuple[Any, ...]:
+    cell = study["cell"]
+    return cell["ratio"], cell["method"], cell["task"], study["id"]
