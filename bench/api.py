@@ -94,6 +94,7 @@ def run(
     storage: str | None = None,
     name: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     shard: tuple[int, int] = (1, 1),
     max_hours: float | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -129,6 +130,7 @@ def run(
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
         name: Name of the suite and its page.
         workers: Worker processes.
+        threads: Threads of a cell, whatever the number of workers.
         shard: Which part of the plan to run, and of how many: `(1, 4)`.
         max_hours: No cell is begun that would likely end later.
         device: What trains.
@@ -173,6 +175,7 @@ def run(
         storage=said.text("storage", storage),
         name=said.text("name", name),
         workers=said.whole("workers", workers),
+        threads=said.whole("threads", threads),
         device=device,
         precision=precision,
         teacher_cache_gb=said.number("teacher_cache_gb", teacher_cache_gb),

@@ -9,6 +9,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ PACKAGES = (
     "scipy",
     "optuna",
 )
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables by which a library is told how many threads it has when it is loaded."""
+
 VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 
 
@@ -74,7 +78,7 @@ def usable_cores() -> int:
 
 
 def default_workers(device: str) -> int:
-    """One worker a core, at most four, each with its share of the cores; or one a GPU.
+    """One worker a core, at most four; or one a GPU.
 
     Small models gain more from a core each than from several threads; large ones need the memory.
     """
@@ -89,15 +93,21 @@ def visible_gpus() -> list[str]:
     return named[:count] if named else [str(number) for number in range(count)]
 
 
-def threads_of_a_cell(workers: int) -> int:
-    """What `OMP_NUM_THREADS` says, otherwise an equal share of the cores.
+@contextlib.contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Gives every library of this process so many threads; other numbers sum in another order.
 
-    On a shared machine more threads than free cores wait for each other at every product.
+    torch and what NumPy, SciPy and scikit-learn call have pools of their own.
     """
-    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if said.isdigit() and int(said):
-        return int(said)
-    return max(1, usable_cores() // workers)
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    with threadpool_limits(limits=count):
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @functools.cache

@@ -121,6 +121,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="processes; default one a core, at most 4, or one a GPU (demo: 2)",
     )
     how.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads of a cell, whatever --workers is; one setting a run folder; default 1",
+    )
+    how.add_argument(
         "--shard",
         type=_shard,
         metavar="I/N",

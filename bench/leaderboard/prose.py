@@ -24,6 +24,7 @@ from bench.leaderboard.ranking import (
 )
 from bench.protocol import SEQUENCE_LENGTH, Protocol
 from bench.results.record import AXES, DENSE
+from bench.results.settings import threads_words
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -89,7 +90,8 @@ def protocol_section(
     seeds = len({record.cell["seed"] for record in records})
     lines = [
         f"{settings['epochs']} epochs, batch {settings['batch_size']}, dropout "
-        f"{settings['dropout']:g}, {settings['precision']}. The last step counts.",
+        f"{settings['dropout']:g}, {settings['precision']}{_threads(records)}. "
+        "The last step counts.",
         "Scores are those on the report split. Nothing was chosen on it.",
         f"At most {cap:,} training rows per task, chosen by a hash of the text." if cap
         else "All training rows.",
@@ -124,6 +126,14 @@ def _seeds_sentences(seeds: int) -> list[str]:
         "pairs of a ratio, 5 %). No method ranks before one with a higher score.",
         "A small figure beside a score is the rank on that task.",
     ]
+
+
+def _threads(records: Sequence[Record]) -> str:
+    """How many threads a cell had, if that is known."""
+    known = {record.environment.get("threads") for record in records}
+    counts = sorted(filter(None, known))  # checkpoints from elsewhere have none
+    several = "".join(f"{count} or " for count in counts[:-1])
+    return f", {several}{threads_words(counts[-1])} a cell" if counts else ""
 
 
 def _shared_sentence(records: Sequence[Record], seeds: int) -> list[str]:
@@ -339,10 +349,6 @@ def _processor(measured: Mapping[str, Any]) -> str:
     return escape(f"{measured['processor']} ({' '.join(measured['vector_extensions'])})")
 
 
-def _threads(measured: Mapping[str, Any]) -> str:
-    return f"{measured['threads']} thread{'s' * (measured['threads'] != 1)}"
-
-
 def machines_list(records: Sequence[Record]) -> str:
     """Every environment that a cell ran in."""
     lines: dict[str, None] = {}
@@ -352,11 +358,11 @@ def machines_list(records: Sequence[Record]) -> str:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
             lines[
                 f"- {_processor(env)}, {escape(env['device'])}, {env['precision']}, "
-                f"{_threads(env)} per cell; Python {env['python']}, {packages}"
+                f"{threads_words(env['threads'])} per cell; Python {env['python']}, {packages}"
             ] = None
         if timed := record.latency:
             lines[
-                f"- speed: {_processor(timed)}, {_threads(timed)}; "
+                f"- speed: {_processor(timed)}, {threads_words(timed['threads'])}; "
                 + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
             ] = None
     return "\n".join(lines)

@@ -34,7 +34,12 @@ class FolderSettings:
         """In words."""
         cache = self.teacher_cache_gb
         answers = f"up to {cache:g} GB of teachers' answers kept" if cache else "no teacher cache"
-        return f"{self.precision}, {self.threads} threads a cell, {answers}"
+        return f"{self.precision}, {threads_words(self.threads)} a cell, {answers}"
+
+
+def threads_words(count: int) -> str:
+    """A number of threads in words."""
+    return f"{count} thread{'s' * (count != 1)}"
 
 
 def read_settings(runs: Path) -> FolderSettings | None:
@@ -60,7 +65,12 @@ def read_settings(runs: Path) -> FolderSettings | None:
 
 
 def agree_on_settings(
-    runs: Path, own: FolderSettings, *, precision: str | None, teacher_cache_gb: float | None
+    runs: Path,
+    own: FolderSettings,
+    *,
+    precision: str | None,
+    threads: int | None,
+    teacher_cache_gb: float | None,
 ) -> tuple[FolderSettings, list[str]]:
     """The settings that rule a run: the folder's, or the run's own where the folder is new.
 
@@ -68,6 +78,7 @@ def agree_on_settings(
         runs: The run folder.
         own: What the run would have in a folder of its own.
         precision: What the user insists on, if anything.
+        threads: What the user insists on, if anything.
         teacher_cache_gb: What the user insists on, if anything.
 
     Returns:
@@ -81,6 +92,11 @@ def agree_on_settings(
         raise BenchError(
             f"the cells of {runs} are in {settings.precision}: "
             f"run in {precision} in another folder (--runs)."
+        )
+    if threads not in (None, settings.threads):
+        raise BenchError(
+            f"the cells of {runs} have {threads_words(settings.threads)} each: "
+            f"take another folder (--runs) for {threads}."
         )
     if teacher_cache_gb not in (None, settings.teacher_cache_gb):
         raise BenchError(

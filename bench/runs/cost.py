@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from bench import registry
 from bench.compression.losses import task_loss
@@ -64,7 +63,6 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         context: Prepared tasks, encoder and protocol.
         workers: Processes that share the work.
     """
-    torch.set_num_threads(context.threads)
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
     timed = {task: _seconds(context, task) for task in {job.cell.task for job in todo}}
     general: dict[tuple[str, str, float], int] = {}

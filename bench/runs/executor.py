@@ -91,9 +91,12 @@ class InProcess:
 
     def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
         """Runs jobs, once; see `Executor.run`."""
-        import torch
+        from bench.machine import limited_threads
 
-        torch.set_num_threads(context.threads)
+        with limited_threads(context.threads):
+            return self._run(todo, context, listener, clock)
+
+    def _run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
         waiting, busy = deque(todo), 0
         while waiting and clock.has_time():
             job = waiting.popleft()

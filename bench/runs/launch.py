@@ -60,9 +60,11 @@ class Launch:
 
     def cost(self) -> Estimate:
         """What it will cost, from a few real steps."""
+        from bench.machine import limited_threads
         from bench.runs.cost import estimate
 
-        return estimate(self.todo, self.context, self.suite.workers)
+        with limited_threads(self.context.threads):
+            return estimate(self.todo, self.context, self.suite.workers)
 
     def run(self, listener: Listener, max_hours: float | None = None) -> int:
         """Runs what is left; what is finished is stored at once.

@@ -251,13 +251,19 @@ def _work(pipe: mp.Connection, variables: Mapping[str, str]) -> None:
 
 
 def _run_jobs(pipe: mp.Connection) -> None:
-    import torch
+    from bench import machine
 
     try:
         context: Context = pipe.recv()
     except EOFError:  # the run was given up
         return
-    torch.set_num_threads(context.threads)
+    # A library that is loaded later has its threads from here.
+    os.environ.update(dict.fromkeys(machine.POOLS, str(context.threads)))
+    with machine.limited_threads(context.threads):
+        _attempt_all(pipe, context)
+
+
+def _attempt_all(pipe: mp.Connection, context: Context) -> None:
     last_sent = 0.0
 
     def progress(step: int, total: int) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 TEACHER_CACHE_GB = 4.0
 """Disk for teachers' answers where the command line is silent."""
+THREADS = 1
+"""Threads of a cell: the same whatever the number of workers, so that the same digits come out."""
 DEMO = "demo"
 """The group of built-in tasks, and what `--model` calls their encoder."""
 
@@ -62,10 +64,12 @@ DEFAULTS = {
 """By the group that all tasks of a run belong to; the empty name for any other run."""
 
 
-MOST = {"seeds": TRIAL_SEED, "trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024}
+MOST = {"seeds": TRIAL_SEED, "trials": 10_000, "epochs": 10_000, "augment": 1_000,
+        "workers": 1_024, "threads": 1_024}  # fmt: skip
 """The most that a whole number may be: beyond, no plan ends."""
 
-LEAST = {"seeds": 1, "trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1}
+LEAST = {"seeds": 1, "trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1,
+         "threads": 1}  # fmt: skip
 """Options that are whole numbers, and the least that each may be."""
 
 CHOICES = {
@@ -106,6 +110,7 @@ class Request:
     storage: str | None = None
     name: str | None = None
     workers: int | None = None
+    threads: int | None = None
     device: str = "auto"
     precision: str = "auto"
     teacher_cache_gb: float | None = None
@@ -230,7 +235,6 @@ def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
         default_workers,
         resolve_device,
         resolve_precision,
-        threads_of_a_cell,
     )
 
     device = resolve_device(request.device)
@@ -241,12 +245,16 @@ def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
         cache = 0.0 if device == "cuda" else TEACHER_CACHE_GB
     own = FolderSettings(
         precision=resolve_precision(wanted, device),
-        threads=threads_of_a_cell(workers),
+        threads=request.threads or THREADS,
         teacher_cache_gb=float(cache),
     )
     asked = None if request.precision == "auto" else request.precision
     folder, ruled = agree_on_settings(
-        request.runs, own, precision=asked, teacher_cache_gb=request.teacher_cache_gb
+        request.runs,
+        own,
+        precision=asked,
+        threads=request.threads,
+        teacher_cache_gb=request.teacher_cache_gb,
     )
     return _Place(device, workers, folder), ruled
 

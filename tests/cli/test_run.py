@@ -47,6 +47,12 @@ def test_the_precision_of_a_run_folder_is_kept(tmp_path: Path) -> None:
     assert_refused(quick(runs, "--precision", "bf16"), "fp32", "bf16", "--runs")
 
 
+def test_the_threads_of_a_run_folder_are_kept(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_json(runs / "settings.json", {"precision": "fp32", "threads": 2})
+    assert_refused(quick(runs, "--threads", "3"), "2 threads each", "--runs", "for 3")
+
+
 @pytest.mark.parametrize("place", ["/proc/runs", "file", "file/below"])
 def test_a_run_folder_that_cannot_be_written_is_named(place: str) -> None:
     Path("file").touch()

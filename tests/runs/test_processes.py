@@ -7,14 +7,15 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from harness import QUICK, alive, quick, records, start, statuses
+from harness import QUICK, alive, outcomes, quick, records, start, statuses
 from unruly import calls
 
 from bench.errors import BenchError
-from bench.machine import default_workers, visible_gpus
+from bench.machine import default_workers, limited_threads, visible_gpus
 from bench.runs.processes import Pool, _work, _Worker, warm_up
 
 pytestmark = pytest.mark.usefixtures("unruly")
@@ -122,6 +123,38 @@ def test_more_workers_than_the_system_gives_is_one_line(monkeypatch: pytest.Monk
     monkeypatch.setattr(Pool, "_start", refused)
     with pytest.raises(BenchError, match="2000 worker processes cannot be started"):
         Pool(2000)
+
+
+def test_one_and_two_workers_give_the_same_digits(runs: Path, monkeypatch) -> None:
+    """Or the last digits of a page would say how many workers there were."""
+    import torch
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(2)  # which sums in another order
+    one, two = runs / "one", runs / "two"
+    said = quick(one, "--workers", "1"), quick(two, "--workers", "2")
+    assert [result.status for result in said] == [0, 0]
+    assert outcomes(one) == outcomes(two)
+    assert {record.environment["threads"] for record in records(two).values()} == {1}
+    for record in records(one).values():
+        path = Path(record.id, "predictions.parquet")
+        assert (one / path).read_bytes() == (two / path).read_bytes()
+    for path in sorted(one.rglob("*.safetensors")):
+        assert path.read_bytes() == (two / path.relative_to(one)).read_bytes()
+    assert "1 thread a cell" in (one / "demo.md").read_text()
+
+
+def test_threads_are_limited_for_every_library_and_given_back() -> None:
+    import torch
+    from threadpoolctl import threadpool_info
+
+    torch.set_num_threads(2)
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with limited_threads(1):
+        assert torch.get_num_threads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    assert torch.get_num_threads() == 2
 
 
 def test_a_run_may_begin_in_a_thread_and_asks_its_threads_not_to_spin(monkeypatch) -> None:
