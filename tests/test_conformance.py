@@ -118,6 +118,10 @@ class TestDense(MethodConformance):
     name = "dense"
 
 
+class TestInt8(MethodConformance):
+    name = "int8"
+
+
 class TestMajority(MethodConformance):
     name = "majority"
 

@@ -1,4 +1,7 @@
-"""The compact file: a model's non-zero values in 16 bits, and bitmaps that say where they stand."""
+"""The compact file: a model's non-zero values in 16 bits, and bitmaps that say where they stand.
+
+Matrices that were rounded to int8 are known by their values, and have 8 bits and a scale a row.
+"""
 
 from __future__ import annotations
 
@@ -52,20 +55,28 @@ def load_compact(folder: Path | str) -> PreTrainedModel:
 COMPACT_FORMAT = "values-and-bitmaps"
 """What the header of a compact file says of its layout."""
 
+LEVELS = 127
+"""The largest int8 value: -127 to 127."""
+
+OFF_GRID = 1 / 8
+"""How far a value may be from a whole number of scales: fp16 moves 127 of them that far."""
+
 
 def compact_state(
-    model: PreTrainedModel, *, dtype: torch.dtype = torch.float16, bitmaps: bool = True
+    model: PreTrainedModel, *, dtype: torch.dtype = torch.float16, packed: bool = True
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A model's tensors as a compact file holds them.
 
     A matrix that shrinks by it becomes its non-zero values in row order, under its own name, and
     one bit a weight that says where they stand, most significant bit first, under the name with
-    `.bitmap` appended. Tied tensors are there once.
+    `.bitmap` appended. A matrix whose rows are whole multiples of a scale, from -127 to 127, becomes
+    these, and its scales in fp32 stand under the name with `.scale` appended. Tied tensors are there
+    once.
 
     Args:
         model: The model; values are rounded to `dtype` before zeros are looked for.
         dtype: Type of the values; tensors of whole numbers keep theirs.
-        bitmaps: Whether to leave zeros out at all.
+        packed: Whether to leave zeros out, and to look for int8 values, at all.
 
     Returns:
         The tensors, and the header's metadata, in which `shapes` has the shape of each matrix that
@@ -78,16 +89,34 @@ def compact_state(
         if name not in saved:
             continue
         tensor = full.detach().cpu().contiguous()
-        if tensor.is_floating_point():
+        if packed and (found := _as_int8(tensor)) is not None:
+            tensor, tensors[f"{name}.scale"] = found
+        elif tensor.is_floating_point():
             tensor = tensor.to(dtype)
         kept = tensor != 0
         saving = int((~kept).sum()) * tensor.element_size() - math.ceil(tensor.numel() / 8)
-        if bitmaps and tensor.dim() == 2 and saving > 0:
+        if packed and tensor.dim() == 2 and saving > 0:
             shapes[name] = list(tensor.shape)
             tensors[f"{name}.bitmap"] = torch.from_numpy(np.packbits(kept.numpy()))
             tensor = tensor[kept]
         tensors[name] = tensor
     return tensors, {"format": COMPACT_FORMAT, "shapes": json.dumps(shapes)}
+
+
+def _as_int8(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Int8 values and a scale a row, `[rows, 1]`, where they give a matrix and are smaller."""
+    if matrix.dim() != 2 or not matrix.is_floating_point() or not matrix.numel():
+        return None
+    for part in (matrix[:1], matrix):  # the first row tells nearly always
+        largest = part.float().abs().amax(dim=1, keepdim=True)
+        scales = torch.where(largest > 0, largest, 1.0) / LEVELS
+        steps = part.float() / scales
+        values = steps.round()
+        if not bool(((steps - values).abs() <= OFF_GRID).all()):
+            return None
+    if int(torch.count_nonzero(values)) <= scales.numel() * scales.element_size():
+        return None
+    return values.to(torch.int8), scales
 
 
 def read_compact(path: Path) -> dict[str, Tensor]:
@@ -109,6 +138,8 @@ def read_compact(path: Path) -> dict[str, Tensor]:
         kept = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape))).bool().reshape(shape)
         values = tensors[name]
         tensors[name] = values.new_zeros(shape).masked_scatter_(kept, values)
+    for name in [name for name, values in tensors.items() if values.dtype == torch.int8]:
+        tensors[name] = tensors[name] * tensors.pop(f"{name}.scale")
     return tensors
 
 

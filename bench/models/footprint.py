@@ -179,14 +179,15 @@ def footprint(
         sequence_length: Tokens of the one example that FLOPs are counted for.
 
     Returns:
-        What `compare` returns, and `bytes`: of files with 16-bit values and bitmaps, and
+        What `compare` returns, and `bytes`: of files with 16-bit values (8-bit ones where a matrix
+        was rounded to int8) and bitmaps, and
         (`dense_fp32`, `actual_fp32`) of files with 32-bit values as models are commonly saved.
     """
     halves = _ratio(
-        file_bytes(*compact_state(dense, bitmaps=False)), file_bytes(*compact_state(model))
+        file_bytes(*compact_state(dense, packed=False)), file_bytes(*compact_state(model))
     )
     singles = {
-        f"{name}_fp32": file_bytes(*compact_state(which, dtype=torch.float32, bitmaps=False))
+        f"{name}_fp32": file_bytes(*compact_state(which, dtype=torch.float32, packed=False))
         for name, which in (("dense", dense), ("actual", model))
     }
     counts = compare(count_dense(dense), count(model), sequence_length)
