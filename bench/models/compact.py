@@ -69,9 +69,9 @@ def compact_state(
 
     A matrix that shrinks by it becomes its non-zero values in row order, under its own name, and
     one bit a weight that says where they stand, most significant bit first, under the name with
-    `.bitmap` appended. A matrix whose rows are whole multiples of a scale, from -127 to 127, becomes
-    these, and its scales in fp32 stand under the name with `.scale` appended. Tied tensors are there
-    once.
+    `.bitmap` appended. A matrix whose rows are whole multiples of a scale, from -127 to 127,
+    becomes these, and its scales in fp32 stand under the name with `.scale` appended. Tied tensors
+    are there once.
 
     Args:
         model: The model; values are rounded to `dtype` before zeros are looked for.
