@@ -84,7 +84,7 @@ def run(
     ratios: float | Sequence[float] | None = None,
     match: Literal["weights", "flops"] = "weights",
     effort: Literal["quick", "standard", "paper"] | None = None,
-    seeds: int | None = None,
+    seeds: int | str | Sequence[int] | None = None,
     epochs: int | None = None,
     trials: int | None = None,
     carry_from: str | None = None,
@@ -120,7 +120,7 @@ def run(
         ratios: Wanted compression ratios, each above 1.
         match: What ratios are counted on.
         effort: Trials, seeds and epochs together.
-        seeds: Report seeds 0 … N−1.
+        seeds: Report seeds: a number N for 0 … N−1, a text such as `10-14`, or a list of them.
         epochs: Epochs of a training.
         trials: Tuning trials of each method, task and ratio; 0 for the default parameters.
         carry_from: Take the parameters that another suite has tuned: `SUITE[:TASK[:RATIO]]`.
@@ -164,7 +164,7 @@ def run(
         ratios=said.ratios(ratios),
         axis=match,
         effort=effort,
-        seeds=said.whole("seeds", seeds),
+        seeds=seeds,
         epochs=said.whole("epochs", epochs),
         trials=said.whole("trials", trials),
         carry_from=said.text("carry_from", carry_from),

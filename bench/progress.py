@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.runs.cells.cell import TRIAL_SEED
+from bench.results.seeds import TRIAL_SEED
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, unknown_name
+from bench.results.seeds import said_seeds, seeds_of
 
 if TYPE_CHECKING:
     from bench.data.task import Source
@@ -73,7 +74,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="trials, seeds and epochs together: quick 4, 3, 3; standard, the default, 20, 5, 6; "
         "paper 40, 5, 12; the demo has its own default of 0, 1, 4",
     )
-    effort.add_argument("--seeds", type=_seeds, metavar="N", help="report seeds 0 … N−1")
+    effort.add_argument(
+        "--seeds",
+        type=_seeds,
+        metavar="N|A-B,…",
+        help="report seeds: 0 … N−1, or seeds and ranges such as 10-14 or 0-2,7",
+    )
     effort.add_argument("--epochs", type=positive, metavar="E", help="epochs of a training")
     effort.add_argument(
         "--trials",
@@ -162,7 +168,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--keep-models",
         choices=("first", "all", "none"),
         default="first",
-        help="which compressed models stay on disk; default first: those of seed 0",
+        help="which compressed models stay on disk; default first: those of the first seed",
     )
     how.add_argument(
         "--probe-text",
@@ -252,13 +258,11 @@ def positive(text: str, least: int = 1) -> int:
     return number
 
 
-def _seeds(text: str) -> int:
-    from bench.runs.cells.cell import TRIAL_SEED
-
-    number = positive(text)
-    if number > TRIAL_SEED:
-        raise argparse.ArgumentTypeError(f"{number} seeds: {TRIAL_SEED} at most")
-    return number
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return seeds_of(text)
+    except BenchError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:
@@ -313,7 +317,8 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
         if value is True:
             words.append(option)
         elif isinstance(value, list):
-            words += [option, ",".join(map(str, value))]
+            listed = said_seeds(seeds_of(value)) if key == "seeds" else ",".join(map(str, value))
+            words += [option, listed]
         elif value is not False:
             words += [option, str(value)]
         if any("\0" in word for word in words):

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.results.seeds import said_seeds
+
 if TYPE_CHECKING:
     from bench.runs.request import Request
 
@@ -24,7 +26,9 @@ def words_of(request: Request) -> list[str]:
         if value == field.default or name is None:
             continue
         words.append(f"--{name.replace('_', '-')}")
-        if isinstance(value, list | tuple):
+        if name == "seeds":
+            words.append(said_seeds(value))
+        elif isinstance(value, list | tuple):
             words.append(",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value))
         elif value is not True:
             words.append(str(value))

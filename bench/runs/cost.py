@@ -88,7 +88,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         steps += made
         # Tune rows are fewer than report rows or about as many.
         seconds += made * per_step + evaluation
-        kept = context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0)
+        kept = context.keeps_model(cell)
         megabytes += size * (kept + (method.info.kind == "reference" and trains and not job.trial))
     trainings += len(general)
     steps += sum(general.values())

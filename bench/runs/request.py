@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.compression.target import Target, check_ratio
 from bench.data.task import Source, checked_rows
@@ -16,9 +16,9 @@ from bench.files import NAME
 from bench.models.checkpoint import read_config
 from bench.models.folder import model_folder, model_name
 from bench.protocol import EFFORTS, Protocol
+from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
-from bench.runs.cells.cell import TRIAL_SEED
 from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
 from bench.runs.suite import Suite
 
@@ -64,12 +64,10 @@ DEFAULTS = {
 """By the group that all tasks of a run belong to; the empty name for any other run."""
 
 
-MOST = {"seeds": TRIAL_SEED, "trials": 10_000, "epochs": 10_000, "augment": 1_000,
-        "workers": 1_024, "threads": 1_024}  # fmt: skip
+MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024, "threads": 1_024}
 """The most that a whole number may be: beyond, no plan ends."""
 
-LEAST = {"seeds": 1, "trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1,
-         "threads": 1}  # fmt: skip
+LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1, "threads": 1}
 """Options that are whole numbers, and the least that each may be."""
 
 CHOICES = {
@@ -97,7 +95,7 @@ class Request:
     ratios: Sequence[float] | None = None
     axis: Axis = "weights"
     effort: str | None = None
-    seeds: int | None = None
+    seeds: int | str | Sequence[int] | None = None
     trials: int | None = None
     carry_from: str | None = None
     published: Path | None = None
@@ -131,6 +129,8 @@ class Request:
             if value not in choices and (value is not None or name != "effort"):
                 what = "match" if name == "axis" else name.replace("_", "-")
                 raise unknown_name(f"value of {what}", str(value), choices)
+        if self.seeds is not None:
+            object.__setattr__(self, "seeds", seeds_of(self.seeds))
         if self.ratios is not None:  # 4 and 4.0 are one ratio, and so one cell
             object.__setattr__(self, "ratios", tuple(map(check_ratio, self.ratios)))
         if (cache := self.teacher_cache_gb) is not None and not 0 <= cache < math.inf:
@@ -185,7 +185,7 @@ def resolve(request: Request) -> Suite:
         model=compared.model,
         axis=request.axis,
         ratios=compared.ratios,
-        seeds=effort["seeds"],
+        seeds=seeds_of(effort["seeds"]),
         protocol=protocol,
         runs=request.runs,
         source=compared.source,
@@ -266,10 +266,10 @@ def _text(request: Request) -> Text | None:
     return None if request.corpus is None else find_text(request.corpus, request.offline)
 
 
-def _effort(request: Request, defaults: Defaults) -> dict[str, int]:
+def _effort(request: Request, defaults: Defaults) -> dict[str, Any]:
     """Trials, report seeds and epochs."""
     effort = EFFORTS[request.effort or defaults.effort]
-    found = {}
+    found: dict[str, Any] = {}
     for name, usual in effort.items():
         asked = getattr(request, name)
         if asked is None and request.effort is None:
@@ -280,7 +280,7 @@ def _effort(request: Request, defaults: Defaults) -> dict[str, int]:
 
 def _held_equal(
     request: Request,
-    effort: Mapping[str, int],
+    effort: Mapping[str, Any],
     folder: FolderSettings,
     encoder: Path,
     text: Text | None,

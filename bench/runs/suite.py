@@ -39,7 +39,7 @@ class Suite:
         model: Its name.
         axis: What ratios are counted on.
         ratios: Wanted compressions.
-        seeds: Number of report seeds.
+        seeds: Report seeds, in ascending order.
         protocol: What is held equal.
         runs: The run folder.
         source: Where data may come from.
@@ -63,7 +63,7 @@ class Suite:
     model: str
     axis: Axis
     ratios: tuple[float, ...]
-    seeds: int
+    seeds: tuple[int, ...]
     protocol: Protocol
     runs: Path
     source: Source
@@ -85,7 +85,7 @@ class Suite:
             variants=self.variants,
             tasks=[registry.task(name).name for name in self.tasks],
             ratios=self.ratios,
-            seeds=range(self.seeds),
+            seeds=self.seeds,
             axis=self.axis,
             model=self.model,
         )
@@ -143,6 +143,7 @@ class Suite:
             threads=self.folder.threads,
             teacher_cache_gb=self.folder.teacher_cache_gb,
             keep_models=self.keep_models,
+            first_seed=self.seeds[0],
             corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
             probe=probe,
             storage=self.storage,

@@ -71,6 +71,8 @@ def test_nothing_heavy_is_imported_to_say_what_there_is(words: str) -> None:
         ("run --ratios x", ["'x'"]),
         ("run --seeds 0", ["--seeds", "'0'", "at least 1"]),
         ("run --seeds -1", ["--seeds", "'-1'", "at least 1"]),
+        ("run --seeds 14-10", ["--seeds", "'14-10'", "such as 10-14"]),
+        ("run --seeds 998-1000", ["--seeds", "seed 1000", "below 1000"]),
         ("run --epochs x", ["--epochs", "'x'"]),
         ("run --trials -1", ["--trials", "'-1'", "at least 0"]),
         ("run --trials x", ["--trials", "'x'"]),

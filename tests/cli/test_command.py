@@ -9,7 +9,8 @@ import pytest
 
 from bench.cli.options import config_words
 from bench.errors import BenchError
-from bench.runs.command import portable_command
+from bench.runs.command import portable_command, words_of
+from bench.runs.request import Request
 
 
 def test_a_file_of_options_says_what_the_command_line_would(tmp_path: Path) -> None:
@@ -19,6 +20,19 @@ def test_a_file_of_options_says_what_the_command_line_would(tmp_path: Path) -> N
     assert config_words(path, options) == (
         ["--tasks", "cola,rte", "--keep-models", "none", "--offline", "--seeds", "2"]
     )
+
+
+@pytest.mark.parametrize("said", ["[7]", '"7-7"'])
+def test_one_seed_of_a_file_is_that_seed_and_no_number_of_them(said: str, tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(f"seeds = {said}")
+    assert config_words(path, ["--seeds"]) == ["--seeds", "7-7"]
+
+
+def test_a_request_from_python_says_its_seeds_as_a_command_would() -> None:
+    assert words_of(Request(seeds=3)) == ["--seeds", "3"]
+    assert words_of(Request(seeds=[7])) == ["--seeds", "7-7"]
+    assert words_of(Request(seeds="0-2,7")) == ["--seeds", "0-2,7-7"]
 
 
 def test_a_command_to_repeat_names_no_place_of_this_machine(tmp_path: Path) -> None:

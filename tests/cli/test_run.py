@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("empty_place")
         ("ratois = [4]", ["f.toml", "'ratois'", "Did you mean 'ratios'?"]),
         ("ratios = [4, 1]", ["'1'", "greater than 1"]),
         ("seeds = 0", ["--seeds", "'0'"]),
+        ("seeds = [7, 'x']", ["seeds", "'x'"]),
         ("methods = ['magnitud']", ["Did you mean 'magnitude'?"]),
         (r'data_dir = "a\u0000"', ["f.toml", "'data_dir'", "NUL"]),
     ],

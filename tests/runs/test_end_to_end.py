@@ -107,6 +107,12 @@ def test_models_stay_on_disk_as_asked(tmp_path: Path, done: Path, policy, kept) 
         assert not list(runs.glob("*/model"))
 
 
+def test_the_first_models_are_those_of_the_first_seed_that_was_asked_for(tmp_path: Path) -> None:
+    quick(tmp_path, "--seeds", "11,10-10", methods="majority")
+    kept = {r.cell["seed"]: (tmp_path / r.id / "model").exists() for r in Store(tmp_path).records()}
+    assert kept == {10: True, 11: False}
+
+
 @pytest.mark.slow
 def test_a_task_of_ones_own_runs_to_a_leaderboard(tmp_path: Path) -> None:
     for split, count in (("train", 60), ("dev", 20)):

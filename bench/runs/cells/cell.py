@@ -13,9 +13,6 @@ from bench.results.record import DENSE
 if TYPE_CHECKING:
     from bench.compression.target import Axis
 
-TRIAL_SEED = 1000
-"""The seed of every trial: report seeds lie below it."""
-
 
 @dataclass(frozen=True)
 class Variant:

@@ -14,7 +14,8 @@ from bench import registry
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
 from bench.results.record import DENSE
-from bench.runs.cells.cell import TRIAL_SEED, Cell, Variant, reference_cell
+from bench.results.seeds import TRIAL_SEED
+from bench.runs.cells.cell import Cell, Variant, reference_cell
 from bench.runs.cells.parameters import resolve_params, search_space
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Context:
         device: `cpu` or `cuda`.
         threads: Threads of a cell on the processor.
         teacher_cache_gb: Disk for what references answer to the training rows, in GB.
-        keep_models: Which compressed models stay on disk: `first` (those of seed 0), `all`, `none`.
+        keep_models: Whose models stay on disk: `first` (the first seed's), `all`, `none`.
+        first_seed: The first of the run's seeds.
         corpus: Unlabelled text for general distillation; without it a task's own text serves.
         probe: Masked text that every delivered model is asked for, if any.
         storage: Optuna's storage of studies; without it a journal each in the run folder.
@@ -75,10 +77,16 @@ class Context:
     threads: int
     teacher_cache_gb: float = 0.0
     keep_models: str = "first"
+    first_seed: int = 0
     corpus: Corpus | None = None
     probe: Probe | None = None
     storage: str | None = None
     carried: dict[tuple[str, str, float], Carried] = field(default_factory=dict)
+
+    def keeps_model(self, cell: Cell) -> bool:
+        """Whether a cell's compressed model stays on disk."""
+        first = self.keep_models == "first" and cell.seed == self.first_seed
+        return first or self.keep_models == "all"
 
     def bind(self, cell: Cell) -> BoundCell:
         """A cell with all that its names stand for."""

@@ -287,7 +287,7 @@ def _made(
     knowledge = _knowledge(model, run)
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
-    if context.keep_models == "all" or (context.keep_models == "first" and cell.seed == 0):
+    if context.keeps_model(cell):
         save_model(model, context.runs / bound.id / MADE, context.encoder)
     parts = _parts(bound, run, found, dense)
     record = Record(

@@ -11,8 +11,8 @@ import optuna
 import pytest
 from studies import TRIALS, cell, outcome
 
+from bench.results.seeds import TRIAL_SEED
 from bench.results.store import Store
-from bench.runs.cells.cell import TRIAL_SEED
 from bench.runs.cells.execute import execute_trial
 from bench.runs.cells.study import Study
 
