@@ -83,6 +83,37 @@ def figure_of(name: str) -> str:
     return max(found, key=len)
 
 
+def influence(
+    figures: Sequence[str],
+    predictions: Column,
+    references: Column,
+    parts: Sequence[str] | None = None,
+) -> Column:
+    """The influence of every example on a score: the mean of some figures.
+
+    Args:
+        figures: Their names, as `METRICS` has them.
+        predictions: One class number (or, for a regression, one number) a row, `[rows]`.
+        references: The labels, `[rows]`.
+        parts: The part that each row is scored in, where parts are scored one by one.
+
+    Returns:
+        In points of 100, `[rows]`; their mean is zero.
+    """
+    import numpy as np
+
+    names = np.asarray([""] * len(references) if parts is None else parts)
+    groups = np.unique(names)
+    total = np.zeros(len(references))
+    for group in groups:
+        rows = names == group
+        weight = len(names) / rows.sum() / len(groups)
+        given, wanted = np.asarray(predictions)[rows], np.asarray(references)[rows]
+        for name in figures:
+            total[rows] += weight * 100 * FIGURES[name].influence(given, wanted) / len(figures)
+    return total
+
+
 def _accuracy(given: Column, wanted: Column) -> float:
     from sklearn.metrics import accuracy_score
 

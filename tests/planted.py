@@ -11,9 +11,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from bench.leaderboard.influence import influence
 from bench.leaderboard.statistics import Sample
-from bench.metrics import METRICS
+from bench.metrics import METRICS, influence
 
 EXAMPLES = 300
 SHARED, OWN, CHANCE = 0.7, 0.6, 0.4

@@ -45,6 +45,7 @@ class Training:
             gradients are clipped together with the model's.
         total_steps: Optimizer steps of the whole training.
         step: Optimizer steps that have been made.
+        loss: The loss of the last of them.
         visits: How often each row has been trained on, `[rows]`.
     """
 
@@ -52,6 +53,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     total_steps: int
     step: int = 0
+    loss: float = 0.0
     visits: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.leaderboard import statistics as inference
-from bench.leaderboard.influence import influence
 from bench.leaderboard.statistics import Estimate, Pairs, Sample
-from bench.metrics import figure_of
+from bench.metrics import figure_of, influence
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:

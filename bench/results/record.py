@@ -24,8 +24,9 @@ def slim(record: Record) -> dict[str, Any]:
     """What a page needs of a record: all but its date and the list of skipped rows."""
     data = record.to_json()
     del data["created"]
-    if data["latency"] is None:  # so that a record of before there was any stays as it is
-        del data["latency"]
+    for later in ("latency", "curve"):
+        if data[later] is None:  # so that a record of before there was any stays as it is
+            del data[later]
     data["data"].pop("skipped", None)
     return data
 
@@ -87,12 +88,13 @@ FIELDS: dict[str, dict[str, type | UnionType]] = {
         "processor": str,
         "vector_extensions": list,
     },
+    "curve": {"steps": list, "loss": list},
     "error": {"type": str, "message": str, "log": str},
 }
 """Fields of a record that hold names and values; what a page reads of them, where they are filled,
 and of what type."""
 
-NULLABLE = ("knowledge", "latency", "error")
+NULLABLE = ("knowledge", "latency", "curve", "error")
 
 TIMING = {
     "model": str,
@@ -127,6 +129,8 @@ class Record:
             the masked-language-model loss in nats a masked piece: `loss` of the delivered model,
             `pretrained` and `finetuned` of the encoder before and after fine-tuning.
         latency: Where its model was timed: the machine, and a row an engine, batch and length.
+        curve: `steps` made until some ten points of the training, and the mean training `loss`
+            since the point before.
         data: Where the rows came from, how many were used, cut or skipped.
         environment: Versions, hardware, threads, precision.
         created: When, with its time zone, in ISO 8601.
@@ -147,6 +151,7 @@ class Record:
     cost: dict[str, Any] = field(default_factory=dict)
     knowledge: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
+    curve: dict[str, Any] | None = None
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())

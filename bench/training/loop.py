@@ -123,6 +123,7 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             training.step += 1
+            training.loss = float(value.detach())
             for callback in callbacks:
                 callback.after_step(training)
             progress(training.step, total)

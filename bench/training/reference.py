@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.data.encoded import Encoded
     from bench.data.task import Task
     from bench.protocol import Protocol
+    from bench.training.curve import Curve
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class Reference:
         folder: Its Hugging Face folder.
         train_flops: What its training cost, counted.
         steps: Optimizer steps of its training.
+        curve: What that looked like, see `bench.training.curve.Curve.described`.
     """
 
     key: str
     folder: Path
     train_flops: int
     steps: int
+    curve: dict[str, Any] | None
 
 
 def obtain(
@@ -58,6 +61,7 @@ def obtain(
     device: str,
     seed: int,
     progress: Callable[[int, int], None],
+    curve: Curve,
     callbacks: Sequence[Callback] = (),
 ) -> Reference:
     """Returns a reference, training it first where the run folder has none.
@@ -73,7 +77,8 @@ def obtain(
         device: `cpu` or `cuda`.
         seed: Report seed, or the trials' seed.
         progress: Called with steps made and steps in all.
-        callbacks: Of the training, if there is one.
+        curve: Records the training, if there is one.
+        callbacks: Of the training.
 
     Raises:
         DivergedError: Its training met a NaN or an infinite value.
@@ -95,16 +100,17 @@ def obtain(
                     protocol=protocol,
                     device=device,
                     seed=(seed, 0),
-                    callbacks=callbacks,
+                    callbacks=[*callbacks, curve],
                     progress=progress,
                 )
             save_model(model.cpu(), folder, encoder)
             done = {
                 "train_flops": count_dense(model).training_flops(data.lengths, training.visits),
                 "steps": training.step,
+                "curve": curve.described(),
                 "wall_s": time.perf_counter() - begin,
                 **settings,
                 **identity,
             }
             write_json(folder / "reference.json", done)
-    return Reference(key, folder, done["train_flops"], done["steps"])
+    return Reference(key, folder, done["train_flops"], done["steps"], done["curve"])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from datasets import Features, Value
 from numpy.typing import ArrayLike, NDArray
 
 from bench.errors import DivergedError, unknown_name
-from bench.metrics import FIGURES, METRICS
+from bench.metrics import FIGURES, METRICS, influence
 
 Column = NDArray[Any]
 
@@ -25,6 +26,8 @@ Column = NDArray[Any]
 COLLAPSED = 0.01
 """Standard deviation of a regression's predictions, as a share of the labels', below which a model
 gives every row one answer: what correlates then is next to nothing, and may have any sign."""
+
+NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,63 @@ def score(
             values[name + suffix] = 100 * value
         notes += _notes(metric, suffix, given[rows], wanted[rows])
     return Score(statistics.fmean(values.values()), values, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better some predictions are than others on the same rows, and how sure that is.
+
+    Attributes:
+        value: In points of 100.
+        half_width: Half of its 95 % interval over draws of rows.
+        p: Two-sided, of no difference.
+    """
+
+    value: float
+    half_width: float
+    p: float
+
+
+def difference(
+    metric: str,
+    one: ArrayLike,
+    other: ArrayLike,
+    references: ArrayLike,
+    parts: Sequence[str] | None = None,
+) -> Difference:
+    """Compares two models' predictions of the same rows, row by row.
+
+    The variance is that of each row's influence on the one score less that on the other, and the
+    distribution normal: for hundreds of rows, and for these two models alone. What other seeds
+    would have given is no part of it.
+
+    Args:
+        metric: A key of `METRICS`.
+        one: One prediction a row.
+        other: Those of the other model, in the same order.
+        references: The labels.
+        parts: As for `score`.
+    """
+    wanted, both = np.asarray(references), [np.asarray(one), np.asarray(other)]
+    scores = [score(metric, given, wanted, parts).main for given in both]
+    figures = METRICS[metric].figures
+    effects = [influence(figures, given, wanted, parts) for given in both]
+    error = float(np.sqrt(np.sum((effects[0] - effects[1]) ** 2))) / len(wanted)
+    value = scores[0] - scores[1]
+    if error == 0:
+        return Difference(value, 0.0, 1.0 if value == 0 else 0.0)
+    return Difference(value, NORMAL_95 * error, math.erfc(abs(value) / error / math.sqrt(2)))
+
+
+def constant_answers(labels: Column, rows: int, *, is_regression: bool) -> Column:
+    """The best answer that looks at no text: the most frequent class of labels, or their mean.
+
+    Args:
+        labels: Those of training rows, `[training rows]`.
+        rows: How many rows to answer.
+        is_regression: Whether labels are figures.
+    """
+    return np.full(rows, labels.mean() if is_regression else np.bincount(labels).argmax())
 
 
 def _notes(

@@ -54,6 +54,7 @@ def test_records_of_both_schemas_are_read_and_stay_what_they_are() -> None:
         ({"latency": {"rows": [{}]}}, r"latency\.rows"),
         ({"latency": {"rows": 3}}, r"latency\.rows"),
         ({"latency": []}, "no valid latency"),
+        ({"curve": {"steps": 3}}, r"no valid curve\.steps, curve\.loss"),
         ({"error": "x"}, "no valid error"),
     ],
 )

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from planted import answers
+from scipy import stats
 
 from bench.errors import BenchError, DivergedError
-from bench.metrics import METRICS
-from bench.training.scoring import score
+from bench.metrics import FIGURES, METRICS
+from bench.training.scoring import Difference, constant_answers, difference, score
 
 # Two true positives, one false positive, one true negative.
 GIVEN, WANTED = [1, 0, 1, 1], [1, 0, 0, 1]
@@ -159,3 +161,35 @@ def test_f1_without_any_row_of_its_class_is_said(metric: str) -> None:
     assert score(metric, [0, 0, 0], [0, 0, 1]).notes == ()
     parts = score(metric, [0, 1], [0, 1], ["a", "b"])
     assert parts.notes == ("f1_a set to 0: no row is of class 1",)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_differences_interval_is_the_bootstraps(metric: str) -> None:
+    """Rows drawn again and again, both models' answers with them."""
+    one, labels = answers(metric)
+    rng = np.random.default_rng(1)
+    other = np.where(rng.random(len(one)) < 0.15, rng.permutation(one), one)
+    figures = [FIGURES[name].score for name in METRICS[metric].figures]
+
+    def lead(rows) -> float:
+        pairs = [
+            figure(one[rows], labels[rows]) - figure(other[rows], labels[rows])
+            for figure in figures
+        ]
+        return 100 * float(np.mean(pairs))
+
+    found = difference(metric, one, other, labels)
+    assert found.value == pytest.approx(lead(slice(None)))
+    spread = np.std([lead(rng.integers(0, len(labels), len(labels))) for _ in range(200)])
+    assert found.half_width == pytest.approx(1.96 * spread, rel=0.15)
+    assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.value) / spread), abs=0.05)
+
+
+def test_equal_answers_do_not_differ() -> None:
+    assert difference("accuracy", GIVEN, GIVEN, WANTED) == Difference(0.0, 0.0, 1.0)
+
+
+def test_the_constant_answer_is_the_most_frequent_class_or_the_mean() -> None:
+    labels = np.array([2, 0, 2, 1, 2])
+    assert constant_answers(labels, 3, is_regression=False).tolist() == [2, 2, 2]
+    assert constant_answers(labels, 2, is_regression=True).tolist() == [1.4, 1.4]

@@ -26,6 +26,7 @@ from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.results.store import Store
 from bench.training import seeds
 from bench.training.batches import collate, steps_per_epoch
+from bench.training.curve import Curve
 from bench.training.loop import train
 from bench.training.reference import Reference, obtain
 from bench.training.teacher_cache import KeptAnswers
@@ -113,6 +114,7 @@ class CellRun:
         reference_params: How the task's reference is trained.
         flops: Training FLOPs by part.
         steps: Optimizer steps of the method's own trainings.
+        curve: What those on the task's rows look like.
         made_once: Part and FLOPs of what was made once for several cells, by its key.
         reference: The reference that was asked for, if any.
         text: The unlabelled text that was read, if any.
@@ -135,8 +137,13 @@ class CellRun:
     steps: int = 0
     reference: Reference | None = None
     text: str | None = None
+    curve: Curve = field(init=False)
     _trainings: int = 0
     _share: float = 0.0
+    _asked: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.curve = self._new_curve()
 
     def labels(self) -> NDArray[Any]:
         """Labels of the task's own training rows, `[rows]`."""
@@ -204,8 +211,7 @@ class CellRun:
         augmented: bool = True,
     ) -> None:
         """Trains a model in place on the task's rows; see `bench.Run.train`."""
-        data, protocol = self.data.train, self.context.protocol
-        total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+        data, protocol, total = self.data.train, self.context.protocol, self.curve.total
         # The phases' ends are rounded, not their lengths, so that all together make every step.
         begin, self._share = round(self._share * total), self._share + share
         if share <= 0 or self._share > 1 + 1e-9:
@@ -215,7 +221,8 @@ class CellRun:
             )
         if steps := round(self._share * total) - begin:
             rows = None if augmented else self.data.own_rows
-            self._train("training", model, data, steps, loss, params, callbacks, rows)
+            watched = [*callbacks, self.curve]
+            self._train("training", model, data, steps, loss, params, watched, rows)
 
     def train_general(
         self,
@@ -306,6 +313,16 @@ class CellRun:
                 forward += sum(callback.forward_flops(visited) for callback in callbacks)
                 self._charge(part, TRAINED_PASS * forward)
 
+    def _new_curve(self) -> Curve:
+        """What records a training on the task's rows; only trials have rows to be scored on it."""
+        data, protocol = self.data.train, self.context.protocol
+        total = protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+        return Curve(total, self.task, self.data.report if self.trial else None)
+
+    def described_curve(self) -> dict[str, Any] | None:
+        """What the method's training looks like: its own, or else the reference's it asked for."""
+        return self.curve.described() or self._asked
+
     def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _TeacherMeter]:
         """The model as a teacher, each of whose passes is charged, and what charges it."""
         model.requires_grad_(False)
@@ -334,6 +351,7 @@ class CellRun:
             self.made_once[found.key] = ("reference", found.train_flops)
             if params is not None:  # it is what was asked to be trained
                 self.steps += found.steps
+                self._asked = found.curve
         return found
 
     def obtain_reference(self, params: TrainParams | None, *callbacks: Callback) -> Reference:
@@ -354,6 +372,7 @@ class CellRun:
             device=context.device,
             seed=self.seed,
             progress=self.progress,
+            curve=self._new_curve(),
             callbacks=callbacks,
         )
 

@@ -192,7 +192,7 @@ def execute_trial(
     Raises:
         OSError: The run folder cannot be written.
     """
-    study = Study(bound)
+    study, is_dense = Study(bound), bound.cell.method == DENSE
     with study.claim() as claim:
         if claim is None:
             return False
@@ -203,7 +203,8 @@ def execute_trial(
             params = bound.params(claim.params)
             log(str(params))
             model = _compress(study.bound, run, params)
-            score, _ = _score(run, predict(model, run.data.report, run.context.device))
+            logits = predict(model, run.data.report, run.context.device)
+            score, _ = _score(run, logits)
             counted = _counted(model, run)
         except Exception as error:
             if is_storage_error(error):
@@ -220,6 +221,8 @@ def execute_trial(
                 flops=run.flops,
                 kept=run.made_once,
                 reference=run.reference.key if run.reference else None,
+                curve=run.described_curve(),
+                against_majority=_against_majority(run, logits) if is_dense else None,
             )
         )
     return True
@@ -302,6 +305,7 @@ def _made(
         footprint=counted,
         cost={"train_flops": sum(parts.values()), "parts": parts, "steps": run.steps},
         knowledge=knowledge,
+        curve=run.described_curve(),
         data={**run.data.facts, "notes": list(score.notes)}
         | ({"general_text": run.text} if run.text else {}),
     )
@@ -330,6 +334,16 @@ def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[scoring.Score, Ta
     predictions = answers_of(logits, is_regression=task.is_regression)
     score = scoring.score(task.info.metric, predictions, report.labels, report.parts)
     return score, as_table(report.ids, report.labels, predictions, report.parts, logits)
+
+
+def _against_majority(run: CellRun, logits: NDArray[np.float32]) -> dict[str, float]:
+    """The best constant answer's score on the rows to be scored on, and the p of the difference."""
+    task, rows = run.task, run.data.report
+    answers = answers_of(logits, is_regression=task.is_regression)
+    constant = scoring.constant_answers(run.labels(), len(rows), is_regression=task.is_regression)
+    found = scoring.difference(task.info.metric, answers, constant, rows.labels, rows.parts)
+    base = scoring.score(task.info.metric, constant, rows.labels, rows.parts)
+    return {"score": base.main, "p": found.p}
 
 
 def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:

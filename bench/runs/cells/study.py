@@ -42,6 +42,9 @@ class Outcome:
         flops: Training FLOPs by part.
         kept: Part and FLOPs of what was made once for several trials, by its key.
         reference: The reference that it was trained as or learnt from, if any.
+        curve: What the training looked like, see `bench.training.curve.Curve.described`.
+        against_majority: Of a dense model: the `score` of the best constant answer, and the
+            two-sided `p` of the difference.
     """
 
     score: float
@@ -51,6 +54,8 @@ class Outcome:
     flops: dict[str, int] = field(default_factory=dict)
     kept: dict[str, tuple[str, int]] = field(default_factory=dict)
     reference: str | None = None
+    curve: dict[str, Any] | None = None
+    against_majority: dict[str, float] | None = None
 
 
 class Study:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from planted import answers
 
-from bench.leaderboard.influence import influence
-from bench.metrics import METRICS
+from bench.metrics import METRICS, influence
 from bench.training import scoring
 
 
