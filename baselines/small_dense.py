@@ -89,6 +89,7 @@ class TinyBERT(_Small):
         teacher="finetuned",
         paper="arXiv:1909.10351",
         version=3,
+        revised_after=("stsb", "demo-sentiment", "demo-paraphrase", "demo-similarity"),
         paper_steps=162_173,  # MRPC, augmented: 7,051 steps × (20 + 3) epochs
     )
 

@@ -33,6 +33,15 @@ class KnowledgeAwarePruning(Method):
         starts_from="pretrained",
         teacher="finetuned",
         version=2,
+        revised_after=(
+            "stsb",
+            "sst2",
+            "cola",
+            "mrpc",
+            "demo-sentiment",
+            "demo-paraphrase",
+            "demo-similarity",
+        ),
         paper="arXiv:2104.08682",
         paper_steps=84_612,  # MRPC, augmented: 12 epochs of 7,051 steps
     )

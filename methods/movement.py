@@ -43,6 +43,7 @@ class MovementPruning(Method):
         teacher="finetuned",
         paper="arXiv:2005.07683",
         version=2,
+        revised_after=("stsb", "demo-sentiment", "demo-paraphrase", "demo-similarity"),
         paper_steps=73_632,  # MNLI: 6 epochs of 12,272 steps
     )
 
@@ -92,6 +93,7 @@ class SoftMovementPruning(Method):
         teacher="finetuned",
         paper="arXiv:2005.07683",
         version=3,
+        revised_after=("demo-sentiment", "demo-paraphrase", "demo-similarity"),
         paper_steps=73_632,  # MNLI: 6 epochs of 12,272 steps
     )
 

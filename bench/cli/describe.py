@@ -47,7 +47,7 @@ def handle(arguments: argparse.Namespace) -> int:
         emit_json({**facts, **({"parameters": parameters} if parameters else {})})
         return 0
     out = console()
-    shown = {head: value for head, value in facts.items() if value not in ("", {}, None)}
+    shown = {head: value for head, value in facts.items() if value not in ("", {}, None, ())}
     out.print(table(["", ""], [[head.replace("_", " "), _text(v)] for head, v in shown.items()]))
     if parameters:
         heads = ["parameter", "default", "range", "tuned", "what it is"]

@@ -22,6 +22,7 @@ from bench.leaderboard.ranking import (
     Row,
     Standings,
 )
+from bench.leaderboard.revised import report_split_sentence, revision_note
 from bench.protocol import SEQUENCE_LENGTH, Protocol
 from bench.results.record import AXES, DENSE
 from bench.results.settings import threads_words
@@ -92,7 +93,7 @@ def protocol_section(
         f"{settings['epochs']} epochs, batch {settings['batch_size']}, dropout "
         f"{settings['dropout']:g}, {settings['precision']}{_threads(records)}. "
         "The last step counts.",
-        "Scores are those on the report split. Nothing was chosen on it.",
+        report_split_sentence(records, tasks),
         f"At most {cap:,} training rows per task, chosen by a hash of the text." if cap
         else "All training rows.",
         *_augmentation_sentence(settings.get("augment", 0)),
@@ -217,7 +218,9 @@ def table_notes(rows: Sequence[Row]) -> list[str]:
             message = escape((record.error or {}).get("message", ""))
             lines.append(f"failed: {what}: {message}")
     lines += [f"{where} ({', '.join(methods)})" for where, methods in notes.items()]
-    lines += [line for row in rows if (line := _short_run_note(row))]
+    lines += [
+        line for row in rows for say in (revision_note, _short_run_note) if (line := say(row))
+    ]
     return ["\n".join(f"- <sub>{line}</sub>" for line in lines)] if lines else []
 
 

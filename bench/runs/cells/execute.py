@@ -145,6 +145,7 @@ def _method_facts(bound: BoundCell) -> dict[str, Any]:
         "paper": info.paper,
         "paper_steps": info.paper_steps,
         "version": info.version,
+        "revised_after": None if info.revised_after is None else list(info.revised_after),
     }
 
 
