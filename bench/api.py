@@ -90,6 +90,7 @@ def run(
     carry_from: str | None = None,
     max_train_samples: int | None = None,
     augment: int | None = None,
+    sequence_length: int | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -126,6 +127,7 @@ def run(
         carry_from: Take the parameters that another suite has tuned: `SUITE[:TASK[:RATIO]]`.
         max_train_samples: Cap on a task's training rows.
         augment: Variants of each training row to train on as well.
+        sequence_length: Tokens that rows are cut at and FLOPs are counted on.
         runs: The run folder.
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
         name: Name of the suite and its page.
@@ -171,6 +173,7 @@ def run(
         published=PUBLISHED,
         max_train_samples=said.whole("max_train_samples", max_train_samples),
         augment=said.whole("augment", augment),
+        sequence_length=said.whole("sequence_length", sequence_length),
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),

@@ -40,7 +40,7 @@ def handle(arguments: argparse.Namespace) -> int:
     from bench.machine import resolve_device
     from bench.results.record import AXES
     from bench.results.store import Store
-    from bench.results.suites import open_suite, suites_run_in
+    from bench.results.suites import counted_length, open_suite, suites_run_in
     from bench.runs import external
     from bench.runs.names import select_tasks
 
@@ -63,6 +63,7 @@ def handle(arguments: argparse.Namespace) -> int:
             device=resolve_device(arguments.device),
             label_map=label_map,
             dense=arguments.dense,
+            length=None if suite is None else suite["settings"].get("sequence_length"),
         )
         external.enter(store, record, predictions, suite)
     except OSError as error:
@@ -73,7 +74,13 @@ def handle(arguments: argparse.Namespace) -> int:
         out.print(tables_of(page), markup=False, soft_wrap=True, highlight=False)
         say(out, f"\nThe page: {page.path}\n")
     counts = [rounded(record.footprint[axis]["ratio"], 2) for axis in AXES]
-    heads = ("checkpoint", task.name, "weights ×", "parameters ×", "FLOPs × (S = 128)")
+    heads = (
+        "checkpoint",
+        task.name,
+        "weights ×",
+        "parameters ×",
+        f"FLOPs × (S = {counted_length(suite)})",
+    )
     out.print(table(heads, [[record.cell["method"], rounded(record.score, 1), *counts]]))
     say(out, f"record: {store.folder(record.id) / 'record.json'}")
     return 0

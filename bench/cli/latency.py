@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Times a classifier and the dense model that it was made from on every engine "
         "of this machine's processor, in interleaved rounds, and checks their answers. Of a cell, "
         "the record keeps what was measured last, where the dense model is its kept reference, and "
-        "the suite's page shows it for batch 1 and S = 128.",
+        "the suite's page shows it for batch 1 and the length that FLOPs are counted on.",
         epilog=examples(
             "bench latency 3f9a --runs runs/mine",
             "bench latency my/model --engine torch,onnxruntime --batch 1",
@@ -45,8 +45,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--batch", type=_numbers, default=[1, 8], metavar="N,…",
                         help="rows of a call; default 1,8")  # fmt: skip
     parser.add_argument("--sequence-length", type=_numbers, metavar="S,…",
-                        help="word pieces of a row; default 32,128, as far as the model takes "
-                        "them")  # fmt: skip
+                        help="word pieces of a row; default 32 and what the suite counts FLOPs "
+                        "on (128), as far as the model takes them")  # fmt: skip
     parser.add_argument("--threads", type=positive, metavar="N",
                         help="default: one a usable core")  # fmt: skip
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",

@@ -65,7 +65,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=("weights", "flops"),
         default="weights",
         dest="axis",
-        help="what the ratio is counted on: prunable weights, or FLOPs at S = 128",
+        help="what the ratio is counted on: prunable weights, or FLOPs at the sequence length",
+    )
+    what.add_argument(
+        "--sequence-length",
+        type=positive,
+        metavar="N",
+        help="tokens that rows are cut at, and that FLOPs are counted on; default 128, or as many "
+        "as the encoder takes",
     )
     effort = parser.add_argument_group("effort, equal for all methods")
     effort.add_argument(

@@ -16,13 +16,9 @@ from bench.errors import BenchError
 from bench.files import read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
-from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-LONGEST = SEQUENCE_LENGTH
-"""Pieces of a row at most; a longer passage becomes several rows (TinyBERT's own length)."""
 
 COLUMN = "text"
 """Where `.jsonl` and `.parquet` files hold their passages."""
@@ -86,18 +82,19 @@ def find_text(source: str, offline: bool) -> Text:
     return Text(name, state.hexdigest()[:16], tuple(files))
 
 
-def prepare_corpus(text: Text, encoder: Path, cache: Path) -> Corpus:
+def prepare_corpus(text: Text, encoder: Path, cache: Path, length: int) -> Corpus:
     """Reads and tokenises unlabelled text, as far as the cache does not have it yet.
 
     Args:
         text: The files.
         encoder: Folder of the encoder, whose tokenizer and positions count.
         cache: Folder for tokenised rows.
+        length: Pieces of a row at most; a longer passage becomes several rows.
 
     Raises:
         BenchError: A file is not what its extension says, or there is no text in any.
     """
-    limit = min(LONGEST, max_pieces(encoder))
+    limit = min(length, max_pieces(encoder))
     folder = cache / f"corpus-{short_hash([text.hash, tokenizer_hash(encoder), limit])}"
     done = read_json(folder / "corpus.json")
     if done is None:

@@ -103,6 +103,7 @@ def prepare(
     encoder: Path,
     cap_at: int | None,
     cache: Path,
+    length: int | None = None,
     augmenter: Augmenter | None = None,
 ) -> Prepared:
     """Reads a task's rows, caps and augments the training rows, tokenises and keeps them.
@@ -115,6 +116,7 @@ def prepare(
         cap_at: `Protocol.max_train_samples`.
         cache: Folder for tokenised rows, and for the revision of the hub's data that they are of
             (`bench.data.revisions`); a folder a set of rows, tokenizer, cap and augmentation.
+        length: Pieces of a row at most; as many as the encoder takes where nothing is said.
         augmenter: Makes variants of the training rows, if it is asked for.
 
     Raises:
@@ -122,7 +124,8 @@ def prepare(
     """
     splits = checked_rows(task, pinned(source, task, cache))
     pin(splits.provenance, task, cache)
-    limit = max_pieces(encoder)
+    longest = max_pieces(encoder)
+    limit = longest if length is None else min(length, longest)
     data = data_hash(task, splits)
     key = [data, tokenizer_hash(encoder), limit, cap_at]
     if augmenter is not None:

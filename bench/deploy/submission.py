@@ -14,7 +14,7 @@ from bench.data.tasks.glue import GlueTask
 from bench.deploy.kept import kept_model
 from bench.errors import BenchError
 from bench.files import atomic_path, write_text
-from bench.models.checkpoint import load_model, max_pieces
+from bench.models.checkpoint import load_model
 from bench.training.evaluate import answers_of, predict
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def write_submission(
     Raises:
         BenchError: A task is none of GLUE's, comes twice, or a cell's model was not kept.
     """
-    chosen: dict[str, tuple[GlueTask, Path]] = {}
+    chosen: dict[str, tuple[GlueTask, Path, int]] = {}
     for record in records:
         name = record.cell["task"]
         task = registry.task(name) if name in registry.tasks.names() else None
@@ -57,14 +57,14 @@ def write_submission(
             raise BenchError(f"'{name}' is none of GLUE's tasks: its server knows nothing of it.")
         if name in chosen:
             raise BenchError(f"two of the cells are of {name}: the server takes one.")
-        chosen[name] = task, kept_model(store, record)
+        chosen[name] = task, kept_model(store, record), record.data["cut_to_fit"]["pieces"]
     written: list[Path] = []
-    for task, folder in chosen.values():
+    for task, folder, length in chosen.values():
         model = load_model(folder, task.info.labels, dropout=0.0)
         rows_of = pinned(source, task, store.root / "data")
         for part, rows in task.load_test(rows_of).items():
             path = out / f"{task.submission(part)}.tsv"
-            (encoded,) = encode([rows], folder, max_pieces(folder), task.is_regression)
+            (encoded,) = encode([rows], folder, length, task.is_regression)
             lines = _answers(task, predict(model, encoded, device))
             answers = zip(encoded.ids, lines, strict=True)
             table = "".join(f"{index}\t{answer}\n" for index, answer in answers)

@@ -15,8 +15,7 @@ from bench.errors import BenchError
 from bench.machine import usable_cores
 from bench.models.checkpoint import load_classifier
 from bench.models.families import max_text_positions
-from bench.protocol import SEQUENCE_LENGTH
-from bench.results.suites import find_record
+from bench.results.suites import counted_length, find_record, suites_run_in
 
 if TYPE_CHECKING:
     from bench.deploy.engines import Engine
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.results.store import Store
 
-LENGTHS = (32, SEQUENCE_LENGTH)
-"""Pieces of a row, as far as the model takes them."""
+SHORT = 32
+"""Pieces of a short row; the other length is the one that FLOPs are counted on."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ def time_saved(
         engines: What to run the model on; all that can run here, as the dense model always does,
             where none is named.
         batches: Rows of a call.
-        lengths: Pieces of a row; `LENGTHS` where nothing is said.
+        lengths: Pieces of a row; where nothing is said, `SHORT` and those that the cell's suite
+            counts FLOPs on, as far as the model takes them.
         threads: Threads of a call; one a usable core where nothing is said.
         progress: Told what is at hand.
 
@@ -86,7 +86,8 @@ def time_saved(
         notes += more
     if lengths is None:
         longest = max_text_positions(given.config)
-        lengths = [length for length in LENGTHS if length <= longest] or [longest]
+        usual = (SHORT, _counted_length(store, record))
+        lengths = [length for length in usual if length <= longest] or [longest]
 
     def failed(engine: Engine, reason: str) -> None:
         if engine.name in engines:
@@ -123,6 +124,13 @@ def keep_timings(store: Store, record: Record, report: dict[str, Any]) -> None:
     """
     kept = {key: value for key, value in report.items() if key not in ("model", "notes")}
     store.amend(record, latency=kept)
+
+
+def _counted_length(store: Store, record: Record | None) -> int:
+    """Tokens that the cell's suite counts FLOPs on."""
+    suites = suites_run_in(store.root).values() if record else ()
+    shown = (suite for suite in suites if record and record.id in suite["cells"])
+    return counted_length(next(shown, None))
 
 
 def _source(name: str, store: Store) -> tuple[Record | None, str]:

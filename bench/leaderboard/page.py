@@ -26,7 +26,7 @@ from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
 from bench.results.record import AXES, DENSE, record_hash
 from bench.results.studies import suite_studies
-from bench.results.suites import read_suite, suite_records
+from bench.results.suites import counted_length, read_suite, suite_records
 
 if TYPE_CHECKING:
     from bench.leaderboard.plots import Point
@@ -88,7 +88,7 @@ def make_page(
     Raises:
         BenchError: The bullets are too many or too long.
     """
-    name = suite["name"]
+    name, length = suite["name"], counted_length(suite)
     every = sorted(records, key=_record_order)
     ordered = [record for record in every if record.status != "external"]
     cached = functools.cache(answers)
@@ -100,13 +100,13 @@ def make_page(
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
     parts = [
         prose.title_line(suite),
-        folded("Words used here", prose.glossary(suite["axis"])),
+        folded("Words used here", prose.glossary(suite["axis"], length)),
         reading and f"## What this shows, and what it cannot\n\n{reading}",
         prose.protocol_section(suite, ordered, _tasks(suite), undone),
         *sections,
         prose.hardware_note(ordered),
         prose.missing_predictions_note(lost),
-        prose.external_section([record for record in every if record.status == "external"]),
+        prose.external_section([record for record in every if record.status == "external"], length),
         *images,
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
         folded("Parameters", prose.parameters_table(ordered)),
@@ -168,9 +168,9 @@ def _tables(
     metrics = {r.cell["task"]: "/".join(r.scores) for r in records if r.scores}
     tables, sections = {}, []
     for ratio, result in results.items():
-        counted = prose.axis_words(suite["axis"])
+        counted = prose.axis_words(suite)
         title = f"{ratio:g}× fewer {counted}" if ratio != 1 else "no compression"
-        tables[title] = heads, rows = make_table(result, metrics, planned)
+        tables[title] = heads, rows = make_table(result, metrics, planned, counted_length(suite))
         named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
         sections += [
             f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
@@ -187,7 +187,7 @@ def _charts(
     """The charts' files, and the lines that show them."""
     drawn = {
         "": (
-            plots.pareto_svg(_curves(results), prose.axis_words(suite["axis"])),
+            plots.pareto_svg(_curves(results), prose.axis_words(suite)),
             "Score against compression, one line per method",
         ),
         "kept": (plots.heat_svg(_shares(results)), "Share of the dense score kept, %"),
@@ -213,7 +213,7 @@ def _summary(suite: dict[str, Any], results: dict[float, Standings]) -> list[str
     return [
         suite["model"],
         ", ".join(result.tasks),
-        f"{ratio:g}× fewer {prose.axis_words(suite['axis'])}" if ratio != 1 else "none",
+        f"{ratio:g}× fewer {prose.axis_words(suite)}" if ratio != 1 else "none",
         *(", ".join(listed[control]) or "none yet" for control in (False, True)),
     ]
 

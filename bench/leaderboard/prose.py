@@ -23,9 +23,10 @@ from bench.leaderboard.ranking import (
     Standings,
 )
 from bench.leaderboard.revised import report_split_sentence, revision_note
-from bench.protocol import SEQUENCE_LENGTH, Protocol
+from bench.protocol import Protocol
 from bench.results.record import AXES, DENSE
 from bench.results.settings import threads_words
+from bench.results.suites import counted_length
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -48,13 +49,13 @@ def title_line(suite: dict[str, Any]) -> str:
     )
 
 
-def glossary(axis: str) -> str:
+def glossary(axis: str, length: int) -> str:
     """The words that a page uses, in a line each."""
     counted = {
         "weights": "**Matched on weights**: a ratio counts the prunable weights, which are the six "
         "matrices of each layer.",
         "flops": "**Matched on FLOPs**: a ratio counts the FLOPs of one example of "
-        f"{SEQUENCE_LENGTH} tokens.",
+        f"{length} tokens.",
     }
     lines = [
         "**Suite**: an encoder, tasks, methods and ratios, as one `bench run` command asks for "
@@ -75,8 +76,7 @@ def glossary(axis: str) -> str:
         "**†**: on this task the dense model is not significantly above the majority class. The "
         "average leaves the task out.",
         "**weights ×**, **parameters ×**, **FLOPs ×**: the ratios that the models reached.",
-        f"**S = {SEQUENCE_LENGTH}**: FLOPs and speed are those of an example of {SEQUENCE_LENGTH} "
-        "tokens.",
+        f"**S = {length}**: FLOPs and speed are those of an example of {length} tokens.",
         "**TFLOP per seed**: what training cost, summed over tasks.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -250,10 +250,10 @@ def missing_predictions_note(records: Sequence[Record]) -> str:
     )
 
 
-def external_section(records: Sequence[Record]) -> str:
+def external_section(records: Sequence[Record], length: int) -> str:
     """Checkpoints that were made elsewhere, by scores and footprints; nothing without any."""
     heads = ["checkpoint", "task", "score", "weights ×", "parameters × (with embeddings)",
-             f"FLOPs × (S = {SEQUENCE_LENGTH})"]  # fmt: skip
+             f"FLOPs × (S = {length})"]  # fmt: skip
     rows = [
         [
             escape(record.cell["method"]),
@@ -371,9 +371,11 @@ def machines_list(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def axis_words(axis: str) -> str:
-    """What a ratio is counted on."""
-    return "prunable weights" if axis == "weights" else f"FLOPs (S = {SEQUENCE_LENGTH})"
+def axis_words(suite: dict[str, Any]) -> str:
+    """What a suite's ratios are counted on."""
+    return (
+        "prunable weights" if suite["axis"] == "weights" else f"FLOPs (S = {counted_length(suite)})"
+    )
 
 
 def _plain(value: Any) -> str:

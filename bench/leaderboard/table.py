@@ -7,37 +7,45 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bench.leaderboard.markdown import rounded
-from bench.protocol import SEQUENCE_LENGTH
 from bench.results.record import AXES, DENSE
 
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
 
-TIMED = (1, SEQUENCE_LENGTH)
-"""Batch and length that a page shows the measured speed of."""
+TIMED_BATCH = 1
+"""Rows of the call that a page shows the measured speed of."""
 
 NAME_COLUMNS = 4
 """Columns of a table that hold names, before those that hold figures."""
-
-MEASURED = f"measured speed-up over the best dense engine (S = {SEQUENCE_LENGTH}, batch 1)"
 
 HYPHENATED = {"pretrained": "pre-trained", "finetuned": "fine-tuned"}
 """How a page writes what a record stores."""
 
 
 def make_table(
-    result: Standings, metrics: dict[str, str], planned: Mapping[tuple[str, str, float], int]
+    result: Standings,
+    metrics: dict[str, str],
+    planned: Mapping[tuple[str, str, float], int],
+    length: int,
 ) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of one ratio's table; how many seeds a row should have is `planned`."""
+    """Heads and cells of one ratio's table.
+
+    Args:
+        result: What stands at the ratio.
+        metrics: Figures of each task.
+        planned: How many seeds a row should have, by method, task and ratio.
+        length: Tokens of the example that FLOPs and speed are shown for.
+    """
     tasks, dense = result.tasks, result.row(DENSE)
     dense_average = dense.average(result.averaged) if dense else None
-    timed = any(_speed(row) != "–" for row in result.rows)
+    timed = any(_speed(row, length) != "–" for row in result.rows)
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
              f"average{', ± 95 %' if result.averages else ''}", "% of dense", "weights ×",
-             "parameters × (with embeddings)", f"FLOPs × (S = {SEQUENCE_LENGTH})",
-             *([MEASURED] if timed else []), "TFLOP per seed, final run",
+             "parameters × (with embeddings)", f"FLOPs × (S = {length})",
+             *([f"measured speed-up over the best dense engine (S = {length}, batch {TIMED_BATCH})"]
+               if timed else []), "TFLOP per seed, final run",
              "TFLOP per seed, with tuning"]  # fmt: skip
     cells = []
     for row in result.rows:
@@ -57,7 +65,7 @@ def make_table(
              rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
              rounded(share, 1),
              *(rounded(row.ratio(axis, result.sized), 2) for axis in AXES),
-             *([_speed(row)] if timed else []),
+             *([_speed(row, length)] if timed else []),
              *(_teraflops(row.train_flops(tuning=all_of_it)) for all_of_it in (False, True))]
         )  # fmt: skip
     return heads, cells
@@ -67,13 +75,13 @@ def _teraflops(flops: float | None) -> str:
     return "–" if flops is None else f"{flops / 1e12:.3g}"
 
 
-def _speed(row: Row) -> str:
+def _speed(row: Row, length: int) -> str:
     """How much faster than the fastest dense engine the row's models ran, each on its best."""
     best = []
     for record in row.records:
         rows = (record.latency or {}).get("rows", [])
-        own = [r for r in rows if r["model"] == "given" and (r["batch"], r["seq_len"]) == TIMED]
-        if own := [r for r in own if r["agrees"]]:
+        own = [r for r in rows if r["model"] == "given" and r["agrees"]]
+        if own := [r for r in own if (r["batch"], r["seq_len"]) == (TIMED_BATCH, length)]:
             best.append(max(own, key=lambda r: r["gain"]))
     if not best:
         return "–"

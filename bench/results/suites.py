@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.errors import BenchError, first_line, unknown_name
 from bench.files import NAME, lock, parse_json, read_json, write_json
+from bench.protocol import SEQUENCE_LENGTH
 from bench.results.predictions import in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
@@ -64,6 +65,12 @@ SUITE_KEYS = {
 }
 """What a suite's description has at least, and of what type."""
 SETTINGS_KEYS = {"trials", "epochs", "batch_size", "dropout", "precision", "max_train_samples"}
+
+
+def counted_length(suite: Mapping[str, Any] | None) -> int:
+    """Tokens of the example that a suite's FLOPs are counted on; the usual number without one."""
+    settings = {} if suite is None else suite["settings"]
+    return int(settings.get("sequence_length", SEQUENCE_LENGTH))
 
 
 def read_suites(folder: Path) -> dict[str, dict[str, Any]]:

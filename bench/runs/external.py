@@ -15,6 +15,7 @@ from bench.files import json_hash
 from bench.models.checkpoint import load_classifier, read_config
 from bench.models.folder import model_folder, model_name, weight_hash
 from bench.models.footprint import footprint
+from bench.protocol import SEQUENCE_LENGTH
 from bench.results.predictions import as_table
 from bench.results.record import Record
 from bench.results.suites import add_to_suite, show_record
@@ -40,6 +41,7 @@ def evaluate(
     device: str,
     label_map: Mapping[str, str],
     dense: str | None = None,
+    length: int | None = None,
 ) -> tuple[Record, Table]:
     """Scores and counts a fine-tuned classifier.
 
@@ -52,6 +54,8 @@ def evaluate(
         device: `cpu` or `cuda`.
         label_map: The checkpoint's labels (name or number) → the task's, where names leave doubt.
         dense: The uncompressed model to count against; the model's own shapes otherwise.
+        length: Tokens that rows are cut at and FLOPs are counted on, as the suite's that shows it;
+            without one, rows are cut where the checkpoint takes no more.
 
     Raises:
         BenchError: It is no classifier for the task, or which of its labels is which is in doubt.
@@ -63,7 +67,13 @@ def evaluate(
     names = {int(number): label for number, label in (config.id2label or {}).items()}
     order = match_labels(names, task, label_map, name)
     prepared = data.prepare(
-        task, source, name=task_name, encoder=folder, cap_at=None, cache=store.root / "data"
+        task,
+        source,
+        name=task_name,
+        encoder=folder,
+        cap_at=None,
+        cache=store.root / "data",
+        length=length,
     )
     rows = data.load(prepared).report
     model, _ = load_classifier(name)
@@ -72,12 +82,13 @@ def evaluate(
         logits = logits[:, order]
     answers = answers_of(logits, is_regression=order is None)
     score = scoring.score(task.info.metric, answers, rows.labels, rows.parts)
-    counted = footprint(model.cpu(), _dense(dense, model))
+    counted = footprint(model.cpu(), _dense(dense, model), length or SEQUENCE_LENGTH)
     identity: list[Any] = [
         "external",
         weight_hash(folder),
         prepared.fingerprint,
         sorted(label_map.items()),
+        length,
     ]
     against = "its own shapes"
     if dense is not None:

@@ -13,9 +13,9 @@ from bench.compression.target import Target, check_ratio
 from bench.data.task import Source, checked_rows
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME
-from bench.models.checkpoint import read_config
+from bench.models.checkpoint import max_pieces, read_config
 from bench.models.folder import model_folder, model_name
-from bench.protocol import EFFORTS, Protocol
+from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
@@ -64,10 +64,14 @@ DEFAULTS = {
 """By the group that all tasks of a run belong to; the empty name for any other run."""
 
 
+LEAST_LENGTH = 8
+"""Tokens of a row at least: a pair of texts has three that are no text."""
+
 MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024, "threads": 1_024}
 """The most that a whole number may be: beyond, no plan ends."""
 
-LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1, "threads": 1}
+LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1,
+         "threads": 1, "sequence_length": LEAST_LENGTH}  # fmt: skip
 """Options that are whole numbers, and the least that each may be."""
 
 CHOICES = {
@@ -102,6 +106,7 @@ class Request:
     epochs: int | None = None
     max_train_samples: int | None = None
     augment: int | None = None
+    sequence_length: int | None = None
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -147,6 +152,7 @@ class _Compared:
     source: Source
     encoder: Path
     model: str
+    length: int
     defaults: Defaults
 
 
@@ -176,7 +182,7 @@ def resolve(request: Request) -> Suite:
     place, ruled = _place(request, compared.defaults)
     text = _text(request)
     effort = _effort(request, compared.defaults)
-    protocol = _held_equal(request, effort, place.folder, compared.encoder, text)
+    protocol = _held_equal(request, compared, effort, place.folder, text)
     return Suite(
         name=name,
         variants=compared.variants,
@@ -222,11 +228,24 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
         encoder, model = _encoder(request, tasks)
     except BenchError as error:
         raise _with_missing_data(error, tasks, source) from None
+    length = _sequence_length(request.sequence_length, encoder, model)
     ratios = tuple(dict.fromkeys(request.ratios or defaults.ratios))
-    targets = [Target(request.axis, ratio) for ratio in ratios]
+    targets = [Target(request.axis, ratio, length) for ratio in ratios]
     notices += leave_out_unable(variants, encoder, request.methods, targets)
     check_pins(variants, encoder)
-    return _Compared(tasks, variants, ratios, source, encoder, model, defaults), notices
+    return _Compared(tasks, variants, ratios, source, encoder, model, length, defaults), notices
+
+
+def _sequence_length(asked: int | None, encoder: Path, model: str) -> int:
+    """Tokens of a row at most: what is asked for, or the usual number as far as they fit.
+
+    Raises:
+        BenchError: The encoder has not so many positions.
+    """
+    longest = max_pieces(encoder)
+    if asked is not None and asked > longest:
+        raise BenchError(f"--sequence-length {asked}: {model} takes {longest} tokens at most.")
+    return asked or min(SEQUENCE_LENGTH, longest)
 
 
 def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
@@ -280,9 +299,9 @@ def _effort(request: Request, defaults: Defaults) -> dict[str, Any]:
 
 def _held_equal(
     request: Request,
+    compared: _Compared,
     effort: Mapping[str, Any],
     folder: FolderSettings,
-    encoder: Path,
     text: Text | None,
 ) -> Protocol:
     """What is held equal among all methods."""
@@ -292,9 +311,10 @@ def _held_equal(
         trials=0 if request.carry_from else effort["trials"],
         precision=folder.precision,
         max_train_samples=request.max_train_samples,
-        learning_rate=default_learning_rate(encoder),
+        learning_rate=default_learning_rate(compared.encoder),
         augment=request.augment or 0,
         carried=request.carry_from or "",
+        sequence_length=compared.length,
     )
 
 

@@ -108,7 +108,8 @@ class Suite:
         from bench.runs.cells.context import Context
         from bench.training.knowledge import prepare_probe
 
-        probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache)
+        length = self.protocol.sequence_length
+        probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache, length=length)
         weights, augmenter = weight_hash(self.encoder), None
         if self.protocol.augment:
             from bench.data.augmentation import Augmenter
@@ -116,6 +117,7 @@ class Suite:
             augmenter = Augmenter(
                 self.encoder, self.protocol.augment, weights=weights, device=self.device
             )
+        corpus = prepare_corpus(self.corpus, self.encoder, cache, length) if self.corpus else None
         tasks = {}
         for name in self.tasks:
             task = registry.task(name)
@@ -125,6 +127,7 @@ class Suite:
                 name=name,
                 encoder=self.encoder,
                 cap_at=self.protocol.max_train_samples,
+                length=length,
                 cache=cache,
                 augmenter=augmenter if augment else None,
             )
@@ -144,7 +147,7 @@ class Suite:
             teacher_cache_gb=self.folder.teacher_cache_gb,
             keep_models=self.keep_models,
             first_seed=self.seeds[0],
-            corpus=prepare_corpus(self.corpus, self.encoder, cache) if self.corpus else None,
+            corpus=corpus,
             probe=probe,
             storage=self.storage,
         )

@@ -26,7 +26,6 @@ from bench.files import atomic_path, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 from bench.models.masked_lm import load_head
-from bench.protocol import SEQUENCE_LENGTH
 from bench.training.batches import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-
-LONGEST = SEQUENCE_LENGTH
-"""Pieces of a passage at most; what is longer is cut."""
 
 SHARE = 0.15
 """Of the pieces, how many have to be named (Devlin et al., 2018, like the next two)."""
@@ -74,13 +70,14 @@ class Probe:
     objection: str = ""
 
 
-def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | None:
+def prepare_probe(file: Path | None, *, encoder: Path, cache: Path, length: int) -> Probe | None:
     """Reads, tokenises and masks held-out text, as far as the cache does not have it yet.
 
     Args:
         file: The text, a passage a line; without it the demo's encoder has its own.
         encoder: Folder of the encoder, whose tokenizer, positions and head count.
         cache: Folder for the masked rows.
+        length: Pieces of a passage at most; what is longer is cut.
 
     Returns:
         The probe, nothing but an objection in it where the encoder has no head; or `None` where
@@ -101,7 +98,7 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path) -> Probe | N
         load_head(encoder)
     except BenchError as error:
         return Probe(name=name, objection=str(error))
-    limit = min(LONGEST, max_pieces(encoder))
+    limit = min(length, max_pieces(encoder))
     identity = [passages, tokenizer_hash(encoder), limit]
     folder = cache / f"probe-{short_hash(identity)}"
     done = read_json(folder / "probe.json")

@@ -34,7 +34,7 @@ def write(path, passages):
 def test_every_piece_of_the_text_is_in_some_row(tmp_path, suffix: str) -> None:
     path = write(tmp_path / f"text{suffix}", PASSAGES)
     assert read_passages(path) == PASSAGES
-    text = prepare_corpus(find_text(str(path), offline=True), ENCODER, tmp_path / "cache")
+    text = prepare_corpus(find_text(str(path), offline=True), ENCODER, tmp_path / "cache", 128)
     rows = load_corpus(text.path)
     tokenizer = AutoTokenizer.from_pretrained(ENCODER)
     wanted = [p for t in PASSAGES for p in tokenizer(t, add_special_tokens=False)["input_ids"]]
@@ -48,10 +48,10 @@ def test_every_piece_of_the_text_is_in_some_row(tmp_path, suffix: str) -> None:
 
 def test_the_same_text_is_tokenised_once(tmp_path) -> None:
     path = write(tmp_path / "text.txt", PASSAGES)
-    first = prepare_corpus(find_text(str(path), True), ENCODER, tmp_path / "cache")
+    first = prepare_corpus(find_text(str(path), True), ENCODER, tmp_path / "cache", 128)
     stamp = first.path.stat().st_mtime_ns
     moved = path.rename(tmp_path / "moved.txt")
-    again = prepare_corpus(find_text(str(moved), True), ENCODER, tmp_path / "cache")
+    again = prepare_corpus(find_text(str(moved), True), ENCODER, tmp_path / "cache", 128)
     assert again.path == first.path
     assert again.path.stat().st_mtime_ns == stamp
     assert again.hash == first.hash
@@ -63,7 +63,9 @@ def test_the_same_bytes_are_another_text_under_another_suffix(tmp_path) -> None:
         (tmp_path / name).write_text('{"text": "a man walks his dog"}\n')
     plain, lines = (find_text(str(tmp_path / f"text.{end}"), True) for end in ("txt", "jsonl"))
     assert plain.hash != lines.hash
-    first, second = (prepare_corpus(text, ENCODER, tmp_path / "cache") for text in (plain, lines))
+    first, second = (
+        prepare_corpus(text, ENCODER, tmp_path / "cache", 128) for text in (plain, lines)
+    )
     assert first.path != second.path
 
 
@@ -85,7 +87,7 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path, name, content, complaint: str
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BenchError, match=complaint) as caught:
-        prepare_corpus(find_text(str(path), offline=True), ENCODER, tmp_path / "cache")
+        prepare_corpus(find_text(str(path), offline=True), ENCODER, tmp_path / "cache", 128)
     assert "\n" not in str(caught.value)
 
 

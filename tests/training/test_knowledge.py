@@ -68,7 +68,7 @@ def write_text(path: Path, rows: int = 90) -> Path:
 def prepare(tmp_path: Path, name: str, head: bool = True) -> tuple[Probe, Path]:
     encoder = save_encoder(tmp_path / "encoder", name, head)
     text = write_text(tmp_path / "held.txt")
-    probe = prepare_probe(text, encoder=encoder, cache=tmp_path / "data")
+    probe = prepare_probe(text, encoder=encoder, cache=tmp_path / "data", length=128)
     assert probe is not None
     return probe, encoder
 
@@ -166,7 +166,9 @@ def test_the_head_fits_no_other_width_but_any_depth(tmp_path: Path) -> None:
 
 def test_masks_are_the_same_each_time_and_as_berts(tmp_path: Path) -> None:
     probe, encoder = prepare(tmp_path, "bert")
-    again = prepare_probe(tmp_path / "held.txt", encoder=encoder, cache=tmp_path / "other")
+    again = prepare_probe(
+        tmp_path / "held.txt", encoder=encoder, cache=tmp_path / "other", length=128
+    )
     assert again is not None
     assert (again.hash, again.rows, again.masked) == (probe.hash, probe.rows, probe.masked)
     tensors, same = (load_file(p.folder / "rows.safetensors") for p in (probe, again))
@@ -194,7 +196,7 @@ def test_another_text_or_tokenizer_has_another_hash(tmp_path: Path) -> None:
     probe, encoder = prepare(tmp_path, "bert")
     text = tmp_path / "held.txt"
     text.write_text(text.read_text(encoding="utf-8") + "w1 w2\n", encoding="utf-8")
-    other = prepare_probe(text, encoder=encoder, cache=tmp_path / "data")
+    other = prepare_probe(text, encoder=encoder, cache=tmp_path / "data", length=128)
     assert other is not None
     assert other.hash != probe.hash
 
@@ -210,8 +212,8 @@ def test_a_checkpoint_without_a_head_is_an_obstacle(tmp_path: Path) -> None:
 
 def test_only_the_demos_encoder_has_a_text_of_its_own(tmp_path: Path) -> None:
     encoder = save_encoder(tmp_path / "encoder", "bert")
-    assert prepare_probe(None, encoder=encoder, cache=tmp_path) is None
-    probe = prepare_probe(None, encoder=demo_encoder_path(), cache=tmp_path)
+    assert prepare_probe(None, encoder=encoder, cache=tmp_path, length=128) is None
+    probe = prepare_probe(None, encoder=demo_encoder_path(), cache=tmp_path, length=128)
     assert probe is not None
     assert (probe.name, probe.rows) == ("demo", len(probe_text()))
 
@@ -241,7 +243,7 @@ def test_who_uses_no_reference_is_not_charged_for_the_probes(tmp_path: Path) -> 
         "runs": tmp_path, "protocol": protocol, "encoder": encoder, "weights": "demo",
         "tasks": {name: prepared}, "device": "cpu", "threads": 1,
     }  # fmt: skip
-    probe = prepare_probe(None, encoder=encoder, cache=tmp_path)
+    probe = prepare_probe(None, encoder=encoder, cache=tmp_path, length=128)
     cell = Cell("random-mask", name, "weights", 4.0, 0, "demo-encoder", protocol.hash)
     probed, plain = Context(**given, probe=probe), Context(**given)
     assert probed.bind(cell).id == plain.bind(cell).id

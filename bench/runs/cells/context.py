@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bench.compression.method import Method
     from bench.compression.params import Knob, Params
-    from bench.compression.target import Axis, Kind
+    from bench.compression.target import Kind
     from bench.data.corpus import Corpus
     from bench.data.prepare import Prepared
     from bench.data.task import Task
@@ -133,13 +133,13 @@ class BoundCell:
     @property
     def target(self) -> Target:
         """What it is to be compressed to."""
-        return Target(self.cell.axis, self.cell.ratio)
+        return Target(self.cell.axis, self.cell.ratio, self.context.protocol.sequence_length)
 
     @functools.cached_property
     def limit(self) -> float:
         """The largest ratio that its method can reach on its axis."""
         labels, encoder = self.task.num_labels, self.context.encoder
-        return _limit(self.method.info.kind, encoder, labels, self.cell.axis)
+        return _limit(self.method.info.kind, encoder, labels, self.target)
 
     @functools.cached_property
     def space(self) -> dict[str, Knob]:
@@ -171,8 +171,9 @@ def _classifier_config(encoder: Path, labels: int) -> PretrainedConfig:
 
 
 @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
-def _limit(kind: Kind, encoder: Path, labels: int, axis: Axis) -> float:
-    return best_ratio(kind, _classifier_config(encoder, labels), axis)
+def _limit(kind: Kind, encoder: Path, labels: int, target: Target) -> float:
+    config = _classifier_config(encoder, labels)
+    return best_ratio(kind, config, target.axis, target.sequence_length)
 
 
 @functools.cache  # shapes of every depth are counted for it: a second for a large encoder

@@ -21,7 +21,6 @@ from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.files import is_storage_error, read_json, remove, write_json
 from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
-from bench.protocol import SEQUENCE_LENGTH
 from bench.results.predictions import as_table
 from bench.results.record import DENSE, Record, Status
 from bench.results.store import Store
@@ -232,7 +231,7 @@ def execute_trial(
 def _counted(model: PreTrainedModel, run: CellRun) -> Footprint:
     """The footprint of a model, which is on the processor afterwards."""
     model.cpu()
-    return footprint(model, run.pretrained(), SEQUENCE_LENGTH)
+    return footprint(model, run.pretrained(), run.target.sequence_length)
 
 
 def _lend(

@@ -66,7 +66,9 @@ def objection(
         return f"{method.info.name} serves {', '.join(served)}, and the encoder is of type {family}"
     try:
         for target in targets:
-            if target.ratio <= best_ratio(method.info.kind, config, target.axis):
+            if target.ratio <= best_ratio(
+                method.info.kind, config, target.axis, target.sequence_length
+            ):
                 search_space(method, config, target)
     except BenchError as error:
         return str(error).rstrip(".")
