@@ -21,6 +21,7 @@ class Majority(Method):
         removes="nothing",
         starts_from="none",
         control=True,
+        version=2,
     )
     Params = bench.Params
 
@@ -36,5 +37,7 @@ class Majority(Method):
             if run.task.is_regression:
                 answer.bias.fill_(labels.mean())
             else:
-                answer.bias.copy_(labels.bincount(minlength=run.task.num_labels) / len(labels))
+                shares = labels.bincount(minlength=run.task.num_labels) / len(labels)
+                # Their logarithms, so that its probabilities are the shares; half a row for none.
+                answer.bias.copy_(shares.clamp(min=0.5 / len(labels)).log())
         return model

@@ -177,16 +177,24 @@ def test_the_kept_model_gives_the_recorded_predictions(context: Context) -> None
     model = AutoModelForSequenceClassification.from_pretrained(context.runs / record.id / "model")
     report = load(context.tasks["demo-sentiment"]).report
     table = parquet.read_table(context.runs / record.id / "predictions.parquet")
-    again = predict(model, report, "cpu").argmax(axis=1)
-    assert again.tolist() == table["prediction"].to_pylist()
+    again = predict(model, report, "cpu")
+    assert again.tolist() == table["logits"].to_pylist()
+    assert again.argmax(axis=1).tolist() == table["prediction"].to_pylist()
     assert model.config.id2label == {0: "negative", 1: "positive"}
     assert count_dense(model).weights / record.footprint["weights"]["actual"] >= 20
 
 
 def test_majority_is_the_best_constant_answer(context: Context) -> None:
+    from bench.data.prepare import load
+
     record = run(context, cell("majority"))
     assert record.score == 50.0
     assert record.cost["train_flops"] == 0
+    table = parquet.read_table(context.runs / record.id / "predictions.parquet")
+    logits = torch.tensor(table["logits"].to_pylist())
+    positive = np.mean(load(context.tasks["demo-sentiment"]).train.labels)
+    expected = torch.tensor([1 - positive, positive]).float().expand(len(logits), 2)
+    torch.testing.assert_close(logits.softmax(dim=1), expected)
 
 
 def test_flops_that_zeros_cannot_reach_are_unreachable_before_any_training(
