@@ -11,7 +11,7 @@ Columns are numpy arrays of one class number (or, for a regression, one number) 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,16 @@ def figure_of(name: str) -> str:
     if not found:
         raise KeyError(name)
     return max(found, key=len)
+
+
+def metric_of(scores: Iterable[str]) -> Metric | None:
+    """The metric whose figures some scores are; `None` where there is none.
+
+    Args:
+        scores: Names, each of which may end in the part that it was scored on.
+    """
+    figures = set(map(figure_of, scores))
+    return next((one for one in METRICS.values() if set(one.figures) == figures), None)
 
 
 def influence(
