@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.leaderboard import plots, prose
+from bench.leaderboard import critical, plots, prose
+from bench.leaderboard.averages import above_chance, average_above_chance, win_rate
+from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import escape, folded, pipe, rounded
-from bench.leaderboard.ranking import Row, Standings, standings
+from bench.leaderboard.ranking import MAJORITY, Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
@@ -93,6 +95,7 @@ def make_page(
     ordered = [record for record in every if record.status != "external"]
     cached = functools.cache(answers)
     results = _results(suite, ordered, cached)
+    loyal = Loyalties(results.values(), cached)
     tables, sections = _tables(suite, ordered, results)
     files, images = _charts(suite, results, folder)
     reading = reading_list(name, results, written)
@@ -108,6 +111,7 @@ def make_page(
         prose.missing_predictions_note(lost),
         prose.external_section([record for record in every if record.status == "external"], length),
         *images,
+        folded("Loyalty to dense", loyalty_section(_titled(suite, results), loyal)),
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
         folded("Parameters", prose.parameters_table(ordered)),
         folded("Data", prose.data_table(ordered)),
@@ -116,8 +120,8 @@ def make_page(
     ]
     markdown = "\n\n".join(part for part in parts if part) + "\n"
     files[folder / f"{name}.md"] = markdown
-    files[folder / f"{name}.csv"] = _csv(results)
-    files[folder / f"{name}.json"] = _json(suite, results, every)
+    files[folder / f"{name}.csv"] = _csv(results, loyal)
+    files[folder / f"{name}.json"] = _json(suite, results, loyal, every)
     summary = _summary(suite, results)
     return Page(suite, folder / f"{name}.md", markdown, files, tables, summary)
 
@@ -167,9 +171,7 @@ def _tables(
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in records if r.scores}
     tables, sections = {}, []
-    for ratio, result in results.items():
-        counted = prose.axis_words(suite)
-        title = f"{ratio:g}× fewer {counted}" if ratio != 1 else "no compression"
+    for title, result in _titled(suite, results).items():
         tables[title] = heads, rows = make_table(result, metrics, planned, counted_length(suite))
         named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
         sections += [
@@ -181,6 +183,15 @@ def _tables(
     return tables, sections
 
 
+def _titled(suite: dict[str, Any], results: dict[float, Standings]) -> dict[str, Standings]:
+    """The standings by what their ratio is called."""
+    counted = prose.axis_words(suite)
+    return {
+        f"{ratio:g}× fewer {counted}" if ratio != 1 else "no compression": result
+        for ratio, result in results.items()
+    }
+
+
 def _charts(
     suite: dict[str, Any], results: dict[float, Standings], folder: Path
 ) -> tuple[dict[Path, str], list[str]]:
@@ -190,7 +201,19 @@ def _charts(
             plots.pareto_svg(_curves(results), prose.axis_words(suite)),
             "Score against compression, one line per method",
         ),
-        "kept": (plots.heat_svg(_shares(results)), "Share of the dense score kept, %"),
+        "kept": (
+            plots.heat_svg(_shares(results)),
+            "Score above the majority class, in % of what dense is above it",
+        ),
+        "cd": (
+            plots.critical_svg(
+                {
+                    f"{ratio:g}×": (critical.tested_averages(result), critical.groups(result))
+                    for ratio, result in results.items()
+                }
+            ),
+            "Competitors by average; a bar joins those that no test tells apart",
+        ),
     }
     shown = {
         f"{suite['name']}{figure and f'-{figure}'}.svg": both
@@ -232,18 +255,14 @@ def _curves(results: dict[float, Standings]) -> dict[str, list[Point]]:
 
 
 def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:
-    """Share of the dense score kept in %, by task and ratio, then by method."""
+    """What is kept of dense's score above chance in %, by task and ratio, then by method."""
     shares: dict[str, dict[str, float]] = {}
     for ratio, result in results.items():
-        dense = result.row(DENSE)
-        for task in result.averaged:
-            whole = dense.mean(task) if dense else None
-            if ratio == 1 or not whole or whole <= 0:
-                continue
-            means = {row.method: row.mean(task) for row in result.rows if row is not dense}
-            known = {name: 100 * mean / whole for name, mean in means.items() if mean is not None}
-            if known:
-                shares[f"{task} {ratio:g}×"] = known
+        rows = [row for row in result.rows if row.method not in (DENSE, MAJORITY)]
+        for task in result.averaged if ratio != 1 else ():
+            known = {row.method: above_chance(result, row, task) for row in rows}
+            if kept := {name: share for name, share in known.items() if share is not None}:
+                shares[f"{task} {ratio:g}×"] = kept
     return shares
 
 
@@ -257,11 +276,12 @@ def _each(results: dict[float, Standings]) -> Iterator[tuple[float, Standings, R
                 yield 1.0, result, row
 
 
-def _csv(results: dict[float, Standings]) -> str:
+def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", "rank",
-                     "weights_ratio", "params_ratio", "flops_ratio"])  # fmt: skip
+                     "weights_ratio", "params_ratio", "flops_ratio",
+                     "above_chance", "label_loyalty", "probability_loyalty"])  # fmt: skip
     for ratio, result, row in _each(results):
         for task in result.tasks:
             achieved = [row.ratio(axis, [task]) for axis in AXES]
@@ -272,12 +292,24 @@ def _csv(results: dict[float, Standings]) -> str:
                      f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
                      f"{interval.half_width:.6g}" if interval else "",
                      result.ranks[task].get(row.method, ""),
-                     *map(repr, achieved)]
+                     *map(repr, achieved),
+                     _short(above_chance(result, row, task)),
+                     *(_short(figure) for figure in loyal.figures(row, task))]
                 )  # fmt: skip
     return out.getvalue()
 
 
-def _json(suite: dict[str, Any], results: dict[float, Standings], records: Sequence[Record]) -> str:
+def _short(value: float | None) -> str:
+    """Six digits, which every machine has in common; nothing where there is no figure."""
+    return "" if value is None else f"{value:.6g}"
+
+
+def _json(
+    suite: dict[str, Any],
+    results: dict[float, Standings],
+    loyal: Loyalties,
+    records: Sequence[Record],
+) -> str:
     """The page's figures, and a hash of every record behind them."""
     rows = [
         {
@@ -285,6 +317,13 @@ def _json(suite: dict[str, Any], results: dict[float, Standings], records: Seque
             "method": row.method,
             "scores": row.scores,
             "average": row.average(result.averaged),
+            "above_chance": average_above_chance(result, row),
+            "win_rate": win_rate(result, row),
+            "loyalty": {
+                task: [None if figure is None else float(_short(figure)) for figure in figures]
+                for task in result.tasks
+                if (figures := loyal.figures(row, task))[0] is not None
+            },
             "half_width_95": {
                 key: float(f"{interval.half_width:.6g}")
                 for key, interval in [

@@ -103,6 +103,51 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
         return _svg(figure)
 
 
+def critical_svg(panels: Mapping[str, tuple[Mapping[str, float], Sequence[Sequence[str]]]]) -> str:
+    """Methods by their average, and a bar with a dot for each member of every set left together.
+
+    Args:
+        panels: By title: averages by method, the highest first, and sets of methods.
+
+    Returns:
+        The SVG file's text; empty where there is nothing to show.
+    """
+    panels = {title: panel for title, panel in panels.items() if panel[0]}
+    if not panels:
+        return ""
+    from matplotlib import style as styles
+    from matplotlib.figure import Figure
+
+    names = [name for averages, _ in panels.values() for name in averages]
+    lines = [len(averages) + 2 for averages, _ in panels.values()]
+    most = max(len(sets) for _, sets in panels.values())
+    bars = max(1.1, 0.25 * most)  # the least that their heading takes
+    with styles.context(SETTINGS, after_reset=True):
+        size = (4.6 + _width(names) + bars, 0.5 + 0.3 * sum(lines))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(len(panels), 2, sharey="row", squeeze=False, width_ratios=[4, bars],
+                               height_ratios=lines)  # fmt: skip
+        for (left, right), (title, (averages, sets)) in zip(grid, panels.items(), strict=True):
+            places = {name: place for place, name in enumerate(averages)}
+            left.plot(list(averages.values()), list(places.values()), "o", color="black")
+            left.set_yticks(range(len(places)), list(places))
+            left.set_ylim(len(places) - 0.5, -0.5)
+            left.grid(color="#dddddd", linewidth=0.6)
+            left.set_title(title, fontsize=10, loc="left")
+            for number, members in enumerate(sets):
+                ys = [places[name] for name in members]
+                right.plot([number] * len(ys), ys, "o-", linewidth=2, markersize=5,
+                           color=COLOURS[number % len(COLOURS)])  # fmt: skip
+            right.set_xlim(-0.7, max(most, 4) - 0.3)
+            right.set_title("not told apart", fontsize=9, loc="left")
+            right.tick_params(left=False, labelleft=False)
+            right.set_xticks([])
+            for spine in right.spines.values():
+                spine.set_visible(False)
+        left.set_xlabel("average score")
+        return _svg(figure)
+
+
 def _width(names: Iterable[str]) -> float:
     """Inches that the longest name takes, about."""
     return 0.085 * max(map(len, names))

@@ -272,6 +272,24 @@ def test_the_same_records_give_the_same_bytes_in_any_order() -> None:
     assert {path.suffix for path in first.files} == {".md", ".csv", ".json", ".svg"}
 
 
+def test_figures_above_chance_are_in_csv_json_and_the_heat_map() -> None:
+    """Matthews' correlation is 0 at every constant: the majority class need not have been run."""
+    files = make_page(suite(records()), records(), FOLDER).files
+    rows_of_json = {
+        row["method"]: row for row in json.loads(files[FOLDER / "example.json"])["rows"]
+    }
+    share = 100 * 42 / 51
+    assert rows_of_json["magnitude"]["above_chance"] == pytest.approx(share)
+    assert rows_of_json["magnitude"]["win_rate"] == 100.0
+    assert rows_of_json["random-mask"]["win_rate"] == 0.0
+    assert rows_of_json["magnitude"]["loyalty"] == {}
+    lines = list(csv.DictReader(io.StringIO(files[FOLDER / "example.csv"])))
+    (line,) = (x for x in lines if (x["method"], x["task"]) == ("magnitude", "cola"))
+    assert line["above_chance"] == f"{share:.6g}"
+    assert (line["label_loyalty"], line["probability_loyalty"]) == ("", "")
+    assert f">{share:.0f}<" in files[FOLDER / "example-kept.svg"]
+
+
 def test_a_digit_that_no_page_shows_changes_its_json() -> None:
     found = records()
     changed = [*found[:-1], record("movement", "cola", 20.0, 1, 41.0 + 1e-9)]

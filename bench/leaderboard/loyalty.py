@@ -1,0 +1,190 @@
+"""How far a compressed model answers as the dense one does (Xu et al. 2021, arXiv:2109.03228).
+
+Label loyalty is the share of examples with the same answer. Probability loyalty is the mean over
+examples of 1 − √JSD(p, q), JSD the Jensen-Shannon divergence of both models' probabilities in bits,
+so that it is 1 for the same probabilities and 0 for such as exclude each other. A regression has
+the Pearson correlation of both models' answers instead. Each model is set against the dense one of
+its own seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.leaderboard.markdown import escape, pipe, rounded
+from bench.metrics import FIGURES, metric_of
+from bench.results.record import DENSE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.leaderboard.ranking import Row, Standings
+    from bench.results.predictions import Predictions, PredictionsOf
+    from bench.results.record import Record
+
+
+@dataclass(frozen=True)
+class Loyalty:
+    """That of one method on one task, the mean over seeds.
+
+    Attributes:
+        label: In %; for a regression 100 × the correlation.
+        probability: In %; `None` for a regression, and where logits were not kept.
+        regression: Which of the two it is.
+    """
+
+    label: float
+    probability: float | None
+    regression: bool
+
+
+class Loyalties:
+    """What is known of loyalty on a page.
+
+    Args:
+        results: The rows of every ratio.
+        answers: Where predictions are found.
+    """
+
+    def __init__(self, results: Iterable[Standings], answers: PredictionsOf) -> None:
+        self._found: dict[tuple[str, float, str], Loyalty] = {}
+        for result in results:
+            if (dense := result.row(DENSE)) is None:
+                continue
+            for row, task in itertools.product(result.rows, result.tasks):
+                if row is not dense and (found := _loyalty(row, dense, task, answers)):
+                    self._found[_key(row, task)] = found
+
+    def of(self, row: Row, task: str) -> Loyalty | None:
+        """That of a row on a task; `None` where it is not known, and for dense itself."""
+        return self._found.get(_key(row, task))
+
+    def figures(self, row: Row, task: str) -> tuple[float | None, float | None]:
+        """The same as label loyalty, or a regression's correlation, and probability loyalty."""
+        found = self.of(row, task)
+        return (found.label, found.probability) if found else (None, None)
+
+
+def _key(row: Row, task: str) -> tuple[str, float, str]:
+    return row.method, row.records[0].cell["ratio"], task
+
+
+def _loyalty(row: Row, dense: Row, task: str, answers: PredictionsOf) -> Loyalty | None:
+    """A row's loyalty over the seeds that both have predictions of, of the same report rows."""
+    references = {record.cell["seed"]: record for record in _scored(dense, task)}
+    labels: list[float] = []
+    probabilities: list[float] = []
+    regression = False
+    for record in _scored(row, task):
+        reference = references.get(record.cell["seed"])
+        mine, theirs = answers(record.id), answers(reference.id) if reference else None
+        if mine is None or theirs is None or not np.array_equal(mine.labels, theirs.labels):
+            continue
+        metric = metric_of(record.scores)
+        regression = metric is not None and metric.regression
+        labels.append(_label_loyalty(mine, theirs, regression=regression))
+        if mine.logits is not None and theirs.logits is not None:
+            probabilities.append(probability_loyalty(mine.logits, theirs.logits))
+    if not labels:
+        return None
+    known = bool(probabilities) and len(probabilities) == len(labels)
+    return Loyalty(
+        100 * statistics.fmean(labels),
+        100 * statistics.fmean(probabilities) if known else None,
+        regression,
+    )
+
+
+def _scored(row: Row, task: str) -> Iterator[Record]:
+    return (r for r in row.records if r.cell["task"] == task and r.status == "ok")
+
+
+def _label_loyalty(mine: Predictions, theirs: Predictions, *, regression: bool) -> float:
+    if regression:
+        return FIGURES["pearson"].score(mine.answers, theirs.answers)
+    return float(np.mean(mine.answers == theirs.answers))
+
+
+def probability_loyalty(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """The mean over examples of 1 − √JSD.
+
+    Args:
+        one: A model's logits, `[examples, classes]`.
+        other: Another's.
+    """
+    from scipy.special import rel_entr, softmax
+
+    p, q = (softmax(logits.astype(np.float64), axis=1) for logits in (one, other))
+    middle = (p + q) / 2
+    bits = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
+    return float(np.mean(1 - np.sqrt(bits.clip(0, 1))))
+
+
+def loyalty_table(result: Standings, known: Loyalties) -> str:
+    """A ratio's loyalties as Markdown, a row a method; nothing where none is known."""
+    with_classes = [
+        task
+        for task in result.averaged
+        if not any((one := known.of(row, task)) and one.regression for row in result.rows)
+    ]
+    rows = [
+        [
+            escape(row.method),
+            *(_cell(known.of(row, task)) for task in result.tasks),
+            _cell(_mean([known.of(row, task) for task in with_classes])),
+        ]
+        for row in result.rows
+        if any(known.of(row, task) for task in result.tasks)
+    ]
+    return pipe(["method", *map(escape, result.tasks), "average"], rows)
+
+
+def loyalty_section(results: Mapping[str, Standings], known: Loyalties) -> str:
+    """What a page says of loyalty; nothing where none is known.
+
+    Args:
+        results: Standings by the title of their ratio.
+        known: Their loyalties.
+    """
+    tables = {title: loyalty_table(result, known) for title, result in results.items()}
+    shown = [f"**{title}**\n\n{table}" for title, table in tables.items() if table]
+    if not shown:
+        return ""
+    lines = [
+        "Each model is set against the dense model of its seed, on the report split. Means over "
+        "seeds.",
+        "First figure: how often both answer alike, in %. A regression has 100 × the correlation "
+        "of both models' answers.",
+        "Second figure: how close the probabilities are, 100 × (1 − √JSD), the mean over rows. "
+        "Older records have none.",
+        "Two models can agree by chance. The majority class shows how far.",
+        "The average is over the tasks with classes that are in the average of the scores.",
+    ]
+    said = "\n".join(f"- {line}" for line in lines)
+    return "\n\n".join([said, *shown])
+
+
+def _cell(loyalty: Loyalty | None) -> str:
+    if loyalty is None:
+        return "–"
+    figures = [loyalty.label, loyalty.probability]
+    return " / ".join(rounded(figure, 1) for figure in figures if figure is not None)
+
+
+def _mean(loyalties: Sequence[Loyalty | None]) -> Loyalty | None:
+    """The mean over tasks, `None` where one is missing."""
+    known = [one for one in loyalties if one is not None]
+    if not known or len(known) < len(loyalties):
+        return None
+    probabilities = [one.probability for one in known if one.probability is not None]
+    return Loyalty(
+        statistics.fmean(one.label for one in known),
+        statistics.fmean(probabilities) if len(probabilities) == len(known) else None,
+        regression=False,
+    )
