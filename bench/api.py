@@ -277,9 +277,11 @@ def load_results(
     Returns:
         A row a cell and suite. Columns: suite, method, task, axis, ratio, seed, model, status,
         score and each of the task's figures (`score_pearson`), achieved ratios
-        (`weights_ratio`, `params_ratio`, `flops_ratio`), `bytes` of its file with 16-bit values,
-        optimizer `steps`, `train_flops`, `wall_s`, the method's parameters (`params`, a
-        dictionary), how they were found (`parameters`), `error`, `id` and `created`.
+        (`weights_ratio`, `bytes_ratio`, `params_ratio`, `flops_ratio`, `flops_task_ratio`), `bytes`
+        of its file with 16-bit values, `parameter_count`, `ms` on the fastest `engine` and
+        `ms_ratio` (dense on its own ÷ this) as far as it was timed, optimizer `steps`,
+        `train_flops`, `wall_s`, the method's parameters (`params`, a dictionary), how they were
+        found (`parameters`), `error`, `id` and `created`.
 
     Raises:
         BenchError: A folder has no suite, or none of the name.

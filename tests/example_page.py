@@ -58,3 +58,9 @@ def suite(found: list[Record], **changes: Any) -> dict[str, Any]:
         "name": "example", "model": "m", "axis": "weights", "protocol": "p", "settings": settings,
         "commands": ["bench run"], "weights": "w", "data": {}, "workers": 1, "cells": cells,
     } | changes  # fmt: skip
+
+
+def rows(page_table: tuple[list[str], list[list[str]]]) -> dict[str, dict[str, str]]:
+    heads, cells = page_table
+    name = heads.index("method")
+    return {row[name]: dict(zip(heads, row, strict=True)) for row in cells}

@@ -35,7 +35,7 @@ def test_a_run_prints_its_tables_and_shows_them_in_a_notebook(done: library.RunR
     assert "4× fewer prunable weights" in str(done)
     assert "magnitude" in str(done)
     html = done._repr_html_()
-    assert html.count("<table>") == 1
+    assert html.count("<table>") == 2  # scores and costs
     assert "<td>magnitude" in html
     assert (done.left, done.failed) == (0, [])
     assert done.page.path.is_file()
@@ -61,6 +61,8 @@ def test_results_are_a_row_a_cell(done: library.RunResult) -> None:
     record = records(done.runs)["magnitude", 4.0, 1]
     assert row["score"] == record.score == row["score_accuracy"]
     assert row["weights_ratio"] == record.footprint["weights"]["ratio"]
+    assert row["flops_task_ratio"] == record.footprint["flops_task"]["ratio"]
+    assert row["parameter_count"] == record.footprint["params"]["actual"]
     assert row["params"] == record.params
     assert set(frame["suite"]) == {done.page.suite["name"]}
     assert len(library.load_results(done.runs, done.runs)) == 2 * len(frame)

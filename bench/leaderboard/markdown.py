@@ -11,6 +11,11 @@ def rounded(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # -0 + 0 is 0
 
 
+def significant(value: float | None) -> str:
+    """A figure with three digits that count, or a dash where there is none."""
+    return "–" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def folded(title: str, body: str) -> str:
     """A part that opens on a click; nothing where it is empty."""
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
@@ -19,6 +24,11 @@ def folded(title: str, body: str) -> str:
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, also in a table."""
     return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+
+
+def small_list(lines: Sequence[str]) -> str:
+    """Bullets in small letters; nothing without any."""
+    return "\n".join(f"- <sub>{line}</sub>" for line in lines)
 
 
 def pipe(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

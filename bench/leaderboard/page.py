@@ -20,13 +20,20 @@ from bench.errors import BenchError
 from bench.files import write_text
 from bench.leaderboard import critical, plots, prose
 from bench.leaderboard.averages import above_chance, average_above_chance, win_rate
+from bench.leaderboard.costs import (
+    COST_FIGURES,
+    cost_figures,
+    cost_notes,
+    cost_table,
+    external_section,
+)
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
-from bench.leaderboard.markdown import escape, folded, pipe, rounded
+from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
 from bench.leaderboard.ranking import MAJORITY, Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
-from bench.results.record import AXES, DENSE, record_hash
+from bench.results.record import DENSE, record_hash
 from bench.results.studies import suite_studies
 from bench.results.suites import counted_length, read_suite, suite_records
 
@@ -52,7 +59,8 @@ class Page:
         path: Where the Markdown file lies; CSV, JSON and charts lie beside it.
         markdown: The page.
         files: Every file's content by its path.
-        tables: Heads and rows of each ratio's table, by a title, for other ways to show them.
+        tables: Heads and rows of each ratio's scores and costs, by a title, for other ways to
+            show them.
         summary: The suite as a row under `SUMMARY_HEADS`.
     """
 
@@ -109,7 +117,7 @@ def make_page(
         *sections,
         prose.hardware_note(ordered),
         prose.missing_predictions_note(lost),
-        prose.external_section([record for record in every if record.status == "external"], length),
+        external_section([r for r in every if r.status == "external"], length),
         *images,
         folded("Loyalty to dense", loyalty_section(_titled(suite, results), loyal)),
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
@@ -167,19 +175,23 @@ def _results(
 def _tables(
     suite: dict[str, Any], records: Sequence[Record], results: dict[float, Standings]
 ) -> tuple[dict[str, Table], list[str]]:
-    """Every ratio's table by its title, and what the page shows of it, notes included."""
+    """Every ratio's two tables by their titles, and what the page shows of them, with notes."""
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in records if r.scores}
     tables, sections = {}, []
     for title, result in _titled(suite, results).items():
-        tables[title] = heads, rows = make_table(result, metrics, planned, counted_length(suite))
+        tables[title] = heads, rows = make_table(result, metrics, planned)
         named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
         sections += [
             f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
             prose.uninformative_note(result),
             prose.above_dense_note(result),
-            *prose.table_notes(result.rows),
+            prose.table_notes(result.rows),
         ]
+        costs = f"{title}: what it costs"
+        tables[costs] = heads, rows = cost_table(result, counted_length(suite))
+        named = [[escape(row[0]), *row[1:]] for row in rows]
+        sections += [f"### What it costs\n\n{pipe(heads, named)}", small_list(cost_notes(result))]
     return tables, sections
 
 
@@ -280,11 +292,9 @@ def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", "rank",
-                     "weights_ratio", "params_ratio", "flops_ratio",
-                     "above_chance", "label_loyalty", "probability_loyalty"])  # fmt: skip
+                     *COST_FIGURES, "above_chance", "label_loyalty", "probability_loyalty"])  # fmt: skip
     for ratio, result, row in _each(results):
         for task in result.tasks:
-            achieved = [row.ratio(axis, [task]) for axis in AXES]
             scores, interval = row.scores[task], result.means.get((row.method, task))
             if scores:
                 writer.writerow(
@@ -292,11 +302,15 @@ def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
                      f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
                      f"{interval.half_width:.6g}" if interval else "",
                      result.ranks[task].get(row.method, ""),
-                     *map(repr, achieved),
+                     *map(_plain, cost_figures(row, [task]).values()),
                      _short(above_chance(result, row, task)),
                      *(_short(figure) for figure in loyal.figures(row, task))]
                 )  # fmt: skip
     return out.getvalue()
+
+
+def _plain(value: float | str | None) -> str:
+    return value if isinstance(value, str) else "" if value is None else repr(value)
 
 
 def _short(value: float | None) -> str:
@@ -338,7 +352,7 @@ def _json(
                 for task, ranks in result.ranks.items()
                 if row.method in ranks
             },
-            **{f"{axis}_ratio": row.ratio(axis, result.sized) for axis in AXES},
+            **cost_figures(row, result.sized),
             "train_flops": row.train_flops(tuning=True),
         }
         for ratio, result, row in _each(results)

@@ -13,7 +13,7 @@ from bench.leaderboard.knowledge import (
     knowledge_row,
     knowledge_text,
 )
-from bench.leaderboard.markdown import escape, pipe, rounded
+from bench.leaderboard.markdown import escape, pipe, rounded, small_list
 from bench.leaderboard.ranking import (
     LEAST_ROWS,
     MAJORITY,
@@ -24,7 +24,7 @@ from bench.leaderboard.ranking import (
 )
 from bench.leaderboard.revised import report_split_sentence, revision_note
 from bench.protocol import Protocol
-from bench.results.record import AXES, DENSE
+from bench.results.record import DENSE
 from bench.results.settings import threads_words
 from bench.results.suites import counted_length
 
@@ -75,8 +75,15 @@ def glossary(axis: str, length: int) -> str:
         "task: the standard deviation over seeds.",
         "**†**: on this task the dense model is not significantly above the majority class. The "
         "average leaves the task out.",
-        "**weights ×**, **parameters ×**, **FLOPs ×**: the ratios that the models reached.",
-        f"**S = {length}**: FLOPs and speed are those of an example of {length} tokens.",
+        "**weights ×**, **MB ×**, **parameters ×**, **FLOPs ×**: the ratios that the models "
+        "reached. Parameters and MB include the embeddings.",
+        "**MB**: the file with values of 16 bits (in int8: of 8 bits). Of a sparse model it is "
+        "the compact file: non-zero values, and bitmaps that say where they stand. Of any other "
+        "it is a plain safetensors file. `bench export --format sparse` writes it.",
+        f"**S = {length}**: FLOPs of one example of {length} tokens.",
+        "**Task's lengths**: mean FLOPs over the report rows, each at its own length, without "
+        "padding.",
+        "**ms**: measured milliseconds for one example. A dash: not measured.",
         "**TFLOP per seed**: what training cost, summed over tasks.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -194,7 +201,7 @@ def _augmentation_sentence(variants: int) -> list[str]:
     return [said] if variants else []
 
 
-def table_notes(rows: Sequence[Row]) -> list[str]:
+def table_notes(rows: Sequence[Row]) -> str:
     """What stands under a table: cells that missed, failed or cannot be reached, and notes."""
     lines = []
     notes: dict[str, dict[str, None]] = {}
@@ -221,7 +228,7 @@ def table_notes(rows: Sequence[Row]) -> list[str]:
     lines += [
         line for row in rows for say in (revision_note, _short_run_note) if (line := say(row))
     ]
-    return ["\n".join(f"- <sub>{line}</sub>" for line in lines)] if lines else []
+    return small_list(lines)
 
 
 def _short_run_note(row: Row) -> str:
@@ -248,26 +255,6 @@ def missing_predictions_note(records: Sequence[Record]) -> str:
         f"**The predictions of {len(records)} scored cells are missing** (the first: {first}). "
         "Such a cell has no part in intervals and ranks."
     )
-
-
-def external_section(records: Sequence[Record], length: int) -> str:
-    """Checkpoints that were made elsewhere, by scores and footprints; nothing without any."""
-    heads = ["checkpoint", "task", "score", "weights ×", "parameters × (with embeddings)",
-             f"FLOPs × (S = {length})"]  # fmt: skip
-    rows = [
-        [
-            escape(record.cell["method"]),
-            record.cell["task"],
-            rounded(record.score, 1),
-            *(rounded(record.footprint[a]["ratio"], 2) for a in AXES),
-        ]
-        for record in records
-    ]
-    caption = (
-        "Scored on the same report split. Their training and tuning are not known, so they have no "
-        "rank."
-    )
-    return f"## Checkpoints from elsewhere\n\n{caption}\n\n{pipe(heads, rows)}" if rows else ""
 
 
 def parameters_table(records: Sequence[Record]) -> str:
@@ -332,7 +319,7 @@ def hardware_note(records: Sequence[Record]) -> str:
         env = record.environment
         if env and record.cost.get("train_flops"):
             there = found.setdefault(record.cell["task"], {})
-            on = f"{_processor(env)}, {escape(env['device'])}"
+            on = f"{processor(env)}, {escape(env['device'])}"
             there.setdefault(on, set()).add(record.cell["method"])
     tasks: dict[str, list[str]] = {}
     for task, there in found.items():
@@ -348,7 +335,8 @@ def hardware_note(records: Sequence[Record]) -> str:
     )
 
 
-def _processor(measured: Mapping[str, Any]) -> str:
+def processor(measured: Mapping[str, Any]) -> str:
+    """A processor and what it computes with."""
     return escape(f"{measured['processor']} ({' '.join(measured['vector_extensions'])})")
 
 
@@ -360,12 +348,12 @@ def machines_list(records: Sequence[Record]) -> str:
         if env:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
             lines[
-                f"- {_processor(env)}, {escape(env['device'])}, {env['precision']}, "
+                f"- {processor(env)}, {escape(env['device'])}, {env['precision']}, "
                 f"{threads_words(env['threads'])} per cell; Python {env['python']}, {packages}"
             ] = None
         if timed := record.latency:
             lines[
-                f"- speed: {_processor(timed)}, {threads_words(timed['threads'])}; "
+                f"- speed: {processor(timed)}, {threads_words(timed['threads'])}; "
                 + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
             ] = None
     return "\n".join(lines)

@@ -55,14 +55,28 @@ class Row:
         known = [value for value in means if value is not None]
         return statistics.fmean(known) if known and len(known) == len(means) else None
 
+    @property
+    def label(self) -> str:
+        """Its name, as a table shows it."""
+        return f"{self.method} (control)" if self.facts["control"] else self.method
+
     def ratio(self, axis: str, tasks: Sequence[str]) -> float | None:
         """Mean achieved ratio on an axis of the footprint, over some tasks' models."""
-        found = [
-            record.footprint[axis]["ratio"]
+        return self._mean_count(axis, "ratio", tasks)
+
+    def size(self, axis: str, tasks: Sequence[str]) -> float | None:
+        """Mean count on an axis of the footprint, over some tasks' models."""
+        return self._mean_count(axis, "actual", tasks)
+
+    def _mean_count(self, axis: str, key: str, tasks: Sequence[str]) -> float | None:
+        """A mean over models; `None` where there is none, or where one's count is not known."""
+        counted = [
+            record.footprint.get(axis, {})
             for record in self.records
             if record.status == "ok" and record.cell["task"] in tasks
         ]
-        return statistics.fmean(found) if found else None
+        known = [found[key] for found in counted if key in found]
+        return statistics.fmean(known) if known and len(known) == len(counted) else None
 
     def train_flops(self, *, tuning: bool) -> float | None:
         """Training FLOPs of one seed on all tasks: the mean over seeds, summed over tasks.

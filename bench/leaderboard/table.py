@@ -1,4 +1,4 @@
-"""One ratio's table."""
+"""One ratio's table of scores."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bench.leaderboard.markdown import rounded
-from bench.results.record import AXES, DENSE
+from bench.results.record import DENSE
 
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
-
-TIMED_BATCH = 1
-"""Rows of the call that a page shows the measured speed of."""
 
 NAME_COLUMNS = 4
 """Columns of a table that hold names, before those that hold figures."""
@@ -26,27 +23,14 @@ def make_table(
     result: Standings,
     metrics: dict[str, str],
     planned: Mapping[tuple[str, str, float], int],
-    length: int,
 ) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells of one ratio's table.
-
-    Args:
-        result: What stands at the ratio.
-        metrics: Figures of each task.
-        planned: How many seeds a row should have, by method, task and ratio.
-        length: Tokens of the example that FLOPs and speed are shown for.
-    """
+    """Heads and cells of one ratio's scores; how many seeds a row should have is `planned`."""
     tasks, dense = result.tasks, result.row(DENSE)
     dense_average = dense.average(result.averaged) if dense else None
-    timed = any(_speed(row, length) != "–" for row in result.rows)
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
-             f"average{', ± 95 %' if result.averages else ''}", "% of dense", "weights ×",
-             "parameters × (with embeddings)", f"FLOPs × (S = {length})",
-             *([f"measured speed-up over the best dense engine (S = {length}, batch {TIMED_BATCH})"]
-               if timed else []), "TFLOP per seed, final run",
-             "TFLOP per seed, with tuning"]  # fmt: skip
+             f"average{', ± 95 %' if result.averages else ''}", "% of dense"]  # fmt: skip
     cells = []
     for row in result.rows:
         if not any(row.scores.values()):
@@ -58,35 +42,14 @@ def make_table(
         interval = result.averages.get(method)
         cells.append(
             [str(result.overall.get(method, "–")),
-             f"{method} (control)" if row.facts["control"] else method,
+             row.label,
              *(HYPHENATED.get(name, name) for name in (row.facts["starts_from"],
                                                        row.facts["teacher"])),
              *(_score(result, row, task, planned) for task in tasks),
              rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
-             rounded(share, 1),
-             *(rounded(row.ratio(axis, result.sized), 2) for axis in AXES),
-             *([_speed(row, length)] if timed else []),
-             *(_teraflops(row.train_flops(tuning=all_of_it)) for all_of_it in (False, True))]
+             rounded(share, 1)]
         )  # fmt: skip
     return heads, cells
-
-
-def _teraflops(flops: float | None) -> str:
-    return "–" if flops is None else f"{flops / 1e12:.3g}"
-
-
-def _speed(row: Row, length: int) -> str:
-    """How much faster than the fastest dense engine the row's models ran, each on its best."""
-    best = []
-    for record in row.records:
-        rows = (record.latency or {}).get("rows", [])
-        own = [r for r in rows if r["model"] == "given" and r["agrees"]]
-        if own := [r for r in own if (r["batch"], r["seq_len"]) == (TIMED_BATCH, length)]:
-            best.append(max(own, key=lambda r: r["gain"]))
-    if not best:
-        return "–"
-    engines = dict.fromkeys(r["engine"] for r in best)
-    return f"{statistics.median(r['gain'] for r in best):.2f} {'/'.join(engines)}"
 
 
 def _score(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.leaderboard.page import Page
 
-LEFT_OUT = ("starts from", "teacher")
-"""Columns that only the page has room for, beside all that follow the first ratio."""
+LEFT_OUT = ("starts from", "teacher", "TFLOP per seed, final run", "TFLOP per seed, with tuning")
+"""Columns that only the page has room for."""
 
 
 def tables_of(page: Page, form: str = "simple") -> str:
@@ -23,8 +23,7 @@ def tables_of(page: Page, form: str = "simple") -> str:
 
     parts = []
     for title, (heads, rows) in page.tables.items():
-        last = heads.index("weights ×")
-        shown = [i for i in range(last + 1) if heads[i] not in LEFT_OUT]
+        shown = [i for i, head in enumerate(heads) if head not in LEFT_OUT]
         short = [re.sub(r" \(.*", "", heads[i]) for i in shown]
         cells = [[re.sub(r"<sup>.*?</sup>", "", row[i]) for i in shown] for row in rows]
         grid = tabulate(cells, headers=short, tablefmt=form, disable_numparse=True)

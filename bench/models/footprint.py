@@ -27,6 +27,7 @@ from bench.protocol import SEQUENCE_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -35,7 +36,7 @@ TRAINED_PASS = 3
 """Forward passes that a trained pass costs: one forward, two for the gradients."""
 
 Footprint = dict[str, dict[str, float]]
-"""By axis: `dense`, `actual` (whole numbers) and their `ratio`."""
+"""By axis: `dense`, `actual` and their `ratio`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +169,10 @@ def compare(dense: Counts, actual: Counts, sequence_length: int = SEQUENCE_LENGT
 
 
 def footprint(
-    model: PreTrainedModel, dense: PreTrainedModel, sequence_length: int = SEQUENCE_LENGTH
+    model: PreTrainedModel,
+    dense: PreTrainedModel,
+    sequence_length: int = SEQUENCE_LENGTH,
+    lengths: NDArray[np.int64] | None = None,
 ) -> Footprint:
     """Everything that a record says of a compressed model's size.
 
@@ -177,11 +181,13 @@ def footprint(
         dense: The uncompressed model, of which only the shapes count; `model` itself gives the
             same shapes without zeros.
         sequence_length: Tokens of the one example that FLOPs are counted for.
+        lengths: Tokens of a task's rows, if there is one.
 
     Returns:
         What `compare` returns, and `bytes`: of files with 16-bit values (8-bit ones where a matrix
         was rounded to int8) and bitmaps, and
         (`dense_fp32`, `actual_fp32`) of files with 32-bit values as models are commonly saved.
+        With `lengths` also `flops_task`: the mean over these rows, each without padding.
     """
     halves = _ratio(
         file_bytes(*compact_state(dense, packed=False)), file_bytes(*compact_state(model))
@@ -190,10 +196,14 @@ def footprint(
         f"{name}_fp32": file_bytes(*compact_state(which, dtype=torch.float32, packed=False))
         for name, which in (("dense", dense), ("actual", model))
     }
-    counts = compare(count_dense(dense), count(model), sequence_length)
-    return {**counts, "bytes": {**halves, **singles}}
+    whole, left = count_dense(dense), count(model)
+    found = {**compare(whole, left, sequence_length), "bytes": {**halves, **singles}}
+    if lengths is not None:
+        both = (counts.forward_flops(lengths) / len(lengths) for counts in (whole, left))
+        found["flops_task"] = _ratio(*both)
+    return found
 
 
-def _ratio(dense: int, actual: int) -> dict[str, float]:
+def _ratio(dense: float, actual: float) -> dict[str, float]:
     """Both numbers and their quotient, which nothing left at all would make infinite."""
     return {"dense": dense, "actual": actual, "ratio": dense / max(actual, 1)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.results.record import AXES
+from bench.results.record import SIZES
 from bench.results.suites import open_suite, suites_of
 
 if TYPE_CHECKING:
@@ -30,15 +30,19 @@ def rows_of_folder(folder: Path, name: str | None = None) -> Iterator[dict[str, 
 
 
 def _row(suite: str, record: Record) -> dict[str, Any]:
-    counted = record.footprint
+    counted, timing = record.footprint, record.timing or {}
     return {
         "suite": suite,
         **{key: record.cell.get(key) for key in CELL},
         "status": record.status,
         "score": record.score,
         **{f"score_{name}": value for name, value in record.scores.items()},
-        **{f"{axis}_ratio": counted.get(axis, {}).get("ratio") for axis in AXES},
+        **{f"{axis}_ratio": counted.get(axis, {}).get("ratio") for axis in SIZES},
         "bytes": counted.get("bytes", {}).get("actual"),
+        "parameter_count": counted.get("params", {}).get("actual"),
+        "ms": timing.get("median_ms"),
+        "ms_ratio": timing.get("gain"),
+        "engine": timing.get("engine"),
         "steps": record.cost.get("steps"),
         "train_flops": record.cost.get("train_flops"),
         "wall_s": record.cost.get("wall_s"),

@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, Literal, get_args
 
 from bench.errors import BenchError
+from bench.protocol import SEQUENCE_LENGTH
 
 
 def record_hash(record: Record) -> str:
@@ -41,7 +42,10 @@ DENSE = "dense"
 """The name of the uncompressed control."""
 
 AXES = ("weights", "params", "flops")
-"""What a footprint says a ratio of."""
+"""What every footprint says a ratio of."""
+
+SIZES = ("weights", "bytes", "params", "flops", "flops_task")
+"""All that a footprint may say a ratio of: old ones lack the FLOPs at a task's lengths."""
 
 Status = Literal["ok", "missed", "unreachable", "failed", "external"]
 STATUSES = get_args(Status)
@@ -102,6 +106,7 @@ TIMING = {
     "batch": int,
     "seq_len": int,
     "gain": int | float,
+    "median_ms": int | float,
     "agrees": bool,
 }
 """What a page reads of a row of `latency`, and of what type."""
@@ -123,7 +128,8 @@ class Record:
         score: The task's main figure on the report split, 0–100.
         scores: All figures of the task's metric, in the same unit.
         reference: The fine-tuned dense model that it started or learnt from.
-        footprint: `weights`, `params`, `flops`, `bytes`: each with `dense`, `actual` and `ratio`.
+        footprint: `weights`, `params`, `flops`, `bytes`: each with `dense`, `actual` and `ratio`;
+            so too `flops_task`, the mean FLOPs over the report rows, each at its own length.
         cost: `train_flops`, `parts`, `wall_s`, `steps`, `peak_memory_mb`.
         knowledge: Where the model was probed: `text`, its `hash`, `rows` and `masked` pieces, and
             the masked-language-model loss in nats a masked piece: `loss` of the delivered model,
@@ -131,7 +137,8 @@ class Record:
         latency: Where its model was timed: the machine, and a row an engine, batch and length.
         curve: `steps` made until some ten points of the training, and the mean training `loss`
             since the point before.
-        data: Where the rows came from, how many were used, cut or skipped.
+        data: Where the rows came from, how many were used, cut or skipped, and the report rows'
+            `median_length` in tokens.
         environment: Versions, hardware, threads, precision.
         created: When, with its time zone, in ISO 8601.
         error: Type, message and the log's name of a failure.
@@ -157,6 +164,17 @@ class Record:
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
     error: dict[str, str] | None = None
     schema: int = SCHEMA
+
+    @property
+    def timing(self) -> dict[str, Any] | None:
+        """One example of the task's median length on the fastest engine that answers right.
+
+        Old records do not know that length: theirs is an example of 128 tokens.
+        """
+        wanted = ("given", 1, self.data.get("median_length", SEQUENCE_LENGTH))
+        rows = (self.latency or {}).get("rows", [])
+        own = [r for r in rows if (r["model"], r["batch"], r["seq_len"]) == wanted and r["agrees"]]
+        return min(own, key=lambda row: row["median_ms"]) if own else None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, in the order of the fields."""

@@ -82,7 +82,7 @@ def evaluate(
         logits = logits[:, order]
     answers = answers_of(logits, is_regression=order is None)
     score = scoring.score(task.info.metric, answers, rows.labels, rows.parts)
-    counted = footprint(model.cpu(), _dense(dense, model), length or SEQUENCE_LENGTH)
+    counted = footprint(model.cpu(), _dense(dense, model), length or SEQUENCE_LENGTH, rows.lengths)
     identity: list[Any] = [
         "external",
         weight_hash(folder),

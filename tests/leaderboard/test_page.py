@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from example_page import FOLDER, SCORES, record, records, suite
+from example_page import FOLDER, SCORES, record, records, rows, suite
 from matplotlib import rc_context
 
 from bench.leaderboard.markdown import escape, rounded
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 
-def rows(page_table: tuple[list[str], list[list[str]]]) -> dict[str, dict[str, str]]:
-    heads, cells = page_table
-    return {row[1]: dict(zip(heads, row, strict=True)) for row in cells}
-
-
 def test_the_table_says_mean_deviation_average_and_share() -> None:
     page = make_page(suite(records()), records(), FOLDER)
     table = rows(page.tables["20× fewer prunable weights"])
@@ -41,8 +36,6 @@ def test_the_table_says_mean_deviation_average_and_share() -> None:
     )
     assert magnitude["average"] == "42.0"  # WNLI stands outside
     assert magnitude["% of dense"] == f"{100 * 42 / 51:.1f}"
-    assert magnitude["weights ×"] == "20.00"
-    assert magnitude["TFLOP per seed, final run"] == "4"  # two tasks of 2 TFLOP
     assert "No part of an average, because its dev set says nothing: wnli." in page.markdown
 
 
@@ -63,7 +56,7 @@ def test_what_a_row_cost_is_told_only_where_all_of_it_is_known() -> None:
         for r in records()
     ]
     page = make_page(suite(found), found, FOLDER)
-    table = rows(page.tables["20× fewer prunable weights"])
+    table = rows(page.tables["20× fewer prunable weights: what it costs"])
     assert table["magnitude"]["TFLOP per seed, final run"] == "4"
     assert table["magnitude"]["TFLOP per seed, with tuning"] == "–"
     assert table["random-mask (control)"]["TFLOP per seed, with tuning"] == "4"
@@ -241,18 +234,6 @@ def test_a_study_without_a_usable_trial_is_not_shown_as_tuned() -> None:
     assert said in make_page(asked, found, FOLDER).markdown
 
 
-@pytest.mark.parametrize(("length", "shown"), [(128, True), (32, False)])
-def test_only_what_was_timed_at_the_pages_length_has_a_column(length: int, shown: bool) -> None:
-    timed = {"model": "given", "batch": 1, "seq_len": length, "agrees": True, "gain": 2.5,
-             "engine": "sparse"}  # fmt: skip
-    latency = {"rows": [timed], "processor": "p", "vector_extensions": [], "threads": 1,
-               "engines": {"sparse": "1"}}  # fmt: skip
-    found = [replace(one, latency=latency) for one in records()]
-    page = make_page(suite(found), found, FOLDER).markdown
-    assert ("measured speed-up over the best dense engine (S = 128, batch 1)" in page) is shown
-    assert ("2.50 sparse" in page) is shown
-
-
 def test_what_a_page_shows_is_computed_and_what_was_written_comes_after() -> None:
     page = make_page(suite(records()), records(), FOLDER).markdown
     heading = "## What this shows, and what it cannot"
@@ -345,7 +326,8 @@ def test_names_are_escaped_wherever_a_page_has_them() -> None:
     assert escape(odd) in page.markdown
     for raw in (odd, "t|<b>"):
         assert raw not in page.markdown
-    assert odd in {row[1] for _, cells in page.tables.values() for row in cells}  # on a terminal
+    for table in page.tables.values():  # as they are, on a terminal
+        assert odd in rows(table)
 
 
 def test_figures_have_room_for_long_names() -> None:

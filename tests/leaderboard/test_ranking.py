@@ -58,5 +58,5 @@ def test_what_is_drawn_once_for_all_seeds_is_said() -> None:
 def test_a_share_of_a_dense_model_below_zero_says_nothing() -> None:
     below = replace(record("dense", "cola", 1.0, 1.0), score=-3.6)
     result = standings([record("tiny", "cola", 20, 20.0)], [below], ["cola"], lambda cell_id: None)
-    heads, rows = make_table(result, {"cola": "matthews"}, {}, 128)
+    heads, rows = make_table(result, {"cola": "matthews"}, {})
     assert [row[heads.index("% of dense")] for row in rows] == ["–", "–"]

@@ -233,3 +233,18 @@ def test_footprint_of_a_dense_and_of_a_sparse_model():
     assert all(both[axis]["ratio"] > 1 for axis in both)
     assert both["bytes"]["actual_fp32"] == both["bytes"]["dense_fp32"] > both["bytes"]["dense"]
     assert footprint(sparse, sparse) == both
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_flops_of_a_task_are_those_that_torch_counts_row_by_row(name):
+    """Attention products go with the square of a length: not the FLOPs of the mean length."""
+    lengths = np.array([2, 3, 3, 31])
+    dense, small = tiny_classifier(name), tiny_classifier(name)
+    for layer in families.layers(small):
+        cut(layer, 2, 11)
+    both = footprint(small, dense, lengths=lengths)["flops_task"]
+    for which, model in (("dense", dense), ("actual", small)):
+        row_by_row = [counted_flops(model, int(length)) for length in lengths]
+        assert both[which] == sum(row_by_row) / 4
+        assert both[which] > counted_flops(model, 9) > 0  # 9.75 tokens a row
+    assert both["ratio"] == both["dense"] / both["actual"]

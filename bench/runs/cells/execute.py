@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import statistics
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -231,7 +232,8 @@ def execute_trial(
 def _counted(model: PreTrainedModel, run: CellRun) -> Footprint:
     """The footprint of a model, which is on the processor afterwards."""
     model.cpu()
-    return footprint(model, run.pretrained(), run.target.sequence_length)
+    lengths = run.data.report.lengths
+    return footprint(model, run.pretrained(), run.target.sequence_length, lengths)
 
 
 def _lend(
@@ -306,7 +308,11 @@ def _made(
         cost={"train_flops": sum(parts.values()), "parts": parts, "steps": run.steps},
         knowledge=knowledge,
         curve=run.described_curve(),
-        data={**run.data.facts, "notes": list(score.notes)}
+        data={
+            **run.data.facts,
+            "notes": list(score.notes),
+            "median_length": statistics.median_high(run.data.report.lengths.tolist()),
+        }
         | ({"general_text": run.text} if run.text else {}),
     )
     return record, table
