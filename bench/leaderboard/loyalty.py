@@ -4,7 +4,7 @@ Label loyalty is the share of examples with the same answer. Probability loyalty
 examples of 1 − √JSD(p, q), JSD the Jensen-Shannon divergence of both models' probabilities in bits,
 so that it is 1 for the same probabilities and 0 for such as exclude each other. A regression has
 the Pearson correlation of both models' answers instead. Each model is set against the dense one of
-its own seed.
+its own seed; dense itself against its other seeds, which says how much loyalty is to be had.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
     from bench.results.predictions import Predictions, PredictionsOf
     from bench.results.record import Record
+
+
+ANOTHER = f"{DENSE}, another seed"
+"""What the row of dense is called."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,11 @@ class Loyalties:
             if (dense := result.row(DENSE)) is None:
                 continue
             for row, task in itertools.product(result.rows, result.tasks):
-                if row is not dense and (found := _loyalty(row, dense, task, answers)):
+                if (found := _loyalty(row, dense, task, answers)) is not None:
                     self._found[_key(row, task)] = found
 
     def of(self, row: Row, task: str) -> Loyalty | None:
-        """That of a row on a task; `None` where it is not known, and for dense itself."""
+        """That of a row on a task; `None` where it is not known."""
         return self._found.get(_key(row, task))
 
     def figures(self, row: Row, task: str) -> tuple[float | None, float | None]:
@@ -76,14 +80,12 @@ def _key(row: Row, task: str) -> tuple[str, float, str]:
 
 
 def _loyalty(row: Row, dense: Row, task: str, answers: PredictionsOf) -> Loyalty | None:
-    """A row's loyalty over the seeds that both have predictions of, of the same report rows."""
-    references = {record.cell["seed"]: record for record in _scored(dense, task)}
+    """A row's loyalty over what both have predictions of, of the same report rows."""
     labels: list[float] = []
     probabilities: list[float] = []
     regression = False
-    for record in _scored(row, task):
-        reference = references.get(record.cell["seed"])
-        mine, theirs = answers(record.id), answers(reference.id) if reference else None
+    for record, reference in _compared(row, dense, task):
+        mine, theirs = answers(record.id), answers(reference.id)
         if mine is None or theirs is None or not np.array_equal(mine.labels, theirs.labels):
             continue
         metric = metric_of(record.scores)
@@ -101,8 +103,16 @@ def _loyalty(row: Row, dense: Row, task: str, answers: PredictionsOf) -> Loyalty
     )
 
 
-def _scored(row: Row, task: str) -> Iterator[Record]:
-    return (r for r in row.records if r.cell["task"] == task and r.status == "ok")
+def _compared(row: Row, dense: Row, task: str) -> Iterator[tuple[Record, Record]]:
+    """Records of a row and of dense: those of a seed, or dense's own of all pairs of seeds."""
+    mine, references = (
+        {r.cell["seed"]: r for r in one.records if r.cell["task"] == task and r.status == "ok"}
+        for one in (row, dense)
+    )
+    if row is dense:
+        yield from itertools.combinations(references.values(), 2)
+    else:
+        yield from ((mine[seed], references[seed]) for seed in mine if seed in references)
 
 
 def _label_loyalty(mine: Predictions, theirs: Predictions, *, regression: bool) -> float:
@@ -135,7 +145,7 @@ def loyalty_table(result: Standings, known: Loyalties) -> str:
     ]
     rows = [
         [
-            escape(row.method),
+            ANOTHER if row.method == DENSE else escape(row.method),
             *(_cell(known.of(row, task)) for task in result.tasks),
             _cell(_mean([known.of(row, task) for task in with_classes])),
         ]
@@ -163,7 +173,8 @@ def loyalty_section(results: Mapping[str, Standings], known: Loyalties) -> str:
         "of both models' answers.",
         "Second figure: how close the probabilities are, 100 × (1 − √JSD), the mean over rows. "
         "Older records have none.",
-        "Two models can agree by chance. The majority class shows how far.",
+        "Two models can agree by chance. The majority class shows how far. Two dense models of "
+        "different seeds show how far there is to go.",
         "The average is over the tasks with classes that are in the average of the scores.",
     ]
     said = "\n".join(f"- {line}" for line in lines)

@@ -73,6 +73,8 @@ def glossary(axis: str, length: int) -> str:
         "tests). Each p is the corrected one.",
         "**±** after a difference or an average: half of its 95 % interval. After a score on a "
         "task: the standard deviation over seeds.",
+        "**Loyalty**: how often a model answers as the dense model of its seed does, whether right "
+        "or wrong.",
         "**†**: on this task the dense model is not significantly above the majority class. The "
         "average leaves the task out.",
         "**weights ×**, **MB ×**, **parameters ×**, **FLOPs ×**: the ratios that the models "
