@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.cli.output import console, examples
+from bench.cli.output import console, examples, say
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
+    from bench.results.store import Store
 
 FORMATS = {
     "hf": "a plain Hugging Face folder, a cut model padded with zeros to a stock one",
     "sparse": "fp16 values and a bitmap of them, which bench.load_compact reads",
     "onnx": "an ONNX graph for any number of rows and pieces",
+    "onnx-int8": "the same with int8 matrices, and its score on the report rows",
 }
 
 
@@ -24,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=examples(
             "bench export 3f9a --runs runs/mine",
             "bench export 3f9a --format onnx --out my/graph --runs runs/mine",
+            "bench export 3f9a --format onnx-int8 --runs runs/mine",
         ),
     )
     parser.add_argument("cell", metavar="CELL", help="id of a cell, or its beginning")
@@ -56,10 +63,26 @@ def handle(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise BenchError(f"{target} cannot be written: {error}") from error
     sizes = [path.stat().st_size / 1e6 for path in (written, source / "model.safetensors")]
-    console().print(
+    say(
+        console(),
         f"{written}: {sizes[0]:,.2f} MB, of {record.cell['method']} on {record.cell['task']} "
         f"({sizes[1]:,.2f} MB as the run keeps it)",
-        markup=False,
-        soft_wrap=True,
     )
+    if arguments.format == "onnx-int8":
+        say(console(), _agreement(store, record, source, written))
     return 0
+
+
+def _agreement(store: Store, record: Record, source: Path, graph: Path) -> str:
+    """What int8 does to the cell's answers, in a sentence."""
+    from bench.deploy.agreement import compare_graph
+
+    found = compare_graph(store, record, source, graph)
+    if found is None:
+        return f"{store.root} has no report rows of it any more: its answers were not compared."
+    alike = (
+        f"correlates {found.alike:.4f} with fp32"
+        if found.is_regression
+        else f"answers {100 * found.alike:.1f} % as fp32 does"
+    )
+    return f"on {found.rows:,} report rows it {alike}: {found.score:.1f}, not {record.score:.1f}"

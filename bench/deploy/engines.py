@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 Answer = Callable[[dict[str, "Tensor"]], "Tensor"]
 """From inputs, each `[rows, pieces]`, to logits, `[rows, labels]`."""
+
+Precision = Literal["fp32", "bf16", "int8"]
+
+TOLERANCES: dict[Precision, tuple[float, float]] = {
+    "fp32": (1e-3, 0.1),
+    "bf16": (5e-2, 0.1),
+    "int8": (1e-1, 1.0),  # which moves a probability by 2.5 points at most
+}
+"""How far a logit may be from plain torch's in fp32, as a share of the largest, and the least that
+counts as largest."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,15 @@ class Subject:
         write_onnx(self.model, path)
         return path
 
+    @functools.cached_property
+    def int8_graph(self) -> Path:
+        """The same with int8 matrices, written when it is first asked for."""
+        from bench.deploy.export import write_int8
+
+        path = self.folder / "model.int8.onnx"
+        write_int8(self.graph, path)
+        return path
+
 
 @dataclass(frozen=True)
 class Load:
@@ -67,19 +86,19 @@ class Engine:
         make: From a model and a load to what answers.
         package: The package that computes.
         needs: Packages of the optional extra that it needs.
-        bf16: Whether it computes in bf16.
+        precision: What it multiplies in: `fp32`, `bf16` or `int8`.
     """
 
     name: str
     make: Callable[[Subject, Load], Answer]
     package: str
     needs: tuple[str, ...] = ()
-    bf16: bool = False
+    precision: Precision = "fp32"
 
-    @property
-    def tolerance(self) -> float:
-        """How far its logits may be from plain torch's, as a share of their largest."""
-        return 5e-2 if self.bf16 else 1e-3
+    def allowance(self, largest: float) -> float:
+        """How far its logits may be from plain torch's, of which this is the largest."""
+        share, least = TOLERANCES[self.precision]
+        return share * max(least, largest)
 
     @property
     def version(self) -> str:
@@ -91,7 +110,7 @@ class Engine:
         missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
         if missing:
             return f"{', '.join(missing)} not installed: pip install 'prunebench[engines]'"
-        if self.bf16 and not multiplies_in_bf16("cpu"):
+        if self.precision == "bf16" and not multiplies_in_bf16("cpu"):
             return "this processor only emulates bf16"
         return ""
 
@@ -141,13 +160,22 @@ def _sparse(subject: Subject, load: Load) -> Answer:
 
 
 def _onnxruntime(subject: Subject, load: Load) -> Answer:
+    return answers_of_graph(subject.graph, load.threads)
+
+
+def _onnxruntime_int8(subject: Subject, load: Load) -> Answer:
+    return answers_of_graph(subject.int8_graph, load.threads)
+
+
+def answers_of_graph(graph: Path, threads: int) -> Answer:
+    """What an ONNX file answers by ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = load.threads
+    options.intra_op_num_threads = threads
     # Between runs its threads would spin on the cores that the next engine is measured on.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = onnxruntime.InferenceSession(subject.graph, options, ["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
 
     def answer(inputs: dict[str, Tensor]) -> Tensor:
         (logits,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
@@ -183,13 +211,15 @@ ENGINES = {
     engine.name: engine
     for engine in (
         Engine(name="torch", make=_torch, package="torch"),
-        Engine(name="torch-bf16", make=_torch_bf16, package="torch", bf16=True),
+        Engine(name="torch-bf16", make=_torch_bf16, package="torch", precision="bf16"),
         Engine(name="onnxruntime", make=_onnxruntime, package="onnxruntime",
                needs=("onnxruntime", *_GRAPH)),
+        Engine(name="onnxruntime-int8", make=_onnxruntime_int8, package="onnxruntime",
+               needs=("onnxruntime", *_GRAPH), precision="int8"),
         Engine(name="openvino", make=functools.partial(_openvino, "f32"), package="openvino",
                needs=("openvino", *_GRAPH)),
         Engine(name="openvino-bf16", make=functools.partial(_openvino, "bf16"),
-               package="openvino", needs=("openvino", *_GRAPH), bf16=True),
+               package="openvino", needs=("openvino", *_GRAPH), precision="bf16"),
         Engine(name="torch-csr", make=_torch_csr, package="torch"),
         Engine(name="sparse", make=_sparse, package="numba", needs=("numba",)),
     )

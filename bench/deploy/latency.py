@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 GIVEN = "given"
 ROUNDS = 9
-LEAST_LOGIT = 0.1
-"""A model whose logits are all smaller is allowed the difference of one with a logit like this."""
 SECONDS_A_ROUND = 0.1
 """How long an engine is run in a round, at least once."""
 PAUSE_S = 0.005
@@ -134,7 +132,7 @@ def _measure(
     for name, subject in subjects.items():
         inputs = inputs_of(subject.model, load.rows, load.pieces)
         wanted = subject.model(**inputs).logits
-        largest = max(LEAST_LOGIT, float(wanted.abs().max()))
+        largest = float(wanted.abs().max())
         for engine in engines[name]:
             key = (name, engine.name)
             try:
@@ -143,7 +141,7 @@ def _measure(
             except Exception as error:  # of whatever the engine is made of
                 failed(engine, first_line(error))
                 continue
-            runs[key], agrees[key] = run, differences[key] <= engine.tolerance * largest
+            runs[key], agrees[key] = run, differences[key] <= engine.allowance(largest)
     if not any(name == DENSE and agrees[name, engine] for name, engine in runs):
         raise BenchError("no engine runs the dense model with the right answers.")
     for _ in range(ROUNDS):

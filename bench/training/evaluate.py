@@ -11,26 +11,41 @@ from bench.errors import DivergedError
 from bench.training.batches import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from bench.data.encoded import Encoded
 
 
 @torch.inference_mode()
-def predict(model: PreTrainedModel, data: Encoded, device: str) -> NDArray[np.float32]:
+def predict(
+    model: PreTrainedModel,
+    data: Encoded,
+    device: str,
+    answer: Callable[[dict[str, Tensor]], Tensor] | None = None,
+) -> NDArray[np.float32]:
     """Logits of every row, in fp32, `[rows, labels]`.
+
+    Args:
+        model: The classifier.
+        data: The rows.
+        device: `cpu` or `cuda`.
+        answer: What computes the logits in its place, from the same inputs.
 
     Raises:
         DivergedError: A logit is NaN or infinite.
     """
     model.eval().to(device)
+    compute = answer or (lambda inputs: model(**inputs).logits)
     order = np.argsort(data.lengths, kind="stable")
     logits = np.empty((len(data), int(model.config.num_labels or 1)), dtype=np.float32)
     for begin in range(0, len(order), EVALUATION_BATCH):
         rows = order[begin : begin + EVALUATION_BATCH]
         batch = collate(data, rows, model, torch.device(device))
-        logits[rows] = model(**batch.inputs).logits.float().cpu().numpy()
+        logits[rows] = compute(batch.inputs).float().cpu().numpy()
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model predicts NaN or infinite logits")
     return logits

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny_models import CONFIGS, logits, tiny_classifier
+from tiny_models import CONFIGS, logits, sparse_classifier, tiny_classifier
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from bench.deploy.export import export, inputs_of
+from bench.deploy.engines import answers_of_graph
+from bench.deploy.export import export, inputs_of, write_int8, write_onnx
 from bench.errors import BenchError
 from bench.models.checkpoint import load_classifier, save_model
 from bench.models.compact import COMPACT, load_compact
@@ -102,6 +104,68 @@ def test_a_graph_computes_the_same_for_other_sizes(family: str, make, tmp_path: 
         inputs["attention_mask"][-1, pieces // 2 :] = 0
         (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         torch.testing.assert_close(torch.from_numpy(found), logits(model, rows, pieces))
+
+
+@pytest.fixture(scope="module")
+def quantised(tmp_path_factory) -> tuple[PreTrainedModel, Path]:
+    """A model of random weights, and its graph with int8 matrices, beside that in fp32."""
+    pytest.importorskip("onnxscript", reason="prunebench[engines] is not installed")
+    folder = tmp_path_factory.mktemp("int8")
+    model = sparse_classifier("bert", density=1)
+    write_onnx(model, folder / "fp32.onnx")
+    write_int8(folder / "fp32.onnx", folder / "int8.onnx")
+    return model, folder / "int8.onnx"
+
+
+def test_an_int8_graph_has_the_rounded_matrices(quantised: tuple[PreTrainedModel, Path]) -> None:
+    """A scale a column, or one for all of an embedding; every value is the nearest one."""
+    import onnx
+
+    model, path = quantised
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    int8 = {n: t for n, t in tensors.items() if n.endswith("_quantized") and t.ndim == 2}
+    linears = [m.weight.T for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    embeddings = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+    expected = [matrix.detach().numpy() for matrix in (*linears, *embeddings)]
+    assert sorted(t.shape for t in int8.values()) == sorted(matrix.shape for matrix in expected)
+    for name, values in int8.items():
+        base = name.removesuffix("_quantized")
+        scale, zero = tensors[f"{base}_scale"], tensors[f"{base}_zero_point"].astype(int)
+        assert scale.size in (1, values.shape[1])
+        near = min(
+            np.abs((values.astype(int) - zero) * scale - matrix).max() / scale.max()
+            for matrix in expected
+            if matrix.shape == values.shape
+        )
+        assert near <= 0.501
+    assert sum(t.nbytes for t in int8.values()) == sum(matrix.size for matrix in expected)
+
+
+def test_an_int8_graph_answers_nearly_as_the_model(quantised: tuple[PreTrainedModel, Path]) -> None:
+    model, path = quantised
+    answers = answers_of_graph(path, threads=1)
+    for rows, pieces in ((1, 5), (4, 30)):
+        inputs = inputs_of(model, rows, pieces)
+        inputs["attention_mask"][-1, pieces // 2 :] = 0
+        with torch.no_grad():
+            wanted = model(**inputs).logits
+        found = answers(inputs)
+        assert 0 < (found - wanted).abs().max() < 0.1
+        assert torch.equal(found.argmax(1), wanted.argmax(1))
+
+
+def test_an_int8_graph_has_the_same_bytes_twice(
+    quantised: tuple[PreTrainedModel, Path], tmp_path: Path
+) -> None:
+    _, path = quantised
+    write_int8(path.with_name("fp32.onnx"), tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == path.read_bytes()
+
+
+def test_a_graph_names_no_folder_of_this_machine(quantised: tuple[PreTrainedModel, Path]) -> None:
+    installed = Path(torch.__file__).parents[1].as_posix().encode()
+    for file in quantised[1].parent.iterdir():
+        assert installed not in file.read_bytes()
 
 
 def test_nothing_is_left_where_an_export_fails(tmp_path: Path, monkeypatch) -> None:

@@ -17,7 +17,7 @@ from bench.models.families import prunable
 pytestmark = pytest.mark.usefixtures("short_measurements")
 
 
-def sleeper(name: str, seconds: float, wrong: float = 0.0, **facts: bool) -> Engine:
+def sleeper(name: str, seconds: float, wrong: float = 0.0, **facts: str) -> Engine:
     """An engine that takes so long, and whose answer is off by so much."""
 
     def make(subject, load):
@@ -51,14 +51,17 @@ def test_an_answer_that_differs_is_told() -> None:
     wrong = [
         sleeper("near", 0.0, wrong=5e-4 * largest),
         sleeper("far", 0.0, wrong=2e-3 * largest),
-        sleeper("rounded", 0.0, wrong=0.03 * largest, bf16=True),
-        sleeper("too rounded", 0.0, wrong=0.07 * largest, bf16=True),
+        sleeper("rounded", 0.0, wrong=0.03 * largest, precision="bf16"),
+        sleeper("too rounded", 0.0, wrong=0.07 * largest, precision="bf16"),
+        sleeper("int8", 0.0, wrong=0.09 * max(1, largest), precision="int8"),
+        sleeper("too coarse", 0.0, wrong=0.11 * max(1, largest), precision="int8"),
         sleeper("broken", 0.0, wrong=float("nan")),
     ]
     timings = measure(model, None, wrong, [Load(1, 8, 1)])
     found = {t.engine: t.agrees for t in timings if t.model == "given"}
     assert found == {
-        "near": True, "far": False, "rounded": True, "too rounded": False, "broken": False,
+        "near": True, "far": False, "rounded": True, "too rounded": False, "int8": True,
+        "too coarse": False, "broken": False,
     }  # fmt: skip
     assert [t.difference for t in timings if t.engine == "broken"] == [None, None]
 
