@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from bench.compression.floor import Answers, Floor, FloorRun
 from bench.compression.method import Method, MethodInfo, Run
 from bench.compression.params import Knob, Params, TaughtParams, TrainParams, knob
 from bench.data.task import Source, Splits, Task, TaskInfo
@@ -47,8 +48,9 @@ _LAZY = {
 _HOME = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
-    "BenchError", "DivergedError", "Knob", "Method", "MethodInfo", "Params", "Run", "Source",
-    "Splits", "Task", "TaskInfo", "TaughtParams", "TrainParams", "UnreachableError", "knob",
+    "Answers", "BenchError", "DivergedError", "Floor", "FloorRun", "Knob", "Method", "MethodInfo",
+    "Params", "Run", "Source", "Splits", "Task", "TaskInfo", "TaughtParams", "TrainParams",
+    "UnreachableError", "knob",
 ]  # fmt: skip
 __all__ += list(_HOME)
 

@@ -16,6 +16,9 @@ from bench.compression.distillation import answer as answer
 from bench.compression.distillation import look_inside as look_inside
 from bench.compression.distillation import loss_for as loss_for
 from bench.compression.distillation import taught_loss as taught_loss
+from bench.compression.floor import Answers as Answers
+from bench.compression.floor import Floor as Floor
+from bench.compression.floor import FloorRun as FloorRun
 from bench.compression.losses import distilled_loss as distilled_loss
 from bench.compression.losses import hidden_loss as hidden_loss
 from bench.compression.losses import label_loss as label_loss

@@ -16,6 +16,7 @@ from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bench import metrics
+from bench.compression.floor import Floor
 from bench.compression.method import Method, MethodInfo
 from bench.compression.params import MOST_TUNED, Params
 from bench.data.task import Task, TaskInfo
@@ -137,6 +138,8 @@ class Registry(Generic[T]):
                 return f"{loaded.__name__}.info.{field} is not what it should be ({hint})"
         if missing := getattr(loaded, "__abstractmethods__", None):
             return f"{loaded.__name__} does not implement {', '.join(sorted(missing))}"
+        if issubclass(loaded, Floor) and (loaded.Params, loaded.info.kind) != (Params, "reference"):
+            return f"{loaded.__name__} is a floor: its kind is reference, and it has no parameters"
         if issubclass(loaded, Method):
             return _params_objection(loaded)
         return _task_objection(loaded) if issubclass(loaded, Task) else ""

@@ -12,6 +12,7 @@ It runs on a tiny random encoder and a few dozen rows: seconds, no network, no d
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from transformers import (
 )
 
 from bench import registry
+from bench.compression.floor import Floor
 from bench.compression.params import TrainParams
 from bench.compression.target import Target, meets
 from bench.data.encoded import Encoded
@@ -42,10 +44,15 @@ from bench.protocol import Protocol
 from bench.runs.cells.cell_run import CellRun
 from bench.runs.cells.context import Context
 from bench.runs.cells.parameters import resolve_params, search_space
-from bench.training.evaluate import predict
+from bench.training import scoring
+from bench.training.evaluate import answers_of, predict
 from bench.training.seeds import seed_everything
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from bench.compression.method import Method
     from bench.compression.params import Params
 
@@ -220,6 +227,72 @@ class MethodConformance:
             pytest.skip("it compresses nothing")
         with pytest.raises(UnreachableError):
             toy.compress(ratio=1e9)
+
+
+class ToyFloorRun:
+    """What the harness lends a floor: texts of random words, and random states of each word."""
+
+    def __init__(self, is_regression: bool, sides: int) -> None:
+        generator = np.random.default_rng(0)
+        self.task: Task = ToyRegression() if is_regression else ToyTask()
+        self._states = generator.normal(size=(VOCABULARY, 8))
+
+        def texts() -> list[tuple[str, ...]]:
+            words = generator.integers(0, VOCABULARY, (ROWS, sides, PIECES))
+            return [tuple(" ".join(map(str, side)) for side in row) for row in words]
+
+        self.train, self.asked = texts(), texts()
+        first = np.array([int(row[0].split()[0]) for row in self.train])
+        number = (first / VOCABULARY).astype(np.float32)
+        self.labels = number if is_regression else (first > VOCABULARY // 2).astype(int)
+
+    def score(self, logits: NDArray[Any], labels: NDArray[Any]) -> float:
+        """The toy's own metric."""
+        answers = answers_of(logits, is_regression=self.task.is_regression)
+        return scoring.score(self.task.info.metric, answers, labels).main
+
+    def pooled(self, texts: Sequence[str], *, charged: bool) -> NDArray[Any]:
+        """The mean of the words' states."""
+        return np.stack([self._states[[int(w) for w in t.split()]].mean(axis=0) for t in texts])
+
+
+class FloorConformance:
+    """Tests of one registered floor, a control that delivers answers instead of a model.
+
+    Attributes:
+        name: The floor's registered name.
+    """
+
+    name: ClassVar[str]
+
+    def test_is_listed_quickly_and_as_a_reference(self) -> None:
+        """Importing its module stays quick, and it is one cell a task and seed."""
+        floor = registry.methods.get(self.name)
+        assert issubclass(floor, Floor), f"{self.name} is no bench.Floor"
+        assert (floor.info.kind, floor.info.control) == ("reference", True)
+        heavy = "'torch' in sys.modules or 'sklearn' in sys.modules"
+        code = f"import sys, {floor.__module__}; sys.exit({heavy})"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+    @pytest.mark.parametrize("sides", [1, 2])
+    @pytest.mark.parametrize("is_regression", [False, True])
+    def test_answers_every_row_and_always_the_same(self, is_regression: bool, sides: int) -> None:
+        """One row of finite logits for each that is asked, to the bit, whatever was drawn before.
+
+        What was chosen is plain data.
+        """
+        answers = []
+        for seed in (0, 1):
+            seed_everything(seed)
+            floor: Any = registry.methods.get(self.name)()
+            run = ToyFloorRun(is_regression, sides)
+            answers.append(floor.answer(run))
+            logits = np.asarray(answers[-1].logits)
+            assert logits.shape == (ROWS, 1 if is_regression else 2)
+            assert np.isfinite(logits).all()
+            json.dumps(dict(answers[-1].chosen), allow_nan=False)
+        np.testing.assert_array_equal(answers[0].logits, answers[1].logits)
+        assert answers[0].chosen == answers[1].chosen
 
 
 class Toy:

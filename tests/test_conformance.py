@@ -10,12 +10,13 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from bench import registry
+from bench.compression.floor import Floor
 from bench.compression.target import Target
 from bench.models.families import prunable
 from bench.models.footprint import compare, count, count_dense
 from bench.registry import OWN_DISTRIBUTION
 from bench.runs.cells.parameters import resolve_params
-from bench.testing import MethodConformance, Toy
+from bench.testing import FloorConformance, MethodConformance, Toy
 from bench.training.evaluate import predict
 
 if TYPE_CHECKING:
@@ -126,6 +127,14 @@ class TestMajority(MethodConformance):
     name = "majority"
 
 
+class TestTextFloor(FloorConformance):
+    name = "text-floor"
+
+
+class TestEncoderFloor(FloorConformance):
+    name = "encoder-floor"
+
+
 @pytest.mark.skipif(
     "first-heads" not in registry.methods.names(), reason="tests/plugin is not installed"
 )
@@ -139,6 +148,7 @@ METHODS = [
     for name, method in registry.methods.usable().items()
     if registry.methods.distribution(name).startswith(OWN_DISTRIBUTION)
     and not registry.missing_requirements(method.info)
+    and not issubclass(method, Floor)
 ]
 
 
@@ -185,7 +195,8 @@ def test_a_scope_is_among_which_weights_the_best_are_kept(name: str, tmp_path: P
 def test_every_built_in_is_tested_here() -> None:
     own = [n for n in registry.methods.names()
            if registry.methods.distribution(n).startswith(OWN_DISTRIBUTION)]  # fmt: skip
-    tested = {cls.name for cls in MethodConformance.__subclasses__() if cls.__module__ == __name__}
+    suites = [*MethodConformance.__subclasses__(), *FloorConformance.__subclasses__()]
+    tested = {cls.name for cls in suites if cls.__module__ == __name__}
     assert tested >= set(own)
     with pytest.raises(AttributeError):
         MethodConformance.name  # noqa: B018 - the suite itself has no method

@@ -14,6 +14,7 @@ from bench.data.encoded import Encoded
 from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune
 from bench.data.task import checked_rows
+from bench.data.texts import keep_texts, texts_of_rows
 from bench.files import lock, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
@@ -70,7 +71,7 @@ class Prepared:
     Attributes:
         task: The task's name, or the file that declares it.
         fingerprint: Hash of the rows.
-        folder: Where `train.parquet` and `report.parquet` lie.
+        folder: Where `train.parquet` and `report.parquet` lie, and the texts of their rows.
         train_rows: What a training sees: rows under the cap, and their augmentations.
         report_rows: Rows of the report split.
         mean_length: Mean pieces of a training row.
@@ -137,6 +138,7 @@ def prepare(
             done = read_json(folder / "prepared.json")
             if done is None:
                 done = _write(folder, task, splits, data, encoder, limit, cap_at, augmenter)
+    keep_texts(folder, {"train": splits.train, "report": splits.dev})
     return Prepared(
         task=name,
         fingerprint=done["fingerprint"],
@@ -159,8 +161,8 @@ def _write(
     augmenter: Augmenter | None,
 ) -> dict[str, Any]:
     """Makes and keeps what `load` reads; returns what `prepared.json` says."""
-    train = splits.train.select(cap(_texts(splits.train), cap_at))
-    fit, tune = cut_tune(_texts(train))
+    train = splits.train.select(cap(texts_of_rows(splits.train), cap_at))
+    fit, tune = cut_tune(texts_of_rows(train))
     encoded, report = encode([train, splits.dev], encoder, limit, task.is_regression)
     facts = {
         **splits.provenance,
@@ -254,8 +256,3 @@ def encode(splits: list[Dataset], encoder: Path, limit: int, is_regression: bool
             )
         )
     return encoded
-
-
-def _texts(rows: Dataset) -> list[tuple[str, ...]]:
-    columns = [rows[name][:] for name in ("text", "text_pair") if name in rows.column_names]
-    return list(zip(*columns, strict=True))

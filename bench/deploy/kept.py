@@ -18,11 +18,13 @@ def kept_model(store: Store, record: Record) -> Path:
     """The folder of a cell's model.
 
     Raises:
-        BenchError: It was not kept, or is not whole any more.
+        BenchError: There is none, it was not kept, or is not whole any more.
     """
     folder = store.folder(record.id) / "model"
     if record.status == "external":
         raise BenchError(f"{record.id} was made elsewhere: the run folder has no model of it.")
+    if not record.has_model:
+        raise BenchError(f"{record.id} is of {record.cell['method']}: it has answers and no model.")
     if record.score is None or not (folder / "config.json").is_file():
         raise BenchError(
             f"the model of cell {record.id} was not kept: run it with --keep-models all and "

@@ -73,7 +73,7 @@ class Row:
         counted = [
             record.footprint.get(axis, {})
             for record in self.records
-            if record.status == "ok" and record.cell["task"] in tasks
+            if record.status == "ok" and record.has_model and record.cell["task"] in tasks
         ]
         known = [found[key] for found in counted if key in found]
         return statistics.fmean(known) if known and len(known) == len(counted) else None

@@ -41,11 +41,18 @@ READABLE = (1, 2)
 DENSE = "dense"
 """The name of the uncompressed control."""
 
+TEXT_FLOOR, ENCODER_FLOOR = "text-floor", "encoder-floor"
+"""The names of the controls that say what words alone, and the untrained encoder, are worth."""
+
 AXES = ("weights", "params", "flops")
 """What every footprint says a ratio of."""
 
 SIZES = ("weights", "bytes", "params", "flops", "flops_task")
 """All that a footprint may say a ratio of: old ones lack the FLOPs at a task's lengths."""
+
+ANSWERS = "answers"
+"""What the method of a cell delivers that made no model, as its `delivers` says; such a cell has
+neither a footprint nor a speed."""
 
 Status = Literal["ok", "missed", "unreachable", "failed", "external"]
 STATUSES = get_args(Status)
@@ -122,7 +129,8 @@ class Record:
             `unreachable` where no training could have met it; `failed`; `external` for a checkpoint
             made elsewhere.
         cell: method, task, axis, ratio, seed, model and protocol.
-        method: The method's kind, control, starts_from, teacher, paper and version.
+        method: The method's kind, control, starts_from, teacher, paper and version; and what it
+            `delivers` if that is `ANSWERS` alone.
         params: The resolved parameters of the method.
         tuning: How the parameters were found.
         score: The task's main figure on the report split, 0–100.
@@ -176,6 +184,11 @@ class Record:
         own = [r for r in rows if (r["model"], r["batch"], r["seq_len"]) == wanted and r["agrees"]]
         return min(own, key=lambda row: row["median_ms"]) if own else None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether its method delivers a model rather than answers alone."""
+        return self.method.get("delivers") != ANSWERS
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, in the order of the fields."""
         return dataclasses.asdict(self)
@@ -197,7 +210,10 @@ class Record:
             odd.append("status")
         if known["status"] in SCORED:
             counted = known.get("footprint", {})
-            if "footprint" not in odd and not all(has(counted.get(axis), "ratio") for axis in AXES):
+            whole = "footprint" in odd or all(has(counted.get(axis), "ratio") for axis in AXES)
+            method = known.get("method")
+            delivers = method.get("delivers") if isinstance(method, dict) else None
+            if not whole and (counted or delivers != ANSWERS):
                 odd.append("footprint")
             if known["status"] != "external":
                 cost = known.get("cost", {})

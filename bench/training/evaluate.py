@@ -51,6 +51,24 @@ def predict(
     return logits
 
 
+@torch.inference_mode()
+def pooled(model: PreTrainedModel, data: Encoded, device: str) -> NDArray[np.float32]:
+    """The mean of the last hidden states of every row's own pieces, `[rows, width]`.
+
+    As sentence encoders pool (Reimers and Gurevych, 2019): special pieces count, padding does not.
+    """
+    encoder = model.base_model.eval().to(device)
+    order = np.argsort(data.lengths, kind="stable")
+    means = np.empty((len(data), int(model.config.hidden_size)), dtype=np.float32)
+    for begin in range(0, len(order), EVALUATION_BATCH):
+        rows = order[begin : begin + EVALUATION_BATCH]
+        inputs = collate(data, rows, model, torch.device(device)).inputs
+        states = encoder(**inputs).last_hidden_state.float()
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        means[rows] = ((states * mask).sum(dim=1) / mask.sum(dim=1)).cpu().numpy()
+    return means
+
+
 def answers_of(logits: NDArray[np.float32], *, is_regression: bool) -> NDArray[Any]:
     """What a model answers: the number of the likeliest class, or the figure of a regression.
 

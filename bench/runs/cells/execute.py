@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from transformers import PreTrainedModel
 
 from bench import machine
+from bench.compression.floor import Floor
 from bench.compression.target import meets
 from bench.data.prepare import load
 from bench.errors import BenchError, DivergedError, UnreachableError
@@ -23,10 +24,11 @@ from bench.files import is_storage_error, read_json, remove, write_json
 from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
 from bench.results.predictions import as_table
-from bench.results.record import DENSE, Record, Status
+from bench.results.record import ANSWERS, DENSE, Record, Status
 from bench.results.store import Store
 from bench.runs.cells.cell import Cell, reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
+from bench.runs.cells.floor import answers_of_floor
 from bench.runs.cells.study import Outcome, Study
 from bench.training import scoring, seeds
 from bench.training.evaluate import answers_of, predict
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
     from bench.compression.method import MethodInfo
     from bench.compression.params import Params, TrainParams
+    from bench.data.encoded import Encoded
+    from bench.data.prepare import TaskData
+    from bench.data.task import Task
     from bench.models.footprint import Footprint
     from bench.runs.cells.context import BoundCell
     from bench.runs.cells.tuning import Tuned
@@ -146,6 +151,7 @@ def _method_facts(bound: BoundCell) -> dict[str, Any]:
         "paper_steps": info.paper_steps,
         "version": info.version,
         "revised_after": None if info.revised_after is None else list(info.revised_after),
+        **({"delivers": ANSWERS} if issubclass(bound.method, Floor) else {}),
     }
 
 
@@ -205,7 +211,7 @@ def execute_trial(
             log(str(params))
             model = _compress(study.bound, run, params)
             logits = predict(model, run.data.report, run.context.device)
-            score, _ = _score(run, logits)
+            score, _ = _score(run.task, run.data.report, logits)
             counted = _counted(model, run)
         except Exception as error:
             if is_storage_error(error):
@@ -280,6 +286,8 @@ def _made(
 ) -> tuple[Record, Table | None]:
     """The cell itself: record without cost and environment, and the predictions."""
     cell, context = bound.cell, bound.context
+    if issubclass(bound.method, Floor):
+        return _answered(bound, found, log)
     if bound.limit < cell.ratio:
         raise UnreachableError(
             f"{cell.method} reaches {bound.limit:.4g}× on {cell.axis} at most, not {cell.ratio:g}×",
@@ -288,7 +296,7 @@ def _made(
     run = _lend(bound, dense, log, progress, trial=False)
     model = _compress(bound, run, found.params)
     logits = predict(model, run.data.report, context.device)
-    score, table = _score(run, logits)
+    score, table = _score(run.task, run.data.report, logits)
     knowledge = _knowledge(model, run)
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
@@ -308,14 +316,39 @@ def _made(
         cost={"train_flops": sum(parts.values()), "parts": parts, "steps": run.steps},
         knowledge=knowledge,
         curve=run.described_curve(),
-        data={
-            **run.data.facts,
-            "notes": list(score.notes),
-            "median_length": statistics.median_high(run.data.report.lengths.tolist()),
-        }
-        | ({"general_text": run.text} if run.text else {}),
+        data=_data_facts(run.data, score) | ({"general_text": run.text} if run.text else {}),
     )
     return record, table
+
+
+def _answered(bound: BoundCell, found: Tuned, log: Log) -> tuple[Record, Table]:
+    """The cell of a floor: its answers, and no model to be counted, probed or kept."""
+    cell, data = bound.cell, _rows(bound.prepared)
+    kept = answers_of_floor(bound.method.info.name, cell.task, bound.context, trial=False)
+    log(", ".join(f"{name}: {value}" for name, value in kept.chosen.items()))
+    score, table = _score(bound.task, data.report, kept.logits)
+    record = Record(
+        id=bound.id,
+        status="ok",
+        cell=dataclasses.asdict(cell),
+        params=kept.chosen,
+        tuning=found.facts,
+        score=score.main,
+        scores=score.figures,
+        cost={
+            "train_flops": kept.flops,
+            "parts": {"pooled states": kept.flops} if kept.flops else {},
+            "steps": 0,
+        },
+        data=_data_facts(data, score),
+    )
+    return record, table
+
+
+def _data_facts(data: TaskData, score: scoring.Score) -> dict[str, Any]:
+    """What a record says of the rows and of their score."""
+    length = statistics.median_high(data.report.lengths.tolist())
+    return {**data.facts, "notes": list(score.notes), "median_length": length}
 
 
 def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[str, int]:
@@ -334,9 +367,8 @@ def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[s
     return parts
 
 
-def _score(run: CellRun, logits: NDArray[np.float32]) -> tuple[scoring.Score, Table]:
+def _score(task: Task, report: Encoded, logits: NDArray[np.float32]) -> tuple[scoring.Score, Table]:
     """Scores logits on the rows to be scored on, and lays the predictions out as a table."""
-    task, report = run.task, run.data.report
     predictions = answers_of(logits, is_regression=task.is_regression)
     score = scoring.score(task.info.metric, predictions, report.labels, report.parts)
     return score, as_table(report.ids, report.labels, predictions, report.parts, logits)
