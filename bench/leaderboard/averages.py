@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.leaderboard.markdown import escape
 from bench.leaderboard.ranking import MAJORITY
 from bench.metrics import metric_of
 from bench.results.record import DENSE
@@ -46,6 +47,16 @@ def tasks_without_room(result: Standings) -> list[str]:
     """The averaged tasks on which dense is not `LEAST_ROOM` points above the majority class."""
     rooms = {task: _room(result, task) for task in result.averaged}
     return [task for task, room in rooms.items() if room and room[1] - room[0] < LEAST_ROOM]
+
+
+def chance_note(result: Standings) -> str:
+    """Which tasks are no part of what is above chance, or nothing."""
+    if not (tasks := tasks_without_room(result)):
+        return ""
+    return (
+        f"{', '.join(map(escape, tasks))}: {DENSE} is less than {LEAST_ROOM:g} points above the "
+        "majority class. So what is above chance leaves this out."
+    )
 
 
 def win_rate(result: Standings, row: Row) -> float | None:

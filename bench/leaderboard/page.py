@@ -18,8 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.leaderboard import critical, plots, prose
-from bench.leaderboard.averages import above_chance, average_above_chance, win_rate
+from bench.leaderboard import prose
+from bench.leaderboard.averages import (
+    above_chance,
+    average_above_chance,
+    chance_note,
+    win_rate,
+)
+from bench.leaderboard.charts import make_charts
 from bench.leaderboard.costs import (
     COST_FIGURES,
     cost_figures,
@@ -29,16 +35,15 @@ from bench.leaderboard.costs import (
 )
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
-from bench.leaderboard.ranking import MAJORITY, Row, Standings, standings
+from bench.leaderboard.ranking import Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.results.predictions import in_store
-from bench.results.record import DENSE, record_hash
+from bench.results.record import record_hash
 from bench.results.studies import suite_studies
 from bench.results.suites import counted_length, read_suite, suite_records
 
 if TYPE_CHECKING:
-    from bench.leaderboard.plots import Point
     from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
     from bench.results.store import Store
@@ -105,7 +110,7 @@ def make_page(
     results = _results(suite, ordered, cached)
     loyal = Loyalties(results.values(), cached)
     tables, sections = _tables(suite, ordered, results)
-    files, images = _charts(suite, results, folder)
+    files, images = make_charts(suite, results, folder)
     reading = reading_list(name, results, written)
     undone = len(set(suite["cells"]) - {record.id for record in every})
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
@@ -185,6 +190,7 @@ def _tables(
         sections += [
             f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
             prose.uninformative_note(result),
+            chance_note(result),
             prose.above_dense_note(result),
             prose.table_notes(result.rows),
         ]
@@ -204,38 +210,6 @@ def _titled(suite: dict[str, Any], results: dict[float, Standings]) -> dict[str,
     }
 
 
-def _charts(
-    suite: dict[str, Any], results: dict[float, Standings], folder: Path
-) -> tuple[dict[Path, str], list[str]]:
-    """The charts' files, and the lines that show them."""
-    drawn = {
-        "": (
-            plots.pareto_svg(_curves(results), prose.axis_words(suite)),
-            "Score against compression, one line per method",
-        ),
-        "kept": (
-            plots.heat_svg(_shares(results)),
-            "Score above the majority class, in % of what dense is above it",
-        ),
-        "cd": (
-            plots.critical_svg(
-                {
-                    f"{ratio:g}×": (critical.tested_averages(result), critical.groups(result))
-                    for ratio, result in results.items()
-                }
-            ),
-            "Competitors by average; a bar joins those that no test tells apart",
-        ),
-    }
-    shown = {
-        f"{suite['name']}{figure and f'-{figure}'}.svg": both
-        for figure, both in drawn.items()
-        if both[0]
-    }
-    files = {folder / file: svg for file, (svg, _) in shown.items()}
-    return files, [f"![{caption}]({file})" for file, (_, caption) in shown.items()]
-
-
 def _summary(suite: dict[str, Any], results: dict[float, Standings]) -> list[str]:
     """A row under `SUMMARY_HEADS`: what was compressed, and the averages at the hardest ratio."""
     ratio, result = max(results.items())
@@ -253,31 +227,6 @@ def _summary(suite: dict[str, Any], results: dict[float, Standings]) -> list[str
     ]
 
 
-def _curves(results: dict[float, Standings]) -> dict[str, list[Point]]:
-    """Average score by wanted ratio, a curve a method; references are one point at ratio 1."""
-    curves: dict[str, dict[float, Point]] = {}
-    for ratio, result in results.items():
-        for row in result.rows:
-            average, interval = row.average(result.averaged), result.averages.get(row.method)
-            if average is not None:
-                at = 1.0 if row.facts["kind"] == "reference" else ratio
-                width = interval.half_width if interval else 0.0
-                curves.setdefault(row.method, {})[at] = (at, average, width)
-    return {name: list(points.values()) for name, points in curves.items()}
-
-
-def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:
-    """What is kept of dense's score above chance in %, by task and ratio, then by method."""
-    shares: dict[str, dict[str, float]] = {}
-    for ratio, result in results.items():
-        rows = [row for row in result.rows if row.method not in (DENSE, MAJORITY)]
-        for task in result.averaged if ratio != 1 else ():
-            known = {row.method: above_chance(result, row, task) for row in rows}
-            if kept := {name: share for name, share in known.items() if share is not None}:
-                shares[f"{task} {ratio:g}×"] = kept
-    return shares
-
-
 def _each(results: dict[float, Standings]) -> Iterator[tuple[float, Standings, Row]]:
     """Every row once, the references at ratio 1."""
     for place, (ratio, result) in enumerate(results.items()):
@@ -292,7 +241,8 @@ def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", "rank",
-                     *COST_FIGURES, "above_chance", "label_loyalty", "probability_loyalty"])  # fmt: skip
+                     *COST_FIGURES, "above_chance", "label_loyalty",
+                     "probability_loyalty"])  # fmt: skip
     for ratio, result, row in _each(results):
         for task in result.tasks:
             scores, interval = row.scores[task], result.means.get((row.method, task))

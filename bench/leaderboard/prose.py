@@ -73,6 +73,10 @@ def glossary(axis: str, length: int) -> str:
         "tests). Each p is the corrected one.",
         "**±** after a difference or an average: half of its 95 % interval. After a score on a "
         "task: the standard deviation over seeds.",
+        "**Above chance, % of dense**: 0 is the majority class, 100 the dense model. The column is "
+        "the mean over the tasks of the average.",
+        "**Win rate**: of all pairs of such a task and another competitor, how many the method is "
+        "ahead in. A tie is half a win.",
         "**Loyalty**: how often a model answers as the dense model of its seed does, whether right "
         "or wrong.",
         "**†**: on this task the dense model is not significantly above the majority class. The "

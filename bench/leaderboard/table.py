@@ -6,14 +6,17 @@ import statistics
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from bench.leaderboard.averages import average_above_chance, win_rate
 from bench.leaderboard.markdown import rounded
-from bench.results.record import DENSE
 
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
 
 NAME_COLUMNS = 4
 """Columns of a table that hold names, before those that hold figures."""
+
+ABOVE_CHANCE, WIN_RATE = "above chance, % of dense", "win rate, %"
+"""Heads of what stands beside the average."""
 
 HYPHENATED = {"pretrained": "pre-trained", "finetuned": "fine-tuned"}
 """How a page writes what a record stores."""
@@ -25,20 +28,16 @@ def make_table(
     planned: Mapping[tuple[str, str, float], int],
 ) -> tuple[list[str], list[list[str]]]:
     """Heads and cells of one ratio's scores; how many seeds a row should have is `planned`."""
-    tasks, dense = result.tasks, result.row(DENSE)
-    dense_average = dense.average(result.averaged) if dense else None
+    tasks = result.tasks
     marks = {task: " †" if task in result.uninformative else "" for task in tasks}
     heads = ["rank", "method", "starts from", "teacher",
              *(f"{task}{marks[task]} ({metrics.get(task, '?')})" for task in tasks),
-             f"average{', ± 95 %' if result.averages else ''}", "% of dense"]  # fmt: skip
+             f"average{', ± 95 %' if result.averages else ''}", ABOVE_CHANCE, WIN_RATE]  # fmt: skip
     cells = []
     for row in result.rows:
         if not any(row.scores.values()):
             continue
         average, method = row.average(result.averaged), row.method
-        share = None  # of a dense model that is no better than chance a share says nothing
-        if average is not None and dense_average is not None and dense_average > 0:
-            share = 100 * average / dense_average
         interval = result.averages.get(method)
         cells.append(
             [str(result.overall.get(method, "–")),
@@ -47,7 +46,8 @@ def make_table(
                                                        row.facts["teacher"])),
              *(_score(result, row, task, planned) for task in tasks),
              rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
-             rounded(share, 1)]
+             rounded(average_above_chance(result, row), 1),
+             rounded(win_rate(result, row), 0)]
         )  # fmt: skip
     return heads, cells
 

@@ -35,8 +35,27 @@ def test_the_table_says_mean_deviation_average_and_share() -> None:
         magnitude["cola (matthews)"] == f"42.0 ± {statistics.stdev([40, 44]):.1f}" == "42.0 ± 2.8"
     )
     assert magnitude["average"] == "42.0"  # WNLI stands outside
-    assert magnitude["% of dense"] == f"{100 * 42 / 51:.1f}"
+    assert magnitude["above chance, % of dense"] == f"{100 * 42 / 51:.1f}"
+    assert magnitude["win rate, %"] == "100"
+    assert table["movement"]["win rate, %"] == "0"
+    assert table["dense (control)"]["above chance, % of dense"] == "100.0"
     assert "No part of an average, because its dev set says nothing: wnli." in page.markdown
+
+
+def test_a_page_says_which_tasks_have_no_room_above_chance() -> None:
+    near = [
+        record(method, task, 1.0, seed, score + seed)
+        for task, score in (("cola", 3.0), ("rte", 30.0))
+        for method, score in (("dense", score), ("majority", 0.0))
+        for seed in range(2)
+    ]
+    tiny = [record("tiny", task, 4.0, seed, 15.0) for task in ("cola", "rte") for seed in range(2)]
+    page = make_page(suite([*near, *tiny]), [*near, *tiny], FOLDER)
+    said = "cola: dense is less than 5 points above the majority class. So what is above chance"
+    assert said in page.markdown
+    shown = rows(page.tables["4× fewer prunable weights"])["tiny"]
+    assert shown["above chance, % of dense"] == f"{100 * 14.5 / 30:.1f}"
+    assert said not in make_page(suite(records()), records(), FOLDER).markdown
 
 
 def test_a_row_that_lacks_a_task_has_no_average() -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from bench.leaderboard.prose import protocol_section
 from bench.leaderboard.ranking import LEAST_ROWS, is_uninformative, rows_of, standings
-from bench.leaderboard.table import make_table
 from bench.results.record import AXES, Record
 
 SETTINGS = {
@@ -53,10 +52,3 @@ def test_what_is_drawn_once_for_all_seeds_is_said() -> None:
     assert said in protocol_section(suite, taught, ["cola"], 0)
     assert said not in protocol_section(suite, made, ["cola"], 0)
     assert said not in protocol_section(suite, taught[:1], ["cola"], 0)
-
-
-def test_a_share_of_a_dense_model_below_zero_says_nothing() -> None:
-    below = replace(record("dense", "cola", 1.0, 1.0), score=-3.6)
-    result = standings([record("tiny", "cola", 20, 20.0)], [below], ["cola"], lambda cell_id: None)
-    heads, rows = make_table(result, {"cola": "matthews"}, {})
-    assert [row[heads.index("% of dense")] for row in rows] == ["–", "–"]

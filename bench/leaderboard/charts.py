@@ -1,0 +1,72 @@
+"""The figures of a page, and the lines that show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.leaderboard import critical, plots, prose
+from bench.leaderboard.averages import above_chance
+from bench.leaderboard.ranking import MAJORITY
+from bench.results.record import DENSE
+
+if TYPE_CHECKING:
+    from bench.leaderboard.plots import Point
+    from bench.leaderboard.ranking import Standings
+
+
+def make_charts(
+    suite: dict[str, Any], results: dict[float, Standings], folder: Path
+) -> tuple[dict[Path, str], list[str]]:
+    """The charts' files, and the lines that show them."""
+    drawn = {
+        "": (
+            plots.pareto_svg(_curves(results), prose.axis_words(suite)),
+            "Score against compression, one line per method",
+        ),
+        "kept": (
+            plots.heat_svg(_shares(results)),
+            "What is left of dense's score above the majority class, %",
+        ),
+        "cd": (
+            plots.critical_svg(
+                {
+                    f"{ratio:g}×": (critical.tested_averages(result), critical.groups(result))
+                    for ratio, result in results.items()
+                }
+            ),
+            "Competitors by average; a bar joins those that no test tells apart",
+        ),
+    }
+    shown = {
+        f"{suite['name']}{figure and f'-{figure}'}.svg": both
+        for figure, both in drawn.items()
+        if both[0]
+    }
+    files = {folder / file: svg for file, (svg, _) in shown.items()}
+    return files, [f"![{caption}]({file})" for file, (_, caption) in shown.items()]
+
+
+def _curves(results: dict[float, Standings]) -> dict[str, list[Point]]:
+    """Average score by wanted ratio, a curve a method; references are one point at ratio 1."""
+    curves: dict[str, dict[float, Point]] = {}
+    for ratio, result in results.items():
+        for row in result.rows:
+            average, interval = row.average(result.averaged), result.averages.get(row.method)
+            if average is not None:
+                at = 1.0 if row.facts["kind"] == "reference" else ratio
+                width = interval.half_width if interval else 0.0
+                curves.setdefault(row.method, {})[at] = (at, average, width)
+    return {name: list(points.values()) for name, points in curves.items()}
+
+
+def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:
+    """What is kept of dense's score above chance in %, by task and ratio, then by method."""
+    shares: dict[str, dict[str, float]] = {}
+    for ratio, result in results.items():
+        rows = [row for row in result.rows if row.method not in (DENSE, MAJORITY)]
+        for task in result.averaged if ratio != 1 else ():
+            known = {row.method: above_chance(result, row, task) for row in rows}
+            if kept := {name: share for name, share in known.items() if share is not None}:
+                shares[f"{task} {ratio:g}×"] = kept
+    return shares
