@@ -22,8 +22,7 @@ class SmallParams(TrainParams):
         0,
         low=0,
         high=48,
-        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2; the "
-        "first trials try the others",
+        help="layers; 0: the whole number nearest two thirds of the encoder's, at least 2",
     )
     start: Literal["cut", "random"] = knob(
         "cut",
@@ -34,7 +33,7 @@ class SmallParams(TrainParams):
 
 
 class _Small(Method):
-    """What both have in common: the depths that tuning tries first."""
+    """What both have in common: the depths that tuning tries."""
 
     @classmethod
     def search_space(cls, config: PretrainedConfig, target: bench.Target) -> dict[str, bench.Knob]:
@@ -43,7 +42,7 @@ class _Small(Method):
         depths = sorted(range(1, config.num_hidden_layers + 1), key=lambda d: (abs(d - default), d))
         met = tuple(depth for depth in depths if _is_met(target, config, depth))
         declared = cls.Params.knobs()["depth"]
-        depth = dataclasses.replace(declared, choices=met, first=True)
+        depth = dataclasses.replace(declared, choices=met)
         return super().search_space(config, target) | {"depth": depth}
 
 
@@ -76,8 +75,8 @@ class TinyBERT(_Small):
 
     Stage 1, general distillation: the *pre-trained* encoder teaches on unlabelled text. Stage 2, on
     the task, the *fine-tuned* one: first what lies between input and output (embeddings, hidden
-    states, attention scores) at a constant rate, then the prediction, with warm-up and decay, at
-    the same peak, where the authors' second is a fifth to three fifths of the first.
+    states, attention scores) at a constant rate, then the prediction, at the same peak, where the
+    authors' second is a fifth to three fifths of the first. Warm-up and decay are the second's.
     """
 
     info = MethodInfo(

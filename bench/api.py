@@ -367,7 +367,7 @@ def _resolved(request: Request, display: RunDisplay) -> Suite:
         hub.go_offline()
     suite = resolve(request)
     if suite.storage is not None and suite.protocol.trials:
-        from bench.runs.cells.study import check_storage
+        from bench.runs.cells.storage import check_storage
 
         check_storage(suite.storage)
     for notice in suite.notices:

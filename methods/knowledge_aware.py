@@ -51,9 +51,7 @@ class KnowledgeAwarePruning(Method):
         """The authors' schedule, three losses, and the two questions of the paper's analysis."""
 
         warmup: float = knob(0.0, low=0.0, high=0.2, help="share of the steps with a rising rate")
-        decay: str = knob(
-            "constant", choices=("linear", "constant"), tuned=False, help="shape after warm-up"
-        )
+        decay: str = knob("constant", choices=("linear", "constant"), help="shape after warm-up")
         hidden_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of hidden states")
         score_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of attention scores")
         label_weight: float = knob(1.0, low=0.01, high=10.0, log=True, help="of the soft labels")

@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 from bench.errors import BenchError, unknown_name
 
-MOST_TUNED = 5
-"""Parameters of a method that tuning may move, at most: more of them would need more trials."""
+MOST_TUNED = 6
+"""Parameters of a method that tuning may move, at most: more of them would need more trials.
+
+That is three of its own, beside what all trained methods share: rate, warm-up and decay.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,6 @@ class Knob:
         log: Whether tuning searches the logarithm.
         choices: All valid values, for anything but a range.
         tuned: Whether tuning may move it; otherwise only the command line does.
-        first: Whether the first trials go through its choices, before any are drawn.
         help: One line for `bench describe`.
     """
 
@@ -33,7 +35,6 @@ class Knob:
     log: bool = False
     choices: tuple[Any, ...] | None = None
     tuned: bool = True
-    first: bool = False
     help: str = ""
 
     def check(self, name: str, value: Any) -> None:
@@ -102,8 +103,8 @@ def knob(
         high: Largest valid value.
         log: Search the logarithm.
         choices: All valid values, instead of a range; a flag has both without them.
-        tuned: Let tuning move it. A method has at most five tuned knobs, those of
-            `TrainParams` (learning rate and warm-up) among them.
+        tuned: Let tuning move it. A method has at most six tuned knobs, those of
+            `TrainParams` (learning rate, warm-up and decay) among them.
         help: One line for `bench describe`.
     """
     if choices is None and isinstance(default, bool):
@@ -172,16 +173,14 @@ class TrainParams(Params):
     learning_rate: float = knob(
         1e-4,
         low=1e-6,
-        high=1e-2,
+        high=1e-1,
         log=True,
         help="peak of AdamW's; not pinned, 5e-5 from width 768 on, 2e-4 from 128 on, else 4e-3; "
-        "searched from a quarter to four times that, within the range",
+        "searched from a quarter to four times that, and further where the best is at an edge",
     )
     warmup: float = knob(0.1, low=0.0, high=0.2, help="share of the steps with a rising rate")
     weight_decay: float = knob(0.01, low=0.0, high=1.0, tuned=False, help="decoupled, on matrices")
-    decay: str = knob(
-        "linear", choices=("linear", "constant"), tuned=False, help="shape after warm-up"
-    )
+    decay: str = knob("linear", choices=("linear", "constant"), help="shape after warm-up")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from bench.errors import BenchError, unknown_name
 from bench.models.checkpoint import read_config
 from bench.results.record import DENSE
 from bench.runs.cells.cell import Variant
-from bench.runs.cells.parameters import objection, search_space
+from bench.runs.cells.parameters import depends_on_encoder, objection, search_space
 
 if TYPE_CHECKING:
     from bench.data.task import Task
@@ -111,5 +111,5 @@ def check_pins(variants: Iterable[Variant], encoder: Path) -> None:
         method = registry.methods.get(variant.method)
         space, defaults = search_space(method, config, uncompressed), method.Params.defaults()
         for name, value in method.Params.parse(dict(variant.pins)).items():
-            if name in space and space[name].first and value != defaults[name]:
+            if depends_on_encoder(method, space, name) and value != defaults[name]:
                 space[name].check(f"{name} of {variant.method} on this encoder", value)

@@ -31,8 +31,8 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
 
     Trials precede the cells that they are for. The dense models' come first, since whatever learns
     from one waits for them; then, for each task and ratio, the first trial of every method, the
-    second of every method and so on, so that several workers are rarely at the same study and each
-    of its trials knows the ones before.
+    second of every method and so on, so that several workers are rarely at the same study, whose
+    second half waits for its first.
 
     Args:
         cells: The plan.

@@ -27,7 +27,14 @@ def test_defaults_are_valid_and_in_order() -> None:
 
 
 def test_the_search_space_is_what_tuning_may_move() -> None:
-    assert set(Example.search_space()) == {"learning_rate", "warmup", "share", "fast", "shape"}
+    assert set(Example.search_space()) == {
+        "learning_rate",
+        "warmup",
+        "decay",
+        "share",
+        "fast",
+        "shape",
+    }
 
 
 @pytest.mark.parametrize(

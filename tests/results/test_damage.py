@@ -11,7 +11,7 @@ import pytest
 from harness import bench, quick, records, start
 
 from bench.results.store import Store
-from bench.runs.cells import study as tuning
+from bench.runs.cells import storage
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_a_storage_that_is_lost_on_the_way_is_one_line(tmp_path: Path, monkeypat
     def lost(*_: object, **__: object) -> None:
         raise ConnectionError("the server has gone away\nand more")
 
-    monkeypatch.setattr(tuning, "check_storage", lambda url: None)
+    monkeypatch.setattr(storage, "check_storage", lambda url: None)
     url = f"sqlite:///{tmp_path}/studies.db"
     for where in ("optuna.create_study", "optuna.Study.ask", "optuna.Study.tell"):
         with monkeypatch.context() as patch:

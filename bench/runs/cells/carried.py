@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, unknown_name
 from bench.results.suites import open_suite, suites_run_in
 from bench.runs.cells.context import Carried
+from bench.runs.cells.parameters import depends_on_encoder
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -40,7 +41,8 @@ def carry(
     same_encoder = suite["weights"] == context.weights
     found: dict[tuple[str, str, float], Carried] = {}
     for cell in cells:
-        space = context.bind(cell).space
+        bound = context.bind(cell)
+        space = bound.space
         key = (cell.method, cell.task, cell.ratio)
         if key in found or not space:
             continue
@@ -51,7 +53,7 @@ def carry(
         params = {
             knob: value
             for knob, value in record.tuning["found"].items()
-            if knob in space and (same_encoder or not space[knob].first)
+            if knob in space and (same_encoder or not depends_on_encoder(bound.method, space, knob))
         }
         source = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
         found[key] = Carried(params, source, record.tuning["trials"])

@@ -49,6 +49,11 @@ def search_space(method: type[Method], config: PretrainedConfig, target: Target)
     return space
 
 
+def depends_on_encoder(method: type[Method], space: Mapping[str, Knob], name: str) -> bool:
+    """Whether the choices of a parameter are those of an encoder, not what the method declares."""
+    return name in space and space[name].choices != method.Params.knobs()[name].choices
+
+
 def objection(
     method: type[Method],
     config: PretrainedConfig,

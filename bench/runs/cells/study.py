@@ -1,9 +1,10 @@
 """One Optuna study a (method, task, axis, ratio), the same number of trials in each.
 
 A trial is a whole training on the *fit* rows, scored on the *tune* rows, from a seed that no report
-has. A study lies in a journal in the run folder, or in any storage of Optuna's. Whoever makes a
-trial holds a lock that dies with its process; a trial whose lock is free was killed, is closed, and
-its parameters are queued again.
+has. What it takes follows from its place, and in the second half of a study from what the first
+half came to (`bench.runs.cells.design`), so that several workers make the trials that one would.
+Whoever makes a trial holds a lock that dies with its process; a trial whose lock is free was
+killed, is closed, and is made again.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compression.params import Knob
 from bench.compression.target import TOLERANCE, meets
-from bench.errors import BenchError, first_line
 from bench.files import ID, read_json, remove, write_json
 from bench.results.record import DENSE
 from bench.results.store import Store
-from bench.runs.cells.sampler import first_trials, sampler_name, sampler_of, suggest
+from bench.results.studies import is_study, summary_path
+from bench.runs.cells.design import RATE, SAMPLER, Rates, Tried, first_half, trial_params
+from bench.runs.cells.storage import journal, storage_errors
 
 if TYPE_CHECKING:
     import optuna
     from filelock import BaseFileLock
 
     from bench.runs.cells.context import BoundCell
+    from bench.runs.cells.design import Range
 
 
 @dataclass(kw_only=True)
@@ -79,42 +82,35 @@ class Study:
         self.trials = context.protocol.trials
         self._store = Store(context.runs)
         self._storage = context.storage
-        rate = self.space.get("learning_rate", Knob())
-        self._rate = rate.nearest(context.protocol.learning_rate)
+        self._first = first_half(self.trials)
+        knob = self.space.get(RATE, Knob(choices=()))
+        self._rates = Rates(knob, context.protocol.learning_rate) if knob.choices is None else None
 
     @property
     def folder(self) -> Path:
         """Where journal, logs and summary lie."""
-        return self._store.root / "tuning" / self.id
+        return summary_path(self._store, self.id).parent
 
     def summary(self) -> dict[str, Any]:
         """The trials that have ended, the best of them, and what they cost."""
-        known = read_json(self.folder / "study.json")
-        return known or {"complete": False, "trials": []}
+        known = read_json(summary_path(self._store, self.id))
+        return known if is_study(known) else {"complete": False, "trials": []}
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[Claim | None]:
-        """Yields a trial that nobody else makes, or `None` where none is left to make.
+        """Yields a trial that nobody else makes, or `None` where there is none to make now.
 
-        A block that ends without `Claim.ended` or `Claim.failed` leaves the trial to be made again.
+        None of the second half is begun before all of the first half have ended. A block that ends
+        without `Claim.ended` or `Claim.failed` leaves the trial to be made again.
         """
         claimed = None
         with self._used():
             study = self._open()
             self._close_killed(study)
-            begun = [trial for trial in study.trials if _is_spent(trial) or _is_running(trial)]
-            if len(begun) < self.trials:
-                taken = {trial.user_attrs.get("index") for trial in begun}
-                index = next(i for i in range(self.trials) if i not in taken)
-                study.sampler = sampler_of(self.trials, index)
-                marks = {"index": index, "folder": self._store.identity()}
-                study.enqueue_trial(self._fixed(study, index), user_attrs=marks)
-                trial = study.ask()
-                lock = self._store.lock(f"trial-{self.id}-{trial.number}")
-                claimed = Claim(self, study, trial, index, self._suggest(trial), lock)
-                lock.acquire(timeout=0)
-            elif not self.summary()["complete"]:  # who told the storage was killed before this
-                self._write(study)
+            if (index := self._next(study)) is not None:
+                claimed = self._begin(study, index)
+            elif len(_spent(study)) >= self.trials and not self.summary()["complete"]:
+                self._write(study)  # who told the storage was killed before this
         if claimed is None:
             yield None
             return
@@ -136,28 +132,59 @@ class Study:
 
     def _write(self, study: optuna.Study) -> None:
         """Writes the summary, and removes references of trials that were not the best."""
-        spent = [trial for trial in study.trials if _is_spent(trial)]
-        spent.sort(key=lambda trial: int(trial.user_attrs["index"]))
-        outcomes = [_described(trial) for trial in spent]
+        outcomes = _spent(study)
         scores = {
-            place: outcome["score"]
+            place: score
             for place, outcome in enumerate(outcomes)
-            if "error" not in outcome and meets(outcome["ratio"], self.bound.cell.ratio)
+            if (score := self._score(outcome)) is not None
         }
         best = max(scores, key=lambda place: (scores[place], -place)) if scores else None
-        complete = len(spent) >= self.trials
+        complete = len(outcomes) >= self.trials
         flops, kept = trial_cost(outcomes)
         summary = {
             "cell": dataclasses.asdict(self.bound.cell),
             "complete": complete,
-            "sampler": sampler_name(self.trials),
+            "sampler": SAMPLER,
+            "rates": self._ranges(outcomes),
             "best": best,
             "trials": outcomes,
             "train_flops": flops + sum(kept.values()),
         }
-        write_json(self.folder / "study.json", summary)
+        if complete:
+            summary |= self._verdict(outcomes, scores.get(best) if best is not None else None)
+        write_json(summary_path(self._store, self.id), summary)
         if complete and self.bound.cell.method == DENSE and best is not None:
             self._keep_reference(outcomes[best]["reference"], outcomes)
+
+    def _verdict(self, outcomes: Sequence[dict[str, Any]], best: float | None) -> dict[str, Any]:
+        """What a study that has ended says of itself, beside its best trial."""
+        floor = None
+        return {
+            "edge": self._rates and self._rates.edge(self._tried(outcomes), self._ranges(outcomes)),
+            "floor": floor,
+            "not_tuned": best is None or (floor is not None and best <= floor),
+        }
+
+    def _ranges(self, outcomes: Sequence[dict[str, Any]]) -> list[Range]:
+        """The ranges of the rate: one, and where it has moved after the first half, the other."""
+        if self._rates is None:
+            return []
+        ended = [outcome for outcome in outcomes if outcome["index"] < self._first]
+        if len(ended) < self._first or self._first == self.trials:
+            return [self._rates.first]
+        return list(dict.fromkeys([self._rates.first, self._rates.second(self._tried(ended))]))
+
+    def _tried(self, outcomes: Sequence[dict[str, Any]]) -> list[Tried]:
+        return [
+            Tried(outcome["params"][RATE], self._score(outcome))
+            for outcome in outcomes
+            if RATE in outcome["params"]  # not where a kill came between asking and drawing
+        ]
+
+    def _score(self, outcome: Mapping[str, Any]) -> float | None:
+        """What a trial counts by; `None` where it failed or missed the ratio."""
+        met = "error" not in outcome and meets(outcome["ratio"], self.bound.cell.ratio)
+        return outcome["score"] if met else None
 
     def _keep_reference(self, best: str, outcomes: Sequence[dict[str, Any]]) -> None:
         root = self._store.root
@@ -187,7 +214,7 @@ class Study:
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
         """Holds the study's lock, and says in one line what its storage raises."""
-        with self._store.lock(f"study-{self.id}"), self._storage_errors():
+        with self._store.lock(f"study-{self.id}"), storage_errors(self._storage):
             yield
 
     def _open(self) -> optuna.Study:
@@ -197,37 +224,35 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         return optuna.create_study(
             study_name=self.id,
-            storage=self._storage or _journal(self.folder / "journal.log"),
+            storage=self._storage or journal(self.folder / "journal.log"),
+            sampler=optuna.samplers.RandomSampler(seed=0),  # of which nothing is ever asked
             direction="maximize",
             load_if_exists=True,
         )
 
-    @contextlib.contextmanager
-    def _storage_errors(self) -> Iterator[None]:
-        """Turns what the user's storage raises into one clear line; the trial is made again."""
-        try:
-            yield
-        except BenchError:
-            raise
-        except Exception as error:  # of whatever library the storage needs
-            lost = not isinstance(error, OSError) or isinstance(error, ConnectionError)
-            if self._storage is None or not lost:  # the run folder's own disk
-                raise
-            raise _unusable(self._storage, error) from error
+    def _next(self, study: optuna.Study) -> int | None:
+        """The place of the trial that is to be made next, if one is to be made now."""
+        ended = {outcome["index"] for outcome in _spent(study)}
+        begun = ended | {t.user_attrs.get("index") for t in study.trials if _is_running(t)}
+        index = next((i for i in range(self.trials) if i not in begun), None)
+        waits = index is not None and index >= self._first
+        return None if waits and not ended.issuperset(range(self._first)) else index
 
-    def _fixed(self, study: optuna.Study, index: int) -> dict[str, Any]:
-        """Parameters of a place that are not to be drawn: all of them, after a kill."""
-        for trial in reversed(study.trials):
-            if "killed" in trial.user_attrs and trial.user_attrs.get("index") == index:
-                given: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-                return given | trial.params
-        first = first_trials(self.bound.method, self.space, self._rate, self.trials)
-        return first[index] if index < len(first) else {}
-
-    def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        space = self.space.items()
-        defaults = self.bound.method.Params.defaults()
-        return {n: suggest(trial, n, knob, defaults[n], self._rate) for n, knob in space}
+    def _begin(self, study: optuna.Study, index: int) -> Claim:
+        """Begins the trial of a place, whose lock is held from now on."""
+        rate = self.bound.context.protocol.learning_rate
+        ranges = self._ranges(_spent(study))
+        within = ranges[-1] if ranges else None  # the second is there once the second half begins
+        params = trial_params(self.bound.method, self.space, index, rate, within)
+        marks = {"index": index, "folder": self._store.identity()}
+        if not any(trial.state.name == "WAITING" for trial in study.trials):
+            study.enqueue_trial(params, user_attrs=marks)
+        trial = study.ask()  # that one, or what a kill left between the two lines
+        for name, knob in self.space.items():
+            _suggest(trial, name, knob, params[name])
+        lock = self._store.lock(f"trial-{self.id}-{trial.number}")
+        lock.acquire(timeout=0)
+        return Claim(self, study, trial, int(trial.user_attrs["index"]), trial.params, lock)
 
     def _killed(self, study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
         """Trials that a process of this run folder began and left."""
@@ -246,24 +271,6 @@ class Study:
         for trial in self._killed(study):
             study._storage.set_trial_user_attr(trial._trial_id, "killed", True)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-
-
-def check_storage(storage: str) -> None:
-    """Tries Optuna's storage of studies before anything runs.
-
-    Raises:
-        BenchError: It cannot be used.
-    """
-    import optuna
-
-    try:
-        optuna.storages.get_storage(storage)
-    except Exception as error:  # of whatever library the storage needs
-        raise _unusable(storage, error) from error
-
-
-def _unusable(storage: str, error: Exception) -> BenchError:
-    return BenchError(f"--storage {storage} cannot be used: {first_line(error)}")
 
 
 @dataclass
@@ -295,26 +302,6 @@ class Claim:
         self.of.tell_failure(self, reason, cost)
 
 
-def _journal(path: Path) -> optuna.storages.JournalStorage:
-    """A study's journal; a line that a killed process left unfinished is taken off."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    class HeldLock(JournalFileOpenLock):
-        """The study's own lock is held whenever its journal is used, and dies with its process."""
-
-        def acquire(self) -> bool:
-            return True
-
-        def release(self) -> None:
-            pass
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=HeldLock(str(path))))
-
-
 def _is_running(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state.name == "RUNNING"
 
@@ -324,11 +311,31 @@ def _is_spent(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state.is_finished() and "killed" not in trial.user_attrs
 
 
+def _spent(study: optuna.Study) -> list[dict[str, Any]]:
+    """What came of the trials that have ended, in the order of their places."""
+    described = [_described(trial) for trial in study.trials if _is_spent(trial)]
+    return sorted(described, key=lambda outcome: int(outcome["index"]))
+
+
 def _described(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    known = {"index": trial.user_attrs["index"], "params": trial.params}
     error = trial.user_attrs.get("error")
     if error is None:
-        return {"params": trial.params, **trial.user_attrs["outcome"]}
-    return {"params": trial.params, "error": error, **trial.user_attrs.get("cost", {})}
+        return {**known, **trial.user_attrs["outcome"]}
+    return {**known, "error": error, **trial.user_attrs.get("cost", {})}
+
+
+def _suggest(trial: optuna.Trial, name: str, knob: Knob, given: Any) -> None:
+    """Tells Optuna of a parameter whose value is given, and where it might have lain."""
+    if knob.choices is not None:
+        trial.suggest_categorical(name, knob.choices)
+        return
+    low: Any = knob.low
+    high: Any = knob.high
+    if isinstance(given, int):
+        trial.suggest_int(name, low, high, log=knob.log)
+    else:
+        trial.suggest_float(name, low, high, log=knob.log)
 
 
 def trial_cost(outcomes: Sequence[dict[str, Any]]) -> tuple[int, dict[str, int]]:

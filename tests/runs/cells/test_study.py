@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
+import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
@@ -14,7 +17,7 @@ from studies import TRIALS, cell, outcome
 from bench.results.seeds import TRIAL_SEED
 from bench.results.store import Store
 from bench.runs.cells.execute import execute_trial
-from bench.runs.cells.study import Study
+from bench.runs.cells.study import Claim, Study
 
 if TYPE_CHECKING:
     from bench.runs.cells.context import Context
@@ -24,7 +27,7 @@ TRAINED = "magnitude,tinybert,small-dense,one-shot-magnitude"
 
 def test_what_is_pinned_or_cannot_be_reached_is_not_searched(context: Context) -> None:
     pinned = Study(context.bind(cell(context, "magnitude:scope=global"))).space
-    assert set(pinned) == {"learning_rate", "warmup", "final_phase"}
+    assert set(pinned) == {"learning_rate", "warmup", "decay", "final_phase"}
     assert Study(context.bind(cell(context, "magnitude", ratio=1e6))).space == {}
     assert Study(context.bind(cell(context, "majority"))).space == {}
 
@@ -42,26 +45,114 @@ def test_a_trial_is_made_once_and_no_more_than_there_are(context: Context) -> No
     assert study.summary()["best"] == 2
 
 
-@pytest.mark.parametrize("method", ["magnitude", "tinybert"])
-def test_a_killed_trial_is_made_again_with_its_parameters(context: Context, method: str) -> None:
-    """Also where some of the parameters of the trials after it are given."""
-    study = Study(context.bind(cell(context, method)))
-    with study.claim() as first:
-        assert first is not None
-    drawn = []
-    for number in range(TRIALS):
+def score(claim: Claim) -> float:
+    """The higher, the higher the rate: the range moves up after the first half."""
+    return 50 + math.log(claim.params["learning_rate"])
+
+
+def with_trials(context: Context, trials: int, runs: Path | None = None) -> Context:
+    protocol = dataclasses.replace(context.protocol, trials=trials)
+    return dataclasses.replace(context, protocol=protocol, runs=runs or context.runs)
+
+
+def undisturbed(context: Context, method: str, trials: int) -> list[dict[str, Any]]:
+    """The trials that one worker makes in a folder of its own."""
+    there = with_trials(context, trials, context.runs / "undisturbed")
+    study = Study(there.bind(cell(there, method)))
+    for _ in range(trials):
         with study.claim() as claim:
             assert claim is not None
-            drawn.append(claim.params)
-            claim.ended(outcome(number))
-    assert first.params == drawn[0]
-    elsewhere = dataclasses.replace(context, runs=context.runs / "unharmed")
-    unharmed = Study(elsewhere.bind(cell(context, method)))
-    for number in range(TRIALS):
-        with unharmed.claim() as claim:
+            claim.ended(outcome(score(claim)))
+    summary = study.summary()
+    assert summary["complete"]
+    assert len(summary["rates"]) == 2
+    return list(summary["trials"])
+
+
+@pytest.mark.parametrize(("method", "killed"), [("magnitude", 0), ("tinybert", 2), ("tinybert", 4)])
+def test_a_trial_that_was_killed_in_either_half_is_made_again_with_its_parameters(
+    context: Context, method: str, killed: int
+) -> None:
+    there = with_trials(context, 6)
+    study = Study(there.bind(cell(there, method)))
+    for index in range(6):
+        if index == killed:
+            with study.claim() as lost:
+                assert lost is not None
+        with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(number))
-    assert [t["params"] for t in unharmed.summary()["trials"]] == drawn
+            assert claim.index == index
+            claim.ended(outcome(score(claim)))
+    assert study.summary()["trials"] == undisturbed(context, method, 6)
+
+
+def test_the_second_half_waits_for_all_of_the_first(context: Context) -> None:
+    there = with_trials(context, 6)
+    study = Study(there.bind(cell(there, "magnitude")))
+    with study.claim() as first, study.claim() as second, study.claim() as third:
+        for claim in (third, first):
+            with study.claim() as early:
+                assert early is None
+            assert claim is not None
+            claim.ended(outcome(score(claim)))
+        with study.claim() as early:
+            assert early is None
+        assert second is not None
+        second.failed("no luck", {})  # has ended, too
+        with study.claim() as claim:
+            assert claim is not None
+            assert claim.index == 3
+
+
+def test_a_first_half_whose_worker_was_killed_keeps_nobody_waiting(context: Context) -> None:
+    there = with_trials(context, 4)
+    study = Study(there.bind(cell(there, "magnitude")))
+    with study.claim() as killed:
+        assert killed is not None
+    for _ in range(3):
+        with study.claim() as claim:
+            assert claim is not None
+            claim.ended(outcome(score(claim)))
+    with study.claim() as claim:
+        assert claim is not None
+        assert claim.index == 3
+
+
+def test_two_workers_make_the_trials_that_one_makes(context: Context) -> None:
+    """Whichever of two ends first, and with one that works ahead as far as it may."""
+    there = with_trials(context, 8)
+    study = Study(there.bind(cell(there, "tinybert")))
+    rng = random.Random(3)
+    with contextlib.ExitStack() as working:
+        at_work: list[Claim] = []
+        for _ in range(100):
+            while len(at_work) < 2:
+                claim = working.enter_context(study.claim())
+                if claim is None:
+                    break
+                at_work.append(claim)
+            if not at_work:
+                break
+            ended = at_work.pop(rng.randrange(len(at_work)))
+            ended.ended(outcome(score(ended)))
+    assert study.summary()["trials"] == undisturbed(context, "tinybert", 8)
+
+
+def test_what_a_kill_left_between_queueing_and_asking_is_made_first(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = with_trials(context, 6)
+    study = Study(there.bind(cell(there, "magnitude")))
+    with monkeypatch.context() as patch:
+        patch.setattr("optuna.Study.ask", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError), study.claim():
+            pass
+    for index in range(6):
+        with study.claim() as claim:
+            assert claim is not None
+            assert claim.index == index
+            claim.ended(outcome(score(claim)))
+    assert study.summary()["trials"] == undisturbed(context, "magnitude", 6)
 
 
 def test_a_trial_that_was_killed_before_the_folder_was_moved_is_made_again(

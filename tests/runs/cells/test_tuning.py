@@ -203,7 +203,7 @@ def test_every_trained_row_gets_the_same_trials_and_steps_and_runs_repeat(tmp_pa
     assert outcomes(tmp_path / "one") == outcomes(tmp_path / "two")
     pages = [(tmp_path / name / "demo.md").read_text() for name in ("one", "two")]
     assert pages[0] == pages[1]
-    assert "tuned in 3 trials per task and ratio (random search)" in pages[0]
+    assert "tuned in 3 trials per task and ratio (Sobol design)" in pages[0]
     # Two references for the final seeds, and the one that the trials learnt from.
     assert len(list((tmp_path / "one" / "references").iterdir())) == 3
 
@@ -211,7 +211,7 @@ def test_every_trained_row_gets_the_same_trials_and_steps_and_runs_repeat(tmp_pa
 @pytest.mark.slow
 def test_two_workers_find_what_one_finds(tmp_path: Path) -> None:
     for workers in ("1", "2"):
-        result = quick(tmp_path / workers, "--trials", "3", "--workers", workers,
+        result = quick(tmp_path / workers, "--trials", "5", "--workers", workers,
                        methods="magnitude,random-mask")  # fmt: skip
         assert result.status == 0, result.err
     one, two = (
