@@ -28,6 +28,7 @@ COMMANDS = (
     "predict",
     "export",
     "knowledge",
+    "tuning",
     "footprint",
     "latency",
     "doctor",

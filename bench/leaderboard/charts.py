@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.leaderboard import critical, plots, prose
 from bench.leaderboard.averages import above_chance
 from bench.leaderboard.ranking import MAJORITY
+from bench.leaderboard.tuning import tuning_svg
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def make_charts(
-    suite: dict[str, Any], results: dict[float, Standings], folder: Path
+    suite: dict[str, Any],
+    results: dict[float, Standings],
+    studies: Sequence[dict[str, Any]],
+    folder: Path,
 ) -> tuple[dict[Path, str], list[str]]:
     """The charts' files, and the lines that show them."""
     drawn = {
@@ -37,6 +42,7 @@ def make_charts(
             ),
             "Competitors by average; a bar joins those that no test tells apart",
         ),
+        "tuning": (tuning_svg(studies), "Score on the tune split against rate, a point a trial"),
     }
     shown = {
         f"{suite['name']}{figure and f'-{figure}'}.svg": both

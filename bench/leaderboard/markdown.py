@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def rounded(value: float | None, digits: int) -> str:
@@ -36,3 +37,11 @@ def pipe(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True) if rows else ""
+
+
+def listed(params: Mapping[str, Any]) -> str:
+    """Parameters by their names and values, as the command line has them."""
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in params.items()
+    )

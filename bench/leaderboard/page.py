@@ -38,6 +38,7 @@ from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
 from bench.leaderboard.ranking import Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.table import NAME_COLUMNS, make_table
+from bench.leaderboard.tuning import tuning_notes, tuning_section
 from bench.results.predictions import in_store
 from bench.results.record import record_hash
 from bench.results.studies import suite_studies
@@ -110,7 +111,7 @@ def make_page(
     results = _results(suite, ordered, cached)
     loyal = Loyalties(results.values(), cached)
     tables, sections = _tables(suite, ordered, results)
-    files, images = make_charts(suite, results, folder)
+    files, images = make_charts(suite, results, studies, folder)
     reading = reading_list(name, results, written)
     undone = len(set(suite["cells"]) - {record.id for record in every})
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
@@ -127,6 +128,7 @@ def make_page(
         folded("Loyalty to dense", loyalty_section(_titled(suite, results), loyal)),
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
         folded("Parameters", prose.parameters_table(ordered)),
+        folded("Tuning", tuning_section(studies)),
         folded("Data", prose.data_table(ordered)),
         folded("Versions and machines", prose.machines_list(ordered)),
         "Reproduce with\n\n```\n" + "\n".join(suite["commands"]) + "\n```",
@@ -192,6 +194,7 @@ def _tables(
             prose.uninformative_note(result),
             chance_note(result),
             prose.above_dense_note(result),
+            *tuning_notes(result),
             prose.table_notes(result.rows),
         ]
         costs = f"{title}: what it costs"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; markers differ as well.
@@ -19,6 +21,24 @@ SHORT = 1.7
 
 Point = tuple[float, float, float]
 """Ratio, score, and half the width of the score's interval, or 0."""
+
+
+@dataclass(frozen=True)
+class TrialPoint:
+    """A trial of a tuning.
+
+    Attributes:
+        rate: Its learning rate.
+        score: On the tune split; `None` where it failed.
+        counts: Whether it could have been chosen.
+        best: Whether it was.
+    """
+
+    rate: float
+    score: float | None
+    counts: bool
+    best: bool
+
 
 SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 10}
 
@@ -146,6 +166,77 @@ def critical_svg(panels: Mapping[str, tuple[Mapping[str, float], Sequence[Sequen
                 spine.set_visible(False)
         left.set_xlabel("average score")
         return _svg(figure)
+
+
+PANELS = 4
+"""Panels in a row, at most."""
+
+
+def trials_svg(
+    panels: Mapping[str, Mapping[str, Sequence[TrialPoint]]], floors: Mapping[str, float]
+) -> str:
+    """Tune score against learning rate, a point a trial, a panel a task and ratio.
+
+    What was chosen has a ring. A trial below the ratio is hollow, one that failed a cross below.
+
+    Args:
+        panels: Trials by panel, then by method.
+        floors: What words alone score, by panel, as far as that is known.
+
+    Returns:
+        The SVG file's text; empty where there is nothing to show.
+    """
+    if not panels:
+        return ""
+    from matplotlib import style as styles
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    methods = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    looks = {
+        name: (COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)])
+        for n, name in enumerate(methods)
+    }
+    across = min(PANELS, len(panels))
+    down = -(-len(panels) // across)
+    with styles.context(SETTINGS, after_reset=True):
+        size = (1.2 + SHORT + 2.6 * across + max(0.0, _width(methods) - SHORT), 0.6 + 2.5 * down)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False).flat
+        for axes, (title, panel) in zip(grid, panels.items(), strict=False):
+            for name, points in panel.items():
+                _draw_trials(axes, points, *looks[name])
+            if title in floors:
+                axes.axhline(floors[title], color="#777777", linestyle=":", linewidth=1)
+            axes.set_xscale("log")
+            axes.set_title(title, fontsize=10)
+            axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+        for axes in list(grid)[len(panels) :]:
+            axes.set_axis_off()
+        figure.supxlabel("learning rate", fontsize=10)
+        figure.supylabel("score on the tune split", fontsize=10)
+        handles = [
+            Line2D([], [], color=colour, marker=marker, linestyle="", label=name)
+            for name, (colour, marker) in looks.items()
+        ]
+        if floors:
+            handles.append(Line2D([], [], color="#777777", linestyle=":", label="text floor"))
+        figure.legend(handles=handles, frameon=False, fontsize=9, loc="outside right center")
+        return _svg(figure)
+
+
+def _draw_trials(axes: Axes, points: Sequence[TrialPoint], colour: str, marker: str) -> None:
+    """Draws the trials of a method; those that failed at the lower edge, which is no score."""
+    for point in points:
+        if point.score is None:
+            axes.plot(point.rate, 0.03, marker="x", color=colour, markersize=5, linestyle="",
+                      transform=axes.get_xaxis_transform())  # fmt: skip
+            continue
+        axes.plot(point.rate, point.score, marker=marker, markersize=5, linestyle="",
+                  color=colour, markerfacecolor=colour if point.counts else "none")  # fmt: skip
+        if point.best:
+            axes.plot(point.rate, point.score, marker="o", markersize=11, linestyle="",
+                      markerfacecolor="none", color=colour)  # fmt: skip
 
 
 def _width(names: Iterable[str]) -> float:

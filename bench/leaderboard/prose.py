@@ -13,7 +13,7 @@ from bench.leaderboard.knowledge import (
     knowledge_row,
     knowledge_text,
 )
-from bench.leaderboard.markdown import escape, pipe, rounded, small_list
+from bench.leaderboard.markdown import escape, listed, pipe, rounded, small_list
 from bench.leaderboard.ranking import (
     LEAST_ROWS,
     MAJORITY,
@@ -268,7 +268,7 @@ def parameters_table(records: Sequence[Record]) -> str:
     tasks: dict[tuple[str, ...], list[str]] = {}
     for record in records:
         if record.params:
-            text = ", ".join(f"{name} {_plain(value)}" for name, value in record.params.items())
+            text = listed(record.params)
             moved = record.tuning.get("from") or ", ".join(record.tuning.get("found", {}))
             key = (record.cell["method"], f"{record.cell['ratio']:g}", text, moved)
             known = tasks.setdefault(key, [])
@@ -370,7 +370,3 @@ def axis_words(suite: dict[str, Any]) -> str:
     return (
         "prunable weights" if suite["axis"] == "weights" else f"FLOPs (S = {counted_length(suite)})"
     )
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -60,6 +60,11 @@ class Row:
         """Its name, as a table shows it."""
         return f"{self.method} (control)" if self.facts["control"] else self.method
 
+    def not_tuned(self, tasks: Sequence[str]) -> list[str]:
+        """The tasks for which no trial worked, so that a score there says nothing of the method."""
+        lost = {r.cell["task"] for r in self.records if r.tuning.get("not_tuned")}
+        return [task for task in tasks if task in lost]
+
     def ratio(self, axis: str, tasks: Sequence[str]) -> float | None:
         """Mean achieved ratio on an axis of the footprint, over some tasks' models."""
         return self._mean_count(axis, "ratio", tasks)
@@ -108,7 +113,8 @@ class Standings:
     """The rows of one ratio, the references among them, and what the statistics say of them.
 
     Attributes:
-        rows: Competitors from the best to the worst, then the controls.
+        rows: Competitors from the best to the worst, those that were not tuned last, then the
+            controls.
         tasks: All tasks.
         averaged: The tasks that the average is taken over.
         uninformative: Tasks on which the dense model is not surely above the majority class.
@@ -141,8 +147,8 @@ class Standings:
         return next((row for row in self.rows if row.method == method), None)
 
     def competitors(self) -> list[str]:
-        """The competitors' names."""
-        return [row.method for row in self.rows if not row.facts["control"]]
+        """The names of what is ranked: no control, and nothing that was not tuned."""
+        return [row.method for row in self.rows if is_ranked(row, self.averaged)]
 
     def above_dense(self) -> list[str]:
         """Competitors that are significantly above the dense model on average."""
@@ -220,13 +226,14 @@ def standings(
         if averaged and all((row.method, task) in means for task in averaged)
     }
     average_pairs = inference.average_pairs([pairs[task] for task in averaged])
-    ranked = [row.method for row in rows if not row.facts["control"]]
+    ranked = [row.method for row in rows if is_ranked(row, averaged)]
     overall = inference.ranks(average_pairs, ranked)
 
-    def key(row: Row) -> tuple[bool, float, float, str]:
+    def key(row: Row) -> tuple[bool, bool, float, float, str]:
         average = row.average(averaged)
         return (
             row.facts["control"],
+            bool(row.not_tuned(averaged)),
             overall.get(row.method, float("inf")),
             -average if average is not None else float("inf"),
             row.method,
@@ -244,6 +251,11 @@ def standings(
         ranks={task: inference.ranks(pairs[task], ranked) for task in tasks},
         overall=overall,
     )
+
+
+def is_ranked(row: Row, averaged: Sequence[str]) -> bool:
+    """Whether a row is a competitor's, and tuned on every task of the average."""
+    return not row.facts["control"] and not row.not_tuned(averaged)
 
 
 def rows_of(records: Iterable[Record], tasks: Sequence[str]) -> list[Row]:

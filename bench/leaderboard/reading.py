@@ -103,8 +103,9 @@ def _packed(sentences: Iterable[str]) -> list[str]:
 def _by_average(result: Standings) -> list[Row]:
     """The competitors that have an average, the highest first."""
     averages = {row.method: row.average(result.averaged) for row in result.rows}
+    ranked = result.competitors()
     known = [
-        row for row in result.rows if not row.facts["control"] and averages[row.method] is not None
+        row for row in result.rows if row.method in ranked and averages[row.method] is not None
     ]
     return sorted(known, key=lambda row: -(averages[row.method] or 0.0))
 

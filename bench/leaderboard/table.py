@@ -18,6 +18,9 @@ NAME_COLUMNS = 4
 ABOVE_CHANCE, WIN_RATE = "above chance, % of dense", "win rate, %"
 """Heads of what stands beside the average."""
 
+UNTUNED = " ‡"
+"""What marks figures of parameters that no trial has found to work."""
+
 HYPHENATED = {"pretrained": "pre-trained", "finetuned": "fine-tuned"}
 """How a page writes what a record stores."""
 
@@ -45,7 +48,8 @@ def make_table(
              *(HYPHENATED.get(name, name) for name in (row.facts["starts_from"],
                                                        row.facts["teacher"])),
              *(_score(result, row, task, planned) for task in tasks),
-             rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else ""),
+             rounded(average, 1) + (f" ± {interval.half_width:.1f}" if interval else "")
+             + (UNTUNED if row.not_tuned(result.averaged) else ""),
              rounded(average_above_chance(result, row), 1),
              rounded(win_rate(result, row), 0)]
         )  # fmt: skip
@@ -67,4 +71,5 @@ def _score(
     rank = result.ranks[task].get(row.method) if len(result.tasks) > 1 else None
     wanted = planned.get((row.method, task, row.records[0].cell["ratio"]), 0)
     lacking = f" ({len(scores)} of {wanted} seeds)" if len(scores) < wanted else ""
-    return mean + spread + (f" <sup>{rank}</sup>" if rank else "") + lacking
+    mark = UNTUNED if row.not_tuned([task]) else ""
+    return mean + spread + (f" <sup>{rank}</sup>" if rank else "") + mark + lacking

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 KEPT_APART = ("wall_s", "flops", "kept", "reference")
 """What only the run folder knows of a trial: records say what tuning cost in all."""
 
+NOT_TUNED = "not tuned: no trial worked"
+AT_EDGE = "best rate at the edge of the range"
+
+SAID_LATER = {"rates": list, "edge": str, "floor": int | float, "not_tuned": bool}
+"""What a study says of itself, of which type, where it does: the ranges of the learning rate, the
+side on which the best lies at their edge, the text floor, and whether no trial was above that."""
+
+
+def marks(found: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know of a study, by its summary or by what a record says of it."""
+    said = {NOT_TUNED: found.get("not_tuned"), AT_EDGE: found.get("edge")}
+    return [mark for mark, holds in said.items() if holds]
+
 
 def summary_path(store: Store, study: str) -> Path:
     """Where a run folder has the summary of a study."""
@@ -91,6 +104,8 @@ def is_study(summary: Any) -> TypeGuard[dict[str, Any]]:
         and isinstance(summary.get("trials"), list)
         and all(map(_is_trial, summary["trials"]))
         and _is_best(summary)
+        and all(summary.get(k) is None or has(summary, k, kind) for k, kind in SAID_LATER.items())
+        and all(map(_is_range, summary.get("rates") or []))
     )
 
 
@@ -99,6 +114,15 @@ def _is_trial(trial: Any) -> bool:
     if not has(trial, "params", dict):
         return False
     return has(trial, "error", str) or (has(trial, "score") and has(trial, "ratio"))
+
+
+def _is_range(rates: Any) -> bool:
+    """A range is a low and a high rate above 0."""
+    return (
+        isinstance(rates, list)
+        and len(rates) == 2
+        and all(isinstance(rate, int | float) and rate > 0 for rate in rates)
+    )
 
 
 def _is_best(summary: Mapping[str, Any]) -> bool:

@@ -133,8 +133,11 @@ class Pool:
             for worker, event in self._events():
                 job = worker.job
                 if event is None:
-                    self._replace(worker, context, listener)
+                    if (left := self._replace(worker, context, listener)) is not None:
+                        busy.append(left)
                 elif job is not None:
+                    if event[0] == "started":
+                        worker.has_worked = True
                     if event[0] == "busy":
                         busy.append(job)
                         retry_at = time.monotonic() + POLL_S
@@ -171,8 +174,11 @@ class Pool:
                 continue
             yield worker, event
 
-    def _replace(self, worker: _Worker, context: Context, listener: Listener) -> None:
+    def _replace(self, worker: _Worker, context: Context, listener: Listener) -> Job | None:
         """Records the cell of a worker that has died as failed, and starts another worker.
+
+        Returns:
+            What it was to do, where nothing came of that: a trial that it had not begun.
 
         Raises:
             BenchError: It died before it had done anything: the next would do no better.
@@ -185,27 +191,33 @@ class Pool:
             raise BenchError(f"a worker process was {how} before it had a cell to run.")
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         error = WorkerDiedError(f"the worker process was {how}{hint}")
-        if worker.job is not None:
-            self._give_up(worker.job, error, context, listener)
+        left = None
+        if worker.job is not None and not self._give_up(worker.job, error, context, listener):
+            if not worker.has_worked:
+                raise BenchError(f"a worker process was {how} before it had begun a trial.")
+            left = worker.job
         self._workers.append(self._start(worker.number))
         self._send(self._workers[-1], context)
+        return left
 
-    def _give_up(self, job: Job, error: Exception, context: Context, listener: Listener) -> None:
-        """Counts a trial, or records a cell, as failed."""
+    def _give_up(self, job: Job, error: Exception, context: Context, listener: Listener) -> bool:
+        """Counts a trial, or records a cell, as failed; whether there was one."""
         from bench.runs.cells.execute import ended_early
         from bench.runs.cells.study import Study
 
         cell, bound = job.cell, context.bind(job.cell)
         if job.trial:
-            Study(bound).give_up_killed(str(error))
+            if not Study(bound).give_up_killed(str(error)):
+                return False
             listener.tried(cell)
-            return
+            return True
         store = Store(context.runs)
         record = store.get(bound.id)
         if record is None or record.created == job.replaces:
             record = ended_early("failed", cell, bound.id, error)
             store.put(record)
         listener.ended(cell, record)
+        return True
 
     def _start(self, number: int) -> _Worker:
         here, there = self._processes.Pipe()

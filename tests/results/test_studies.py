@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_record import RECORD
+from example_page import record
 
 from bench.errors import BenchError
 from bench.files import write_json
@@ -45,7 +45,7 @@ def run_folder(runs: Path, study: Any = STUDY, *, key: str = "s1", version: int 
     }  # fmt: skip
     write_json(runs / "suites" / "s.json", suite)
     store = Store(runs)
-    store.put(type(RECORD)(**{**RECORD.to_json(), "id": record_id}))
+    store.put(record("dense", "cola", 1.0, 0, 50.0, id=record_id))
     if study is not None:
         write_json(runs / "tuning" / key / "study.json", study)
     return runs
@@ -65,8 +65,8 @@ def test_published_studies_say_what_a_page_needs_and_no_seconds(tmp_path: Path) 
                      "curve": [[1, 0.7]]}  # fmt: skip
     assert second == STUDY["trials"][1]  # a message may hold what Python takes for a line's end
     path = published_path(out, "s")
-    path.write_text(path.read_text().replace("50.0", "51.0"))
-    assert check(out) == [out / "s.json"]  # whose hashes cover every byte
+    path.write_text(path.read_text().replace('"steps": 5', '"steps": 6'))
+    assert check(out) == [out / "s.json"]  # whose hashes cover what no page shows, too
 
 
 def test_a_study_takes_the_place_of_an_older_one_unless_it_is_not_complete(tmp_path: Path) -> None:
@@ -96,10 +96,13 @@ def test_a_study_takes_the_place_of_an_older_one_unless_it_is_not_complete(tmp_p
         {"cell": {"method": "dense"}}, {"complete": 1}, {"sampler": None}, {"best": 1},
         {"best": 2}, {"best": True}, {"trials": {}}, {"trials": [{"score": 1.0, "ratio": 1.0}]},
         {"trials": [{"params": {}, "score": "high", "ratio": 1.0}]}, {"trials": [7]},
+        {"rates": [[1e-4]]}, {"rates": [[0, 1]]}, {"rates": {}}, {"edge": 1}, {"floor": "x"},
+        {"not_tuned": 1},
     ],
 )  # fmt: skip
 def test_what_is_no_study_is_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
-    assert is_study(STUDY)
+    assert is_study(STUDY)  # of before there were edges and floors
+    assert is_study({**STUDY, "rates": [[1e-5, 1], [1e-4, 2]], "edge": None, "floor": 7.0})
     assert not is_study({**STUDY, **change})
     runs = run_folder(tmp_path / "runs", {**STUDY, **change})
     with pytest.raises(BenchError, match=r"study\.json sums up no study"):

@@ -119,25 +119,31 @@ class Study:
         finally:
             claimed.lock.release()
 
-    def give_up_killed(self, reason: str) -> None:
-        """Counts trials whose process has died as made: what kills a worker would do so again."""
+    def give_up_killed(self, reason: str) -> bool:
+        """Counts trials whose process has died as made: what kills a worker would do so again.
+
+        Returns:
+            Whether there was any: a process may die before it has begun one.
+        """
         import optuna
 
         with self._used():
             study = self._open()
-            for trial in self._killed(study):
+            killed = self._killed(study)
+            for trial in killed:
                 study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             self._write(study)
+        return bool(killed)
 
     def _write(self, study: optuna.Study) -> None:
         """Writes the summary, and removes references of trials that were not the best."""
-        outcomes = _spent(study)
-        scores = {
-            place: score
-            for place, outcome in enumerate(outcomes)
-            if (score := self._score(outcome)) is not None
-        }
+        outcomes, scores = _spent(study), {}
+        for place, outcome in enumerate(outcomes):
+            if (score := self._score(outcome)) is not None:
+                scores[place] = score
+            elif "error" not in outcome:
+                outcome["missed"] = True
         best = max(scores, key=lambda place: (scores[place], -place)) if scores else None
         complete = len(outcomes) >= self.trials
         flops, kept = trial_cost(outcomes)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.results.studies import SAID_LATER
 from bench.runs.cells.study import Study, trial_cost
 
 if TYPE_CHECKING:
     from bench.compression.params import Params
     from bench.runs.cells.context import BoundCell
-
-VERDICT = ("rates", "edge", "floor", "not_tuned")
-"""What a record has of its study's summary, as far as the study says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +56,7 @@ def tuned(bound: BoundCell) -> Tuned | None:
         "failed": sum("error" in trial for trial in summary["trials"]),
         "found": found,
     }
-    facts |= {key: summary[key] for key in VERDICT if summary.get(key) not in (None, False)}
+    facts |= {key: summary[key] for key in SAID_LATER if summary.get(key) is not None}
     if best is not None:
         facts |= {"best": best, "tune_score": summary["trials"][best]["score"]}
     flops, made_once = trial_cost(summary["trials"])

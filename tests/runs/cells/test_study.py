@@ -8,16 +8,20 @@ import json
 import math
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
 from studies import TRIALS, cell, outcome
 
+from bench.errors import BenchError
 from bench.results.seeds import TRIAL_SEED
 from bench.results.store import Store
+from bench.runs.cells.claim import Job
 from bench.runs.cells.execute import execute_trial
 from bench.runs.cells.study import Claim, Study
+from bench.runs.processes import Pool, _Worker
 
 if TYPE_CHECKING:
     from bench.runs.cells.context import Context
@@ -136,6 +140,35 @@ def test_two_workers_make_the_trials_that_one_makes(context: Context) -> None:
             ended = at_work.pop(rng.randrange(len(at_work)))
             ended.ended(outcome(score(ended)))
     assert study.summary()["trials"] == undisturbed(context, "tinybert", 8)
+
+
+def test_a_trial_whose_worker_died_before_it_began_is_made_by_another(context: Context) -> None:
+    """And where no worker comes as far as a trial, the run stops."""
+    told: list[str] = []
+    listener = SimpleNamespace(tried=lambda of: told.append(of.method))
+    job = Job(cell(context, "magnitude"), trial=True)
+    process = SimpleNamespace(join=lambda: None, exitcode=-9)
+
+    def died(*, has_worked: bool) -> Job | None:
+        pool: Any = object.__new__(Pool)
+        next_one = SimpleNamespace(pipe=SimpleNamespace(send=lambda what: None))
+        worker: Any = _Worker(process, None, 0)  # type: ignore[arg-type]
+        worker.job, worker.has_worked = job, has_worked
+        pool._workers, pool._start = [worker], lambda number: next_one
+        left: Job | None = pool._replace(worker, context, listener)
+        return left
+
+    assert died(has_worked=True) == job
+    with pytest.raises(BenchError, match="killed by signal 9 before it had begun a trial"):
+        died(has_worked=False)
+    study = Study(context.bind(job.cell))
+    assert study.summary()["trials"] == []
+    with study.claim() as claim:
+        assert claim is not None
+    assert died(has_worked=True) is None  # it had begun one, which counts as made
+    assert told == ["magnitude"]
+    (trial,) = study.summary()["trials"]
+    assert "killed by signal 9" in trial["error"]
 
 
 def test_what_a_kill_left_between_queueing_and_asking_is_made_first(
