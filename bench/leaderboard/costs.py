@@ -169,7 +169,7 @@ def _shape_notes(result: Standings) -> list[str]:
         first = {
             record.cell["task"]: record.footprint
             for record in reversed(row.records)
-            if record.status == "ok" and record.cell["task"] in result.sized
+            if record.status == "ok" and record.has_model and record.cell["task"] in result.sized
         }
         if any(_differ([found[axis]["actual"] for found in first.values()])
                for axis in ("params", "flops")):  # fmt: skip

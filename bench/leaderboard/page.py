@@ -33,6 +33,7 @@ from bench.leaderboard.costs import (
     cost_table,
     external_section,
 )
+from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
 from bench.leaderboard.ranking import Row, Standings, standings
@@ -117,6 +118,7 @@ def make_page(
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
     parts = [
         prose.title_line(suite),
+        dense_below_floors(results),
         folded("Words used here", prose.glossary(suite["axis"], length)),
         reading and f"## What this shows, and what it cannot\n\n{reading}",
         prose.protocol_section(suite, ordered, _tasks(suite), undone),
@@ -195,6 +197,7 @@ def _tables(
             chance_note(result),
             prose.above_dense_note(result),
             *tuning_notes(result),
+            floor_notes(result),
             prose.table_notes(result.rows),
         ]
         costs = f"{title}: what it costs"

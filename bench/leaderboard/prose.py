@@ -24,7 +24,7 @@ from bench.leaderboard.ranking import (
 )
 from bench.leaderboard.revised import report_split_sentence, revision_note
 from bench.protocol import Protocol
-from bench.results.record import DENSE
+from bench.results.record import DENSE, ENCODER_FLOOR, TEXT_FLOOR
 from bench.results.settings import threads_words
 from bench.results.suites import counted_length
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FAR_FEWER = 10
 """A run is said to be short where its paper's has at least so many times its steps."""
 
-CONTROLS = (RANDOM_MASK, "small-dense", MAJORITY, DENSE)
+CONTROLS = (RANDOM_MASK, "small-dense", MAJORITY, TEXT_FLOOR, ENCODER_FLOOR, DENSE)
 """What a page says of where it is missing."""
 
 
