@@ -22,6 +22,7 @@ class Majority(Method):
         starts_from="none",
         control=True,
         version=2,
+        revised_after=(),  # its probabilities were wrong; answers and scores stay
     )
     Params = bench.Params
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError, unknown_name
 
@@ -103,6 +103,7 @@ def run(
     teacher_cache_gb: float | None = None,
     keep_models: Literal["first", "all", "none"] = "first",
     probe_text: str | Path | None = None,
+    claims: Sequence[Mapping[str, Any]] = (),
     rerun: Rerun = "never",
     offline: bool = False,
     progress: bool = True,
@@ -140,6 +141,7 @@ def run(
         teacher_cache_gb: Disk for what teachers answer, in GB.
         keep_models: Which compressed models stay on disk.
         probe_text: Held-out text to measure the masked-language-model loss on.
+        claims: What the suite is run for, a mapping a claim: docs/claims.md.
         rerun: Which records are replaced.
         offline: Never ask the network.
         progress: Show bars and a line a cell, on standard error or in the notebook.
@@ -184,6 +186,7 @@ def run(
         teacher_cache_gb=said.number("teacher_cache_gb", teacher_cache_gb),
         keep_models=keep_models,
         probe_text=said.path("probe_text", probe_text),
+        claims=claims,
         offline=bool(offline),
     )
     part, hours = said.part(shard), said.number("max_hours", max_hours)

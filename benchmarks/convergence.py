@@ -32,7 +32,7 @@ from bench.data.task import Source, Task
 from bench.machine import describe, multiplies_in_bf16
 from bench.models.checkpoint import load_model
 from bench.protocol import Protocol
-from bench.runs.request import default_learning_rate
+from bench.runs.encoder import default_learning_rate
 from bench.training import loop
 from bench.training.batches import steps_per_epoch
 from bench.training.curve import Curve

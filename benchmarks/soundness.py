@@ -27,7 +27,7 @@ from bench.data.task import Source, Task
 from bench.machine import usable_cores
 from bench.models.checkpoint import load_model
 from bench.protocol import Protocol
-from bench.runs.request import default_learning_rate
+from bench.runs.encoder import default_learning_rate
 from bench.training import scoring
 from bench.training.evaluate import predict
 from bench.training.loop import train

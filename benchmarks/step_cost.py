@@ -32,7 +32,7 @@ from bench.protocol import Protocol
 from bench.runs.cells.cell_run import CellRun
 from bench.runs.cells.context import Context
 from bench.runs.cells.parameters import resolve_params
-from bench.runs.request import default_learning_rate
+from bench.runs.encoder import default_learning_rate
 
 ROUNDS = 5
 LIMITS = {"magnitude": 1.15, "movement": 1.5, "soft-movement": 1.5, "knowledge-aware": 1.6,

@@ -41,7 +41,7 @@ from bench.machine import describe, multiplies_in_bf16, usable_cores
 from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
 from bench.protocol import Precision, Protocol
-from bench.runs.request import default_learning_rate
+from bench.runs.encoder import default_learning_rate
 from bench.training import loop, scoring
 from bench.training.evaluate import predict
 

@@ -29,8 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def handle(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
     from bench.data.task import Source
+    from bench.runs.encoder import DEMO
     from bench.runs.names import select_tasks
-    from bench.runs.request import DEMO
 
     if not arguments.tasks and arguments.model is None:
         raise BenchError("nothing to fetch: name --tasks, --model, or both.")

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
 from bench.results.seeds import said_seeds, seeds_of
@@ -195,7 +195,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE.toml",
-        help="options from a file, by their long names; the command line wins",
+        help="options from a file, by their long names, and the claims of a suite; the command "
+        "line wins",
     )
     how.add_argument(
         "--dry-run",
@@ -303,11 +304,26 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+CLAIMS = "claims"
+"""What a file says beside options."""
+
+
+def config_claims(path: Path) -> Any:
+    """The claims of a file of options, as they stand there.
+
+    Raises:
+        BenchError: The file cannot be read.
+    """
+    from bench.files import read_toml
+
+    return read_toml(path).get(CLAIMS, ())
+
+
 def config_words(path: Path, options: Collection[str]) -> list[str]:
     """Turns a file of options into the words that would say the same on the command line.
 
     Args:
-        path: A TOML file; its keys are long options without their dashes.
+        path: A TOML file; its keys are long options without their dashes, and `claims`.
         options: The long options that there are, with their dashes.
 
     Raises:
@@ -317,6 +333,8 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
 
     words: list[str] = []
     for key, value in read_toml(path).items():
+        if key == CLAIMS:
+            continue
         option = f"--{key.replace('_', '-')}"
         if option not in options or option in ("--config", "--help"):
             known = {name.lstrip("-") for name in options if name.startswith("--")}

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from bench.cli.options import add_options, config_words
+from bench.cli.options import add_options, config_claims, config_words
 from bench.cli.output import console, examples, say
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def handle(arguments: argparse.Namespace) -> int:
     if arguments.config is not None:
         options = arguments.parser._option_string_actions
         words = [*config_words(arguments.config, options), *words]
+        claims = config_claims(arguments.config)
         arguments = arguments.parser.parse_args(words)
+        arguments.claims = claims
     request, out = _request(arguments), console()
     display = RunDisplay(out)
     if arguments.dry_run:

@@ -26,6 +26,7 @@ from bench.leaderboard.averages import (
     win_rate,
 )
 from bench.leaderboard.charts import make_charts
+from bench.leaderboard.claims import claims_section, verdicts
 from bench.leaderboard.costs import (
     COST_FIGURES,
     cost_figures,
@@ -113,11 +114,14 @@ def make_page(
     loyal = Loyalties(results.values(), cached)
     tables, sections = _tables(suite, ordered, results)
     files, images = make_charts(suite, results, studies, folder)
+    claims = verdicts(suite, ordered, cached)
+    judged = {**suite, "claims": [verdict.to_json() for verdict in claims]} if claims else suite
     reading = reading_list(name, results, written)
     undone = len(set(suite["cells"]) - {record.id for record in every})
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
     parts = [
         prose.title_line(suite),
+        claims_section(claims),
         dense_below_floors(results),
         folded("Words used here", prose.glossary(suite["axis"], length)),
         reading and f"## What this shows, and what it cannot\n\n{reading}",
@@ -138,7 +142,7 @@ def make_page(
     markdown = "\n\n".join(part for part in parts if part) + "\n"
     files[folder / f"{name}.md"] = markdown
     files[folder / f"{name}.csv"] = _csv(results, loyal)
-    files[folder / f"{name}.json"] = _json(suite, results, loyal, every)
+    files[folder / f"{name}.json"] = _json(judged, results, loyal, every)
     summary = _summary(suite, results)
     return Page(suite, folder / f"{name}.md", markdown, files, tables, summary)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from bench.errors import BenchError, first_line, unknown_name
 from bench.files import NAME, lock, parse_json, read_json, write_json
 from bench.protocol import SEQUENCE_LENGTH
+from bench.results.claims import are_claims, merge_claims
 from bench.results.predictions import in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
@@ -115,6 +116,7 @@ def is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
         and all(isinstance(suite.get(key), kind) for key, kind in SUITE_KEYS.items())
         and NAME.fullmatch(suite["name"]) is not None
         and suite["settings"].keys() >= SETTINGS_KEYS
+        and are_claims(suite.get("claims", []))
         and all(
             isinstance(cell, list)
             and list(map(type, cell)) in ([str, str, float, int], [str, str, int, int])
@@ -152,8 +154,10 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         if (other := ids.get(tuple(label), key)) != key:  # the same cell of another version
             cells.pop(other, None)
         cells[key] = label
+    claims = merge_claims(known.get("claims", []), new.get("claims", []))
     return {
         **new,
+        **({"claims": claims} if claims else {}),
         "cells": cells,
         "versions": {**before, **versions},
         "studies": {

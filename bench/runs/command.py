@@ -14,7 +14,7 @@ from bench.results.seeds import said_seeds
 if TYPE_CHECKING:
     from bench.runs.request import Request
 
-OPTIONS = {"axis": "match", "published": None}
+OPTIONS = {"axis": "match", "published": None, "claims": None}
 """Fields of a request whose option has another name, or none."""
 
 

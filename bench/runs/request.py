@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.compression.target import Target, check_ratio
-from bench.data.task import Source, checked_rows
+from bench.data.task import Source
 from bench.errors import BenchError, unknown_name
 from bench.files import NAME
-from bench.models.checkpoint import max_pieces, read_config
-from bench.models.folder import model_folder, model_name
+from bench.models.checkpoint import max_pieces
 from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
+from bench.runs.claims import read_claims, settled
+from bench.runs.encoder import (
+    DEMO,
+    default_learning_rate,
+    find_encoder,
+    with_missing_data,
+)
 from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
 from bench.runs.suite import Suite
 
@@ -28,13 +34,10 @@ if TYPE_CHECKING:
     from bench.data.task import Task
     from bench.runs.cells.cell import Variant
 
-DEFAULT_MODEL = "google-bert/bert-base-uncased"
 TEACHER_CACHE_GB = 4.0
 """Disk for teachers' answers where the command line is silent."""
 THREADS = 1
 """Threads of a cell: the same whatever the number of workers, so that the same digits come out."""
-DEMO = "demo"
-"""The group of built-in tasks, and what `--model` calls their encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +122,7 @@ class Request:
     teacher_cache_gb: float | None = None
     keep_models: str = "first"
     probe_text: Path | None = None
+    claims: Sequence[Mapping[str, Any]] = ()
     offline: bool = False
 
     def __post_init__(self) -> None:
@@ -169,7 +173,8 @@ def resolve(request: Request) -> Suite:
     """Fills in every default and checks every name.
 
     Raises:
-        BenchError: A name is unknown, a value is not valid, or the run folder's settings differ.
+        BenchError: A name is unknown, a value is not valid, the run folder's settings differ, or a
+            claim comes after its outcome.
     """
     if request.carry_from is not None and request.trials:
         raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
@@ -183,7 +188,15 @@ def resolve(request: Request) -> Suite:
     text = _text(request)
     effort = _effort(request, compared.defaults)
     protocol = _held_equal(request, compared, effort, place.folder, text)
-    return Suite(
+    seeds = seeds_of(effort["seeds"])
+    claims = read_claims(
+        request.claims,
+        variants=[*compared.variants],
+        tasks=compared.tasks,
+        ratios=compared.ratios,
+        seeds=seeds,
+    )
+    suite = Suite(
         name=name,
         variants=compared.variants,
         tasks=tuple(compared.tasks),
@@ -191,7 +204,8 @@ def resolve(request: Request) -> Suite:
         model=compared.model,
         axis=request.axis,
         ratios=compared.ratios,
-        seeds=seeds_of(effort["seeds"]),
+        seeds=seeds,
+        claims=claims,
         protocol=protocol,
         runs=request.runs,
         source=compared.source,
@@ -208,6 +222,7 @@ def resolve(request: Request) -> Suite:
         probe_text=request.probe_text,
         notices=[*notices, *ruled, *_warnings(request, protocol, place.device)],
     )
+    return settled(suite)
 
 
 def _compared(request: Request) -> tuple[_Compared, list[str]]:
@@ -225,9 +240,9 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
         raise BenchError("--revision is one of the hub's data: leave it, or leave --data-dir.")
     source = Source(data_dir=request.data_dir, revision=request.revision, offline=request.offline)
     try:
-        encoder, model = _encoder(request, tasks)
+        encoder, model = find_encoder(request.model, tasks, offline=request.offline)
     except BenchError as error:
-        raise _with_missing_data(error, tasks, source) from None
+        raise with_missing_data(error, tasks, source) from None
     length = _sequence_length(request.sequence_length, encoder, model)
     ratios = tuple(dict.fromkeys(request.ratios or defaults.ratios))
     targets = [Target(request.axis, ratio, length) for ratio in ratios]
@@ -333,54 +348,11 @@ def _warnings(request: Request, protocol: Protocol, device: str) -> Iterator[str
         yield "this run folder is in bf16, which this processor only emulates: slow."
 
 
-def default_learning_rate(encoder: Path) -> float:
-    """AdamW's peak rate where none is pinned, by the encoder's width: the wider, the smaller.
-
-    Devlin et al. (2018) fine-tune BERT-base (768) at 2e-5 to 5e-5, Turc et al. (2019) miniatures
-    from 128 on at up to 3e-4; the demo's encoder (64), which trains for seconds, takes 4e-3.
-    """
-    width = read_config(encoder).hidden_size
-    return 5e-5 if width >= 768 else 2e-4 if width >= 128 else 4e-3
-
-
 def _common_group(tasks: dict[str, Task]) -> str:
     """The group whose defaults hold, if all tasks belong to one that has its own."""
     groups = {task.info.group for task in tasks.values()}
     group = groups.pop() if len(groups) == 1 else ""
     return group if group in DEFAULTS else ""
-
-
-def _encoder(request: Request, tasks: dict[str, Task]) -> tuple[Path, str]:
-    """Folder and name of the encoder."""
-    from bench.data.tasks.demo import demo_encoder_path
-    from bench.models.checkpoint import load_tokenizer, read_classifier
-
-    model = request.model
-    if model is None:
-        demo = [task.info.group == DEMO for task in tasks.values()]
-        if any(demo) and not all(demo):
-            raise BenchError(
-                "the demo's tasks have an encoder of their own: run them apart, or name one for "
-                f"all tasks with --model (a folder, a hub name, or '{DEMO}')."
-            )
-        model = DEMO if all(demo) else DEFAULT_MODEL
-    if model == DEMO:
-        return demo_encoder_path(), "demo-encoder"
-    folder = model_folder(model, offline=request.offline)
-    # Tried now rather than in every cell; all of a method's promise is that this is pre-trained.
-    read_classifier(folder, read_config(folder), fresh_head=True)
-    load_tokenizer(folder)
-    return folder, model_name(model, folder)
-
-
-def _with_missing_data(error: BenchError, tasks: dict[str, Task], source: Source) -> BenchError:
-    """The error for a missing encoder; it says of the data too, where they are missing as well."""
-    for task in tasks.values():
-        try:
-            checked_rows(task, source)
-        except BenchError as other:
-            return BenchError(f"{error} And {other}")
-    return error
 
 
 def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:

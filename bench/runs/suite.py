@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bench.data.corpus import Text
     from bench.data.task import Source
     from bench.protocol import Protocol
+    from bench.results.claims import Claim
     from bench.runs.cells.cell import Cell, Variant
     from bench.runs.cells.context import Context
 
@@ -41,6 +43,7 @@ class Suite:
         ratios: Wanted compressions.
         seeds: Report seeds, in ascending order.
         protocol: What is held equal.
+        claims: What it is run for.
         runs: The run folder.
         source: Where data may come from.
         workers: Worker processes.
@@ -77,6 +80,7 @@ class Suite:
     storage: str | None = None
     corpus: Text | None = None
     probe_text: Path | None = None
+    claims: tuple[Claim, ...] = ()
     notices: list[str] = field(default_factory=list)
 
     def cells(self) -> list[Cell]:
@@ -192,9 +196,16 @@ class Suite:
             "versions": {
                 str(v): registry.methods.get(v.method).info.version for v in self.variants
             },
+            **self._claims(),
             "studies": {s.id: s.bound.cell.method for s in studies if s.space},
             "cells": {
                 context.bind(cell).id: [cell.method, cell.task, cell.ratio, cell.seed]
                 for cell in cells
             },
         }
+
+    def _claims(self) -> dict[str, Any]:
+        """Its claims, each with the date of today unless it was made before."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        dated = [dataclasses.replace(claim, written=claim.written or now) for claim in self.claims]
+        return {"claims": [claim.to_json() for claim in dated]} if dated else {}
