@@ -82,7 +82,7 @@ def run(
     corpus: str | Path | None = None,
     revision: str | None = None,
     ratios: float | Sequence[float] | None = None,
-    match: Literal["weights", "flops"] = "weights",
+    match: Literal["weights", "flops", "bytes"] = "weights",
     effort: Literal["quick", "standard", "paper"] | None = None,
     seeds: int | str | Sequence[int] | None = None,
     epochs: int | None = None,

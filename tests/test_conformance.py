@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
@@ -156,8 +157,9 @@ def has_scope(name: str) -> bool:
     return hasattr(registry.methods.get(name).Params(), "scope")
 
 
-@pytest.mark.parametrize("axis", ["weights", "flops"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("axis", "family"), [*itertools.product(["weights", "flops"], FAMILIES), ("bytes", "bert")]
+)
 @pytest.mark.parametrize("name", METHODS)
 def test_each_family_goes_through_each_method_that_serves_it(
     name: str, family: str, axis: str, tmp_path: Path
@@ -173,7 +175,7 @@ def test_each_family_goes_through_each_method_that_serves_it(
     reached = compare(count_dense(run.pretrained()), count(model), 16)[axis]["ratio"]
     assert toy.wanted <= reached <= 1.1 * toy.wanted
     if method.info.kind == "unstructured":
-        assert reached == pytest.approx(toy.wanted, rel=5e-3)
+        assert reached == pytest.approx(toy.wanted, rel=2e-2 if axis == "bytes" else 5e-3)
     model.save_pretrained(tmp_path / "saved")
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
     before = predict(model, run.data.report, "cpu")

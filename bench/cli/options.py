@@ -62,10 +62,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument(
         "--match",
-        choices=("weights", "flops"),
+        choices=("weights", "flops", "bytes"),
         default="weights",
         dest="axis",
-        help="what the ratio is counted on: prunable weights, or FLOPs at the sequence length",
+        help="what the ratio is counted on: prunable weights, FLOPs at the sequence length, or "
+        "bytes of the file, embeddings included",
     )
     what.add_argument(
         "--sequence-length",

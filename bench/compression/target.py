@@ -1,7 +1,8 @@
 """From a wanted compression ratio to what a method has to keep.
 
-A ratio is dense ÷ compressed on one axis: prunable weights, or FLOPs of one example. What a method
-is asked for is the largest model whose ratio is not below the wanted one; rounding never costs it.
+A ratio is dense ÷ compressed on one axis: prunable weights, FLOPs of one example, or bytes of the
+file. What a method is asked for is the largest model whose ratio is not below the wanted one;
+rounding never costs it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["reference", "unstructured", "structured", "small"]
 
-Axis = Literal["weights", "flops"]
-"""What a ratio is counted in: prunable weights, or FLOPs of one example."""
+Axis = Literal["weights", "flops", "bytes"]
+"""What a ratio is counted in: prunable weights, FLOPs of one example, or bytes of the file with
+values of 16 bits, embeddings included, which is the compact file where zeros are left out."""
+
+VALUE = 2
+"""Bytes of a value."""
 
 TOLERANCE = 0.98
 """Share of the wanted ratio that a delivered model has to achieve."""
@@ -84,15 +89,13 @@ class Target:
         Raises:
             UnreachableError: The ratio would leave less than one weight a matrix.
         """
-        wanted = self._allowed(dense)
-        if self.axis == "weights":
-            keep = wanted // 1
-        else:
-            fixed = _flops_without_weights(dense, self.sequence_length)
-            keep = (wanted - fixed) // (2 * self.sequence_length)
+        if self.ratio == 1:
+            return dense.weights
+        fixed, a_weight = _zeros_costs(dense, self.axis, self.sequence_length)
+        keep = min(dense.weights, (self._allowed(dense) - fixed) // a_weight)
         if keep < dense.matrices:
             best = _best_of_zeros(dense, self.axis, self.sequence_length)
-            kept = " (attention products and head stay)" if self.axis == "flops" else ""
+            kept = _STAYS[self.axis]
             raise UnreachableError(
                 f"zeros alone reach {best:,.2f}× on {self.axis} at most{kept}, "
                 f"not the wanted {self.ratio:g}×.",
@@ -144,7 +147,11 @@ class Target:
             key=lambda width: abs(proportional(width) - wanted),
         )
         one, a_neuron = cost(width, 1), cost(width, 2) - cost(width, 1)
+        if self.axis == "bytes":  # of a file whose size goes in steps of 8
+            a_neuron = VALUE * layers * (2 * width + 1)
         neurons = min(encoder.neurons, 1 + int((wanted - one) // a_neuron))
+        while cost(width, neurons) > wanted:  # a header grows with the numbers in it
+            neurons -= 1
         return Shape(layers, width, encoder.heads, neurons)
 
     def heads_and_neurons(self, config: PretrainedConfig) -> tuple[int, int]:
@@ -225,6 +232,8 @@ def default_depth(config: PretrainedConfig) -> int:
 
 
 def _cost(counts: Counts, axis: Axis, sequence_length: int) -> int:
+    if axis == "bytes":
+        return counts.bytes
     return counts.weights if axis == "weights" else counts.flops(sequence_length)
 
 
@@ -238,6 +247,8 @@ def _unit_costs(
     if axis == "flops":
         head = 2 * sequence_length * (head + 2 * sequence_length * head_size)
         neuron *= 2 * sequence_length
+    if axis == "bytes":  # biases of query, key and value, and of the neuron, go with them
+        head, neuron = VALUE * (head + 3 * head_size), VALUE * (neuron + 1)
     units = shape.layers * (shape.heads * head + shape.neurons * neuron)
     return head, neuron, _cost(dense, axis, sequence_length) - units
 
@@ -307,13 +318,20 @@ def check_ratio(ratio: float, said: str | None = None) -> float:
 
 def _best_of_zeros(dense: Counts, axis: Axis, sequence_length: int) -> float:
     """The ratio that zeros alone reach, with one weight left in each matrix."""
-    if axis == "weights":
-        return dense.weights / dense.matrices
-    left = 2 * sequence_length * dense.matrices
-    fixed = _flops_without_weights(dense, sequence_length)
-    return dense.flops(sequence_length) / (fixed + left)
+    fixed, a_weight = _zeros_costs(dense, axis, sequence_length)
+    return _cost(dense, axis, sequence_length) / (fixed + a_weight * dense.matrices)
 
 
-def _flops_without_weights(dense: Counts, sequence_length: int) -> int:
-    """FLOPs that stay when every prunable weight is zero but no head is gone."""
-    return dense.flops(sequence_length) - 2 * sequence_length * dense.weights
+_STAYS = {
+    "weights": "",
+    "flops": " (attention products and head stay)",
+    "bytes": " (embeddings, head and bitmaps stay)",
+}
+"""What zeros do not take away."""
+
+
+def _zeros_costs(dense: Counts, axis: Axis, sequence_length: int) -> tuple[int, int]:
+    """What stays when all prunable weights are zero but no head is gone, and what one costs."""
+    a_weight = {"weights": 1, "flops": 2 * sequence_length, "bytes": VALUE}[axis]
+    added = dense.bitmap_bytes if axis == "bytes" else 0
+    return _cost(dense, axis, sequence_length) + added - a_weight * dense.weights, a_weight

@@ -56,6 +56,7 @@ def glossary(axis: str, length: int) -> str:
         "matrices of each layer.",
         "flops": "**Matched on FLOPs**: a ratio counts the FLOPs of one example of "
         f"{length} tokens.",
+        "bytes": "**Matched on bytes**: a ratio counts the bytes of the file, embeddings included.",
     }
     lines = [
         "**Suite**: an encoder, tasks, methods and ratios, as one `bench run` command asks for "
@@ -367,6 +368,5 @@ def machines_list(records: Sequence[Record]) -> str:
 
 def axis_words(suite: dict[str, Any]) -> str:
     """What a suite's ratios are counted on."""
-    return (
-        "prunable weights" if suite["axis"] == "weights" else f"FLOPs (S = {counted_length(suite)})"
-    )
+    words = {"weights": "prunable weights", "flops": f"FLOPs (S = {counted_length(suite)})"}
+    return words.get(suite["axis"]) or str(suite["axis"])

@@ -8,18 +8,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import bench.models.cut  # noqa: F401 - makes cut models known
 from bench.errors import BenchError, first_line
+from bench.models.families import prunable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,9 +62,7 @@ OFF_GRID = 1 / 8
 """How far a value may be from a whole number of scales: fp16 moves 127 of them that far."""
 
 
-def compact_state(
-    model: PreTrainedModel, *, dtype: torch.dtype = torch.float16, packed: bool = True
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def compact_state(model: PreTrainedModel) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A model's tensors as a compact file holds them.
 
     A matrix that shrinks by it becomes its non-zero values in row order, under its own name, and
@@ -74,33 +72,59 @@ def compact_state(
     are there once.
 
     Args:
-        model: The model; values are rounded to `dtype` before zeros are looked for.
-        dtype: Type of the values; tensors of whole numbers keep theirs.
-        packed: Whether to leave zeros out, and to look for int8 values, at all.
+        model: The model; values are rounded to fp16 before zeros are looked for, tensors of whole
+            numbers stay as they are.
 
     Returns:
         The tensors, and the header's metadata, in which `shapes` has the shape of each matrix that
         has a bitmap: what `safetensors.torch.save_file` takes and `read_compact` reads.
     """
-    saved = model.state_dict().keys()
     tensors: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
-    for name, full in itertools.chain(model.named_parameters(), model.named_buffers()):
-        if name not in saved:
-            continue
+    for name, full in _saved(model):
         tensor = full.detach().cpu().contiguous()
-        if packed and (found := _as_int8(tensor)) is not None:
+        if (found := _as_int8(tensor)) is not None:
             tensor, tensors[f"{name}.scale"] = found
         elif tensor.is_floating_point():
-            tensor = tensor.to(dtype)
+            tensor = tensor.to(torch.float16)
         kept = tensor != 0
         saving = int((~kept).sum()) * tensor.element_size() - math.ceil(tensor.numel() / 8)
-        if packed and tensor.dim() == 2 and saving > 0:
+        if tensor.dim() == 2 and saving > 0:
             shapes[name] = list(tensor.shape)
             tensors[f"{name}.bitmap"] = torch.from_numpy(np.packbits(kept.numpy()))
             tensor = tensor[kept]
         tensors[name] = tensor
-    return tensors, {"format": COMPACT_FORMAT, "shapes": json.dumps(shapes)}
+    return tensors, _metadata(shapes)
+
+
+def plain_layout(
+    model: PreTrainedModel, dtype: torch.dtype = torch.float16
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Types and shapes of a model's tensors, zeros and all, as `compact_state` has its tensors.
+
+    Args:
+        model: The model, which may be on torch's device `meta`.
+        dtype: Type of the values; tensors of whole numbers keep theirs.
+    """
+    tensors = {
+        name: full.new_empty(
+            full.shape, dtype=dtype if full.is_floating_point() else full.dtype, device="meta"
+        )
+        for name, full in _saved(model)
+    }
+    return tensors, _metadata({})
+
+
+def _saved(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that a file of a model has, by name, tied ones once."""
+    names = model.state_dict().keys()
+    every = itertools.chain(model.named_parameters(), model.named_buffers())
+    return ((name, tensor) for name, tensor in every if name in names)
+
+
+def _metadata(shapes: dict[str, list[int]]) -> dict[str, str]:
+    """What the header of a compact file says of it; the shapes are those of sparse matrices."""
+    return {"format": COMPACT_FORMAT, "shapes": json.dumps(shapes)}
 
 
 def _as_int8(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -144,8 +168,54 @@ def read_compact(path: Path) -> dict[str, Tensor]:
 
 
 def file_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> int:
-    """Size of a file with these tensors, measured on one that is written and removed again."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        save_file(tensors, path, metadata)
-        return path.stat().st_size
+    """Size of the safetensors file with these tensors, of which only types and shapes count.
+
+    The file is the length of its header in 8 bytes, the header, JSON that spaces fill up to whole
+    multiples of 8 bytes, and the values, the widest types first.
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].element_size(), name)):
+        tensor, begin = tensors[name], end
+        end += tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": _TYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+    return 8 + -(-len(text.encode()) // 8) * 8 + end
+
+
+_TYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What a header calls them."""
+
+
+def bitmap_bytes(model: PreTrainedModel) -> int:
+    """What zeros in all prunable matrices cost a compact file at most, before they save anything.
+
+    A bitmap has a bit a weight, a name in the header, and a shape in its metadata. A file with K
+    of N weights left is never larger than the plain one and this, less 2 · (N - K) bytes, however
+    they are spread over the matrices.
+    """
+    tensors, metadata = plain_layout(model)
+    shapes = {}
+    plain = file_bytes(tensors, metadata)
+    for name in (f"{name}.weight" for name in prunable(model)):
+        full = tensors[name]
+        shapes[name] = list(full.shape)
+        bits = (math.ceil(full.numel() / 8),)
+        tensors[f"{name}.bitmap"] = full.new_empty(bits, dtype=torch.uint8)
+        tensors[name] = full.flatten()
+    return file_bytes(tensors, _metadata(shapes)) - plain

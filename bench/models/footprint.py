@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from bench.models import families
-from bench.models.compact import compact_state, file_bytes
+from bench.models.compact import bitmap_bytes, compact_state, file_bytes, plain_layout
 from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Counts:
         attention_width: Heads that are alive × head size, summed over the layers.
         projection_weights: Size of the matrix from embedding to hidden size, on every token.
         head_weights: Size of the matrices of pooler and classifier, on one token.
+        bytes: Size of the file with 16-bit values; of a sparse model, of its compact file.
+        bitmap_bytes: What zeros in all prunable matrices add to it; see `compact.bitmap_bytes`.
     """
 
     weights: int
@@ -62,6 +64,8 @@ class Counts:
     attention_width: int
     projection_weights: int
     head_weights: int
+    bytes: int
+    bitmap_bytes: int
 
     def macs(self, sequence_length: int = SEQUENCE_LENGTH) -> dict[str, int]:
         """Multiply-accumulates of one example of `sequence_length` tokens, by part."""
@@ -97,7 +101,8 @@ def count(model: PreTrainedModel) -> Counts:
         model: A classifier, a bare encoder or a masked language model, whose own head is among the
             parameters but not among the MACs.
     """
-    return _count(model, lambda tensor: int(torch.count_nonzero(tensor)))
+    left = file_bytes(*compact_state(model))
+    return _count(model, lambda tensor: int(torch.count_nonzero(tensor)), left)
 
 
 _COUNTED: dict[str, Counts] = {}
@@ -113,19 +118,18 @@ def count_dense(model: PreTrainedModel | PretrainedConfig) -> Counts:
     from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
     if isinstance(model, PreTrainedModel):
-        return _count(model, torch.Tensor.numel)
+        return _count(model, torch.Tensor.numel, file_bytes(*plain_layout(model)))
     families.family_of(model)
     automatic: Any = AutoModelForSequenceClassification
     described = model.to_json_string(use_diff=False)
     if described not in _COUNTED:
         with torch.device("meta"):
-            _COUNTED[described] = _count(
-                automatic.from_config(model, trust_remote_code=False), torch.Tensor.numel
-            )
+            made: PreTrainedModel = automatic.from_config(model, trust_remote_code=False)
+        _COUNTED[described] = count_dense(made)
     return _COUNTED[described]
 
 
-def _count(model: PreTrainedModel, size: Callable[[Tensor], int]) -> Counts:
+def _count(model: PreTrainedModel, size: Callable[[Tensor], int], size_of_file: int) -> Counts:
     """Counts `model`, where `size` says how much of a tensor there is."""
     matrices = [matrix.weight for matrix in families.prunable(model).values()]
     head = families.head_modules(model).values()
@@ -139,6 +143,8 @@ def _count(model: PreTrainedModel, size: Callable[[Tensor], int]) -> Counts:
         attention_width=sum(_alive_width(layer, size) for layer in families.layers(model)),
         projection_weights=0 if projection is None else projection.weight.numel(),
         head_weights=sum(module.weight.numel() for module in head),
+        bytes=size_of_file,
+        bitmap_bytes=bitmap_bytes(model),
     )
 
 
@@ -159,12 +165,14 @@ def compare(dense: Counts, actual: Counts, sequence_length: int = SEQUENCE_LENGT
         sequence_length: Tokens of the one example that FLOPs are counted for.
 
     Returns:
-        `weights`, `params` and `flops`, each with `dense`, `actual` and `ratio`.
+        `weights`, `params`, `flops` and `bytes`, each with `dense`, `actual` and `ratio`; the
+        bytes are those of files with 16-bit values.
     """
     return {
         "weights": _ratio(dense.weights, actual.weights),
         "params": _ratio(dense.parameters, actual.parameters),
         "flops": _ratio(dense.flops(sequence_length), actual.flops(sequence_length)),
+        "bytes": _ratio(dense.bytes, actual.bytes),
     }
 
 
@@ -184,20 +192,16 @@ def footprint(
         lengths: Tokens of a task's rows, if there is one.
 
     Returns:
-        What `compare` returns, and `bytes`: of files with 16-bit values (8-bit ones where a matrix
-        was rounded to int8) and bitmaps, and
-        (`dense_fp32`, `actual_fp32`) of files with 32-bit values as models are commonly saved.
+        What `compare` returns; with the `bytes` also (`dense_fp32`, `actual_fp32`) those of files
+        with 32-bit values as models are commonly saved, zeros and all.
         With `lengths` also `flops_task`: the mean over these rows, each without padding.
     """
-    halves = _ratio(
-        file_bytes(*compact_state(dense, packed=False)), file_bytes(*compact_state(model))
-    )
-    singles = {
-        f"{name}_fp32": file_bytes(*compact_state(which, dtype=torch.float32, packed=False))
+    whole, left = count_dense(dense), count(model)
+    found = compare(whole, left, sequence_length)
+    found["bytes"] |= {
+        f"{name}_fp32": file_bytes(*plain_layout(which, torch.float32))
         for name, which in (("dense", dense), ("actual", model))
     }
-    whole, left = count_dense(dense), count(model)
-    found = {**compare(whole, left, sequence_length), "bytes": {**halves, **singles}}
     if lengths is not None:
         both = (counts.forward_flops(lengths) / len(lengths) for counts in (whole, left))
         found["flops_task"] = _ratio(*both)

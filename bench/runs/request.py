@@ -78,7 +78,7 @@ LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "worker
 """Options that are whole numbers, and the least that each may be."""
 
 CHOICES = {
-    "axis": ("weights", "flops"),
+    "axis": ("weights", "flops", "bytes"),
     "effort": tuple(EFFORTS),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp32", "bf16"),
@@ -361,8 +361,8 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
         own = request.model in (None, DEMO) and _common_group(tasks) == DEMO
         name = DEMO if own else re.sub(r"[^a-z0-9_-]+", "-", model.lower())
         name = name.strip("-_") or "suite"
-        if request.axis == "flops":
-            name += "-flops"
+        if request.axis != "weights":
+            name += f"-{request.axis}"
     if not NAME.fullmatch(name):
         raise BenchError(f"--name '{name}': lower case letters, digits, '-' and '_' only.")
     check_suite_name(name)

@@ -93,6 +93,20 @@ def test_what_an_old_record_does_not_know_is_a_dash() -> None:
     assert (line["weights_ratio"], line["bytes"], line["ms"]) == ("20.0", "", "")
 
 
+def test_a_control_that_has_answers_and_no_model_has_no_size() -> None:
+    facts = {"kind": "reference", "control": True, "starts_from": "none", "teacher": "none",
+             "delivers": "answers"}  # fmt: skip
+    floor = [
+        replace(record("floor", task, 1.0, 0, 60.0, footprint={}), method=facts)
+        for task in ("one", "two")
+    ]
+    shown = page(found(*floor, *(record("m", t, 20.0, 0, 50.0) for t in ("one", "two"))))
+    row = rows(shown.tables[COSTS])["floor (control)"]
+    assert row["TFLOP per seed, final run"] == "4"
+    assert {row[head] for head in row if head not in ("method", "TFLOP per seed, final run",
+            "TFLOP per seed, with tuning")} == {"–"}  # fmt: skip
+
+
 def csv_lines(shown: Page, method: str, task: str) -> list[dict[str, str]]:
     lines = csv.DictReader(io.StringIO(shown.files[FOLDER / "example.csv"]))
     return [line for line in lines if (line["method"], line["task"]) == (method, task)]
