@@ -70,6 +70,11 @@ class Verdict:
     p: float | None = None
     reason: str = ""
 
+    def __str__(self) -> str:
+        """In a line, for a terminal."""
+        p = "" if self.p is None else f" (p {_shown(self.p)})"
+        return f"{self.word}{p}: {self.claim}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, figures to six digits."""
         leads = {name: dataclasses.asdict(lead) for name, lead in self.leads.items()}
@@ -97,12 +102,25 @@ def verdicts(
     """
     claims = [Claim.from_json(plain) for plain in suite.get("claims", ())]
     level = (1 - inference.LEVEL) / max(1, len(claims))
-    tested = [_tested(claim, _records_of(claim, records), answers, level) for claim in claims]
+    tested = [
+        _replaced(claim, suite.get("versions", {}))
+        or _tested(claim, _records_of(claim, records), answers, level)
+        for claim in claims
+    ]
     ps = inference.holm([_p(verdict) for verdict in tested])
     return [
         verdict if not verdict.leads else dataclasses.replace(verdict, p=p, word=_word(verdict, p))
         for verdict, p in zip(tested, ps, strict=True)
     ]
+
+
+def _replaced(claim: Claim, versions: Mapping[str, int]) -> Verdict | None:
+    """The verdict where the suite has cells of a newer version than the claim is about."""
+    newer = [name for name, version in claim.versions.items() if versions.get(name, 0) > version]
+    if not newer:
+        return None
+    reason = f"it is about an older version of {newer[0]}, whose cells were replaced"
+    return Verdict(claim, "undecided", {}, reason=reason)
 
 
 def _records_of(claim: Claim, records: Sequence[Record]) -> list[Record]:
@@ -201,7 +219,8 @@ def _lines(verdict: Verdict) -> list[str]:
     """A claim as a bullet, and one below it an opponent."""
     claim, word = verdict.claim, verdict.word
     said = f"“{escape(claim.sentence)}” " if claim.sentence else ""
-    why = f" {verdict.reason[0].upper()}{verdict.reason[1:]}." if verdict.reason else ""
+    reason = escape(verdict.reason)
+    why = f" {reason[0].upper()}{reason[1:]}." if reason else ""
     p = "" if verdict.p is None else f" p {_shown(verdict.p)} after the correction."
     first = (
         f"- **{word[0].upper()}{word[1:]}.** {said}{escape(str(claim))}.{p}{why} Written "

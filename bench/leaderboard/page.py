@@ -70,6 +70,7 @@ class Page:
         tables: Heads and rows of each ratio's scores and costs, by a title, for other ways to
             show them.
         summary: The suite as a row under `SUMMARY_HEADS`.
+        claims: Its claims and their verdicts, a line each.
     """
 
     suite: dict[str, Any]
@@ -78,6 +79,7 @@ class Page:
     files: dict[Path, str]
     tables: dict[str, Table] = field(default_factory=dict)
     summary: list[str] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
 
     def write(self) -> None:
         """Writes all files."""
@@ -144,7 +146,8 @@ def make_page(
     files[folder / f"{name}.csv"] = _csv(results, loyal)
     files[folder / f"{name}.json"] = _json(judged, results, loyal, every)
     summary = _summary(suite, results)
-    return Page(suite, folder / f"{name}.md", markdown, files, tables, summary)
+    lines = [str(verdict) for verdict in claims]
+    return Page(suite, folder / f"{name}.md", markdown, files, tables, summary, lines)
 
 
 def write_run_page(store: Store, name: str) -> Page:

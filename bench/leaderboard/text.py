@@ -1,8 +1,9 @@
-"""A page's tables as plain text or HTML, for a terminal or a notebook."""
+"""A page's claims and tables as plain text or HTML, for a terminal or a notebook."""
 
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ LEFT_OUT = ("starts from", "teacher", "TFLOP per seed, final run", "TFLOP per se
 
 
 def tables_of(page: Page, form: str = "simple") -> str:
-    """The page's tables, without the columns that only the page has room for.
+    """The verdicts of its claims, and its tables without what only the page has room for.
 
     Args:
         page: The page.
@@ -21,7 +22,8 @@ def tables_of(page: Page, form: str = "simple") -> str:
     """
     from tabulate import tabulate
 
-    parts = []
+    lines = page.claims if form != "html" else [f"<p>{escape(line)}</p>" for line in page.claims]
+    parts = ["\n".join(lines)] if lines else []
     for title, (heads, rows) in page.tables.items():
         shown = [i for i, head in enumerate(heads) if head not in LEFT_OUT]
         short = [re.sub(r" \(.*", "", heads[i]) for i in shown]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from example_page import FOLDER, record, suite
 from bench.leaderboard.claims import Verdict, claims_section, verdicts
 from bench.leaderboard.page import make_page
 from bench.leaderboard.statistics import holm
+from bench.leaderboard.text import tables_of
 from bench.results.claims import Claim
 from bench.results.predictions import Predictions
 
@@ -124,6 +126,17 @@ def test_what_is_not_run_or_failed_is_said_and_nothing_is_tested() -> None:
     assert (blind.word, blind.reason) == ("undecided", "predictions are missing")
 
 
+def test_a_claim_about_an_older_version_is_not_shown_as_yet_to_be_run() -> None:
+    found, answers = planted({"a": (80, 80), "b": (70, 70)})
+    plain = claim(versions={"a": 1, "b": 1}).to_json()
+    for versions, word in (({"a": 2, "b": 1}, "undecided"), ({"a": 1, "b": 1}, "supported")):
+        (verdict,) = verdicts(suite(found, claims=[plain], versions=versions), found, answers.get)
+        assert verdict.word == word
+    assert "older version of a" in claims_section(
+        verdicts(suite(found, claims=[plain], versions={"a": 2}), [], answers.get)
+    )
+
+
 def test_other_seeds_ratios_and_methods_of_the_page_decide_nothing() -> None:
     found, answers = planted({"a": (80, 80), "b": (70, 70)})
     asked = suite(found, claims=[claim().to_json()])
@@ -157,6 +170,10 @@ def test_a_page_opens_with_its_claims_and_escapes_their_words() -> None:
         "supported",
         pytest.approx(10, 0.02),
     )
+    (line,) = page.claims
+    assert tables_of(page).startswith(f"{line}\n\n")
+    assert tables_of(page, "html").startswith(f"<p>{html.escape(line)}</p>")
+    assert line.startswith("supported (p ")
     without = make_page(suite(found), found, FOLDER, answers.get)
     assert "## Claims" not in without.markdown
     assert "claims" not in json.loads(without.files[FOLDER / "example.json"])

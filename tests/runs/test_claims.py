@@ -163,6 +163,15 @@ def test_a_changed_or_added_claim_is_refused_once_its_outcome_could_be_seen(
     assert description(runs) == before
 
 
+def test_a_claim_about_a_version_that_was_raised_since_is_a_new_one(runs: Path) -> None:
+    """Else a method could be changed until its claim holds."""
+    (path,) = (runs / "suites").glob("*.json")
+    suite = json.loads(path.read_text())
+    suite["claims"][0]["versions"]["random-mask"] = 0
+    path.write_text(json.dumps(suite))
+    assert_refused(claimed(runs, "--dry-run"), "claim 1 comes after its outcome")
+
+
 def test_another_name_protocol_or_ratio_makes_no_seed_fresh(runs: Path) -> None:
     for words in (("--name", "other"), ("--epochs", "2"), ("--ratios", "8"), ("--match", "flops")):
         assert_refused(claimed(runs, *words), "claim 1 comes after its outcome")
