@@ -1,4 +1,4 @@
-"""Simulated results whose truth is known: seeds and examples that vary about as much as each other.
+"""Simulated results whose truth is known: smooth seeds, seeds in two groups, constant answers.
 
 What a method answers to an example follows a latent figure: the method's quality, plus what its
 seed did, plus how hard the example is for all, plus how hard it is for this method, plus chance.
@@ -6,10 +6,12 @@ seed did, plus how hard the example is for all, plus how hard it is for this met
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from bench.leaderboard.statistics import Sample
 from bench.metrics import METRICS, influence
@@ -22,10 +24,103 @@ SEED = {"accuracy": 0.09, "matthews": 0.09, "pearson_spearman": 0.13}
 """Standard deviations of the seed's part, at which seeds and examples vary alike at three seeds."""
 
 
+@dataclass(frozen=True)
+class Smooth:
+    """A task on which seeds vary as a normal figure does.
+
+    Attributes:
+        metric: A key of `SEED`.
+        last: How many times as much as the others the last method varies from seed to seed.
+    """
+
+    metric: str = "accuracy"
+    last: float = 1.0
+
+    def __str__(self) -> str:
+        return self.metric + (f", the last varies {self.last:g} times as much" * (self.last != 1))
+
+
+@dataclass(frozen=True)
+class TwoGroups:
+    """A task that a seed either learns or does not.
+
+    Attributes:
+        learns: The probability that a seed does.
+        gap: Points between the expected scores of those that do and those that do not.
+        low: The expected score of those that do not.
+        metric: A key of `SEED`.
+    """
+
+    learns: float
+    gap: float
+    low: float = 30.0
+    metric: str = "accuracy"
+
+    def __str__(self) -> str:
+        return f"{self.metric}, {self.learns:g} of seeds learn, {self.gap:g} points apart"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A table of methods that are equal in truth.
+
+    Attributes:
+        tasks: What is true on each of its tasks.
+        methods: How many, the constant ones included.
+        seeds: How many.
+        constant: How many of them, the first ones, give one answer to everything; they are equal to
+            each other, and not compared with those that do not.
+    """
+
+    tasks: tuple[Smooth | TwoGroups, ...]
+    methods: int = 8
+    seeds: int = 5
+    constant: int = 0
+
+    @property
+    def compared(self) -> list[str]:
+        """The methods that are equal in truth."""
+        return [f"m{number}" for number in range(self.constant, self.methods)]
+
+    def draw(self, rng: np.random.Generator) -> tuple[list[dict[str, Sample]], list[np.ndarray]]:
+        """One table: samples by method, and which seeds learnt, `[methods, seeds]`, a task each."""
+        samples, learnt = [], []
+        for task in self.tasks:
+            learns = np.zeros((self.methods, self.seeds), bool)
+            quality = np.ones((self.methods, self.seeds))
+            spread = [1.0] * self.methods
+            if isinstance(task, TwoGroups):
+                learns = rng.random(quality.shape) < task.learns
+                low, high = (quality_of(task.metric, task.low + gap) for gap in (0.0, task.gap))
+                quality = np.where(learns, high, low)
+            else:
+                spread[-1] = task.last
+            drawn = draw(rng, task.metric, quality, self.seeds, spread)
+            samples.append(collapse(drawn, self.compared) if self.constant else drawn)
+            learnt.append(learns)
+        return samples, learnt
+
+
+def expected(task: Smooth | TwoGroups) -> float:
+    """The expected score of any method that is not constant (of `Smooth`, but for the last)."""
+    if isinstance(task, Smooth):
+        return truth(task.metric, 1.0)
+    low, high = (
+        truth(task.metric, quality_of(task.metric, task.low + gap)) for gap in (0.0, task.gap)
+    )
+    return low + task.learns * (high - low)
+
+
+@functools.cache
+def quality_of(metric: str, score: float) -> float:
+    """The quality at which a method's expected score is the given one."""
+    return float(optimize.brentq(lambda quality: truth(metric, quality) - score, -9, 9))
+
+
 def draw(
     rng: np.random.Generator,
     metric: str,
-    quality: list[float],
+    quality: list[float] | np.ndarray,
     seeds: int,
     spread: list[float] | None = None,
 ) -> dict[str, Sample]:
@@ -34,7 +129,8 @@ def draw(
     Args:
         rng: Draws them.
         metric: A key of `SEED`.
-        quality: The latent mean, or the slope on the labels for a regression, a method.
+        quality: The latent mean, or the slope on the labels for a regression, `[methods]` or
+            `[methods, seeds]`.
         seeds: How many.
         spread: What the seed's part is multiplied by, a method.
     """
@@ -43,7 +139,7 @@ def draw(
     labels = rng.normal(size=EXAMPLES) if regression else rng.integers(0, 2, EXAMPLES)
     moved = SEED[metric] * rng.normal(size=(len(quality), seeds, 1))
     shift = moved * np.reshape(spread or [1.0] * len(quality), (-1, 1, 1))
-    shift = shift + np.reshape(quality, (-1, 1, 1))
+    shift = shift + np.reshape(quality, (len(quality), -1, 1))
     noise = (
         SHARED * rng.normal(size=EXAMPLES)
         + OWN * rng.normal(size=(len(quality), 1, EXAMPLES))

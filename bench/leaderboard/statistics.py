@@ -7,22 +7,21 @@ diagnosis (Dorfman, Berbaum and Metz 1992; Hillis 2007). The variance of a mean 
 
 T the variance over seeds / S, E the sampling variance of the seed-averaged figure over examples,
 and R the seed × example residual / (S·n), which T and E both contain; V is never below the larger
-of T and E. Tests and intervals are Student's t with Satterthwaite's degrees of freedom.
+of T and E. Intervals are Student's t with Satterthwaite's degrees of freedom, whose formula takes T
+as (1 + 2/d)·T, d its degrees of freedom: from its estimate alone too many degrees follow when T is
+by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected, not 5 %. Below 2
+degrees, with two seeds, that is not enough (9 %), and the factor rises to 8.
 
-Two things differ from the textbook, since three seeds are few. The T of all differences of a table
-are moderated as in Smyth (2004): raised towards what they have in common, wholly where they are as
-alike as chance makes them, which is pooling, and less the more they differ. They are never lowered:
-of a method that scatters more than the others, the others know nothing. Those with a method that
-predicts a constant, and so varies with no seed, are a group of their own. And Satterthwaite's
-formula takes T as (1 + 2/d)·T, d its degrees of freedom: from its estimate alone too many degrees
-follow when T is by chance small, and at 2 degrees up to 7.9 % of true nulls would be rejected, not
-5 %. Below 2 degrees, with two seeds, that is not enough (9 %), and the factor rises to 8.
-`tests/leaderboard/` holds both to planted truths, and docs/statistics.md shows how well they do.
+Student's t takes seeds for normal. Where a seed either learns a task or does not, it is wrong by
+orders of magnitude. So the interval of a mean whose seeds fall into two groups is widened, and a
+difference counts only if it passes twice: by Student's t, for other examples, and by an exact
+permutation of seeds (`bench.leaderboard.permutation`), for other seeds. Its p is the larger one.
+`tests/leaderboard/` holds all of that to planted truths; docs/statistics.md shows how well it does.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,13 +29,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
+
+from bench.leaderboard.permutation import Stratum, least_p, permutation_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.95
 """Of intervals; tests reject at 1 − LEVEL."""
+
+LEAST_SEEDS = 5
+"""Seeds that two methods have in common on every task, at least, to be ranked."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,140 @@ class Estimate:
         return 2 * float(stats.t.sf(abs(self.value) / math.sqrt(self.variance), self.freedom))
 
 
-Pairs = dict[tuple[str, str], Estimate]
+@dataclass(frozen=True)
+class Difference:
+    """How far one method is above another, and whether that may be chance.
+
+    Attributes:
+        estimate: The difference of the means, over the seeds that both have.
+        strata: The scores of both, a task each.
+    """
+
+    estimate: Estimate
+    strata: tuple[Stratum, ...]
+
+    @property
+    def value(self) -> float:
+        """In points."""
+        return self.estimate.value
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval at `LEVEL`."""
+        return self.estimate.half_width
+
+    @property
+    def p_examples(self) -> float:
+        """Two-sided p by Student's t, the variance being that of examples and seeds together."""
+        return self.estimate.p
+
+    @functools.cached_property
+    def p_seeds(self) -> float:
+        """Two-sided p by an exact permutation of seeds within tasks."""
+        return permutation_p(self.strata)
+
+    @property
+    def p(self) -> float:
+        """The larger of the two: a difference has to pass both."""
+        return max(self.p_examples, self.p_seeds)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that both methods have, on the task with the fewest."""
+        return min(len(first) for first, _ in self.strata)
+
+    @property
+    def least_p(self) -> float:
+        """The smallest p that so many seeds and tasks can give."""
+        return least_p([len(first) for first, _ in self.strata])
+
+    def smallest_seen(self, level: float = 1 - LEVEL) -> float:
+        """The smallest difference that would have passed Student's t, in points.
+
+        Args:
+            level: Of the test, perhaps divided by how many tests there are.
+        """
+        quantile = float(stats.t.ppf(1 - level / 2, self.estimate.freedom))
+        return quantile * math.sqrt(self.estimate.variance)
+
+    def beyond(self, points: float) -> Difference:
+        """The same, less so many points: what is tested where a lead has to be larger than 0."""
+        moved = Estimate(
+            self.value - points,
+            self.estimate.variance,
+            self.estimate.freedom,
+            self.estimate.weighed,
+        )
+        strata = tuple((first - points, second) for first, second in self.strata)
+        return Difference(moved, strata)
+
+    def turned(self) -> Difference:
+        """How far the second method is above the first."""
+        e = self.estimate
+        turned = Estimate(-e.value, e.variance, e.freedom, e.weighed)
+        strata = tuple((second, first) for first, second in self.strata)
+        return Difference(turned, strata)
+
+
+Pairs = dict[tuple[str, str], Difference]
 """The difference of the first method to the second."""
+
+LEAST_GAP = 5.0
+"""Points between two groups of seeds, at least."""
+
+
+def upper_group(scores: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+    """The seeds that learnt a task, where seeds fall into those that did and those that did not.
+
+    The largest gap between neighbours is then at least `LEAST_GAP` points, and twice as wide as
+    either of the groups that it parts.
+
+    Args:
+        scores: `[seeds]`.
+
+    Returns:
+        Which seeds are in the upper group, `[seeds]`; `None` where there is one group.
+    """
+    ordered = np.sort(scores)
+    gaps = np.diff(ordered)
+    if not len(gaps):
+        return None
+    place = int(gaps.argmax())
+    widest = max(ordered[place] - ordered[0], ordered[-1] - ordered[place + 1])
+    if gaps[place] < max(LEAST_GAP, 2 * widest):
+        return None
+    return np.asarray(scores > ordered[place])
+
+
+def share_interval(count: int, of: int) -> tuple[float, float]:
+    """The exact interval at `LEVEL` of a share (Clopper and Pearson 1934).
+
+    Args:
+        count: How many seeds are above a threshold that no method of the table has set.
+        of: How many there are.
+    """
+    exact = stats.binomtest(count, of).proportion_ci(LEVEL, "exact")
+    return float(exact.low), float(exact.high)
 
 
 def mean(sample: Sample) -> Estimate | None:
-    """The mean over seeds; `None` below two seeds."""
+    """The mean over seeds; `None` below two seeds.
+
+    Where seeds fall into two groups, the interval is at least as wide as that of the share of seeds
+    in the upper group makes it.
+    """
     seeds = sorted(sample.seeds())
     if len(seeds) < 2:
         return None
     scores = np.array([sample.scores[seed] for seed in seeds])
-    contributions = np.stack([sample.influence[seed] for seed in seeds])
-    training = scores.var(ddof=1) / len(seeds)
-    return _estimate(scores, contributions, float(training), len(seeds) - 1)
+    found = _estimate(scores, np.stack([sample.influence[seed] for seed in seeds]))
+    if (upper := upper_group(scores)) is None:
+        return found
+    gap = float(scores[upper].mean() - scores[~upper].mean())
+    low, high = share_interval(int(upper.sum()), len(seeds))
+    share = float(upper.mean())
+    wider = max(1.0, gap * max(high - share, share - low) / found.half_width) ** 2
+    return Estimate(found.value, wider * found.variance, found.freedom, wider * found.weighed)
 
 
 def pairwise(samples: Mapping[str, Sample]) -> Pairs:
@@ -107,62 +232,25 @@ def pairwise(samples: Mapping[str, Sample]) -> Pairs:
     Args:
         samples: By method, all of one task and ratio.
     """
-    differences: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    found: Pairs = {}
     for one, other in itertools.combinations(samples, 2):
         a, b = samples[one], samples[other]
         seeds = sorted(a.seeds() & b.seeds())
-        if len(seeds) > 1:
-            differences[one, other] = (
-                np.array([a.scores[s] - b.scores[s] for s in seeds]),
-                np.stack([a.influence[s] - b.influence[s] for s in seeds]),
-            )
-    if not differences:
-        return {}
-    # Where a method predicts a constant, only the other one varies, and where both do, neither.
-    varying = {name for name, one in samples.items() if len(set(one.scores.values())) > 1}
-    found: Pairs = {}
-    for count in (0, 1, 2):
-        group = {p: d for p, d in differences.items() if len(varying.intersection(p)) == count}
-        moving = varying.intersection(itertools.chain(*group))
-        own = [len(samples[name].seeds()) - 1 for name in moving]
-        # Of pairs of two that vary, one method's freedom is not its own.
-        found |= _moderated(group, sum(own) - (max(own) if own and count == 2 else 0))
-    return {pair: found[pair] for pair in differences}
-
-
-def _moderated(
-    differences: Mapping[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]],
-    together: int,
-) -> Pairs:
-    """Estimates of differences, where one of small T learns from the others that T is larger.
-
-    Args:
-        differences: Scores and contributions by pair.
-        together: Degrees of freedom of all of them together.
-    """
-    if not differences:
-        return {}
-    own = [float(scores.var(ddof=1)) for scores, _ in differences.values()]
-    own_freedom = [len(scores) - 1 for scores, _ in differences.values()]
-    training, freedom = moderate(own, own_freedom, max(together, *own_freedom))
-    return {
-        pair: _estimate(
-            scores,
-            contributions,
-            max(variance, moderated) / len(scores),
-            d if variance > moderated else more,
+        if len(seeds) < 2:
+            continue
+        first, second = (np.array([x.scores[seed] for seed in seeds]) for x in (a, b))
+        contributions = np.stack([a.influence[seed] - b.influence[seed] for seed in seeds])
+        found[one, other] = Difference(
+            _estimate(first - second, contributions),
+            ((first, second),),
         )
-        for (pair, (scores, contributions)), variance, d, moderated, more in zip(
-            differences.items(), own, own_freedom, training, freedom, strict=True
-        )
-    }
+    return found
 
 
-def difference(pairs: Pairs, one: str, other: str) -> Estimate | None:
+def difference(pairs: Pairs, one: str, other: str) -> Difference | None:
     """How far one method is above another, `None` where they were not compared."""
     if (other, one) in pairs:
-        found = pairs[other, one]
-        return dataclasses.replace(found, value=-found.value)
+        return pairs[other, one].turned()
     return pairs.get((one, other))
 
 
@@ -183,7 +271,14 @@ def average_pairs(tables: Sequence[Pairs]) -> Pairs:
     if not tables:
         return {}
     common = [pair for pair in tables[0] if all(pair in table for table in tables)]
-    return {pair: average([table[pair] for table in tables]) for pair in common}
+    found = {pair: [table[pair] for table in tables] for pair in common}
+    return {
+        pair: Difference(
+            average([each.estimate for each in differences]),
+            tuple(itertools.chain.from_iterable(each.strata for each in differences)),
+        )
+        for pair, differences in found.items()
+    }
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -201,86 +296,42 @@ def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
 
     But none ranks before a method that scores higher: one whose seeds scatter so widely that
     nothing is significantly above it takes the rank of the next one above. Holm's correction runs
-    over all the pairs of these methods. A method without a pair has no rank.
+    over all the pairs of these methods with at least `LEAST_SEEDS` seeds in common. A method
+    without such a pair has no rank.
 
     Args:
         pairs: Differences, perhaps of more methods.
         methods: Those that are ranked.
     """
     ranked = set(methods)
-    family = {pair: e for pair, e in pairs.items() if ranked.issuperset(pair)}
+    family = {
+        pair: d
+        for pair, d in pairs.items()
+        if ranked.issuperset(pair) and d.seeds >= LEAST_SEEDS
+    }
     found = {name: 1 for pair in family for name in pair}
-    adjusted = holm([estimate.p for estimate in family.values()])
-    for ((one, other), estimate), p in zip(family.items(), adjusted, strict=True):
+    adjusted = holm([lead.p for lead in family.values()])
+    for ((one, other), lead), p in zip(family.items(), adjusted, strict=True):
         if p < 1 - LEVEL:
-            found[other if estimate.value > 0 else one] += 1
-    above = [pair if e.value > 0 else pair[::-1] for pair, e in family.items() if e.value]
+            found[other if lead.value > 0 else one] += 1
+    above = [pair if d.value > 0 else pair[::-1] for pair, d in family.items() if d.value]
     for _ in found:
         for higher, lower in above:
             found[lower] = max(found[lower], found[higher])
     return found
 
 
-def moderate(
-    variances: Sequence[float], freedom: Sequence[int], most: float
-) -> tuple[list[float], list[float]]:
-    """Shrinks variances towards what they have in common (Smyth 2004, sections 3 and 6.2).
-
-    The true variances are taken to follow a scaled inverse χ² with d₀ degrees of freedom, which the
-    spread of the logarithms of the estimates tells: where it is no larger than chance makes it, d₀
-    is infinite and all get the pooled variance.
-
-    Args:
-        variances: Estimates.
-        freedom: Their degrees of freedom.
-        most: Degrees of freedom of all of them together, which a moderated one has at most.
-
-    Returns:
-        Moderated variances, and their degrees of freedom.
-    """
-    s2, d = np.asarray(variances, float), np.asarray(freedom, float)
-    pooled = float((d * s2).sum() / d.sum())
-    positive = s2 > 0
-    spread = 0.0
-    if positive.sum() > 2:
-        logs = np.log(s2[positive]) - special.digamma(d[positive] / 2) + np.log(d[positive] / 2)
-        chance = special.polygamma(1, d[positive] / 2)
-        spread = float(logs.var(ddof=1) - chance.mean())
-    if spread <= 0:
-        return [pooled] * len(s2), [most] * len(s2)
-    d0 = 2 * _inverse_trigamma(spread)
-    prior = math.exp(float(logs.mean()) + special.digamma(d0 / 2) - math.log(d0 / 2))
-    moderated = (d0 * prior + d * s2) / (d0 + d)
-    return moderated.tolist(), np.minimum(d0 + d, most).tolist()
-
-
-def _inverse_trigamma(value: float) -> float:
-    """The x > 0 with ψ′(x) = value, by Newton's method on 1/ψ′, which is nearly linear."""
-    x = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = float(special.polygamma(1, x))
-        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
-        x += step
-        if abs(step) < 1e-8 * x:
-            break
-    return x
-
-
 def _estimate(
-    scores: NDArray[np.float64],
-    contributions: NDArray[np.float64],
-    training: float,
-    freedom: float,
+    scores: NDArray[np.float64], contributions: NDArray[np.float64]
 ) -> Estimate:
     """Mean and its error; see the module for T, E and R.
 
     Args:
         scores: `[seeds]`.
         contributions: Influence of each example, `[seeds, examples]`.
-        training: T.
-        freedom: Its degrees of freedom.
     """
     seeds, examples = contributions.shape
+    training, freedom = float(scores.var(ddof=1)) / seeds, seeds - 1
     common = contributions.mean(axis=0)
     sampling = float((common**2).sum()) / (examples * (examples - 1))
     left = float(((contributions - common) ** 2).sum()) / ((seeds - 1) * (examples - 1))
