@@ -4,9 +4,9 @@
 
 Draws tables of methods that are equal in truth, and prints a row a kind of table: how often any two
 of its methods are told apart on the average over tasks (5 %, after Holm's correction), and with
-p < 0.001; how many means get an interval, and how many of these cover the truth. Where seeds fall
-into two groups, also the same of the means of which both groups were drawn: of the others, whose
-seeds are all alike by luck, no interval can know.
+p < 0.001; and how many intervals of a mean cover the truth. Where seeds fall into two groups, also
+the same of the means of which both groups were drawn: of the others, whose seeds are all alike by
+luck, no interval can know.
 """
 
 from __future__ import annotations
@@ -67,8 +67,7 @@ def main() -> None:
     with ProcessPoolExecutor(asked.workers) as pool:
         found = list(pool.map(functools.partial(figures, draws=asked.draws), planted))
     heads = ["truth", "methods (constant)", "seeds", "tasks", "any told apart, %", "p < 0.001, %",
-             "means with an interval, %", "of these cover, %", "both groups drawn: with one, %",
-             "of these cover, %"]  # fmt: skip
+             "intervals cover, %", "both groups drawn, %", "of these cover, %"]  # fmt: skip
     rows = [
         [str(p.tasks[0]), f"{p.methods} ({p.constant})", p.seeds, len(p.tasks), *shown(counts)]
         for p, counts in zip(planted, found, strict=True)
@@ -86,8 +85,7 @@ def main() -> None:
 def figures(planted: Planted, draws: int) -> dict[str, int]:
     """What is counted over so many tables."""
     rng = np.random.default_rng([planted.seeds, planted.methods, len(planted.tasks), draws])
-    names = ("draws", "apart", "tail", "means", "printed", "cover", "both", "both printed",
-             "both cover")  # fmt: skip
+    names = ("draws", "apart", "tail", "means", "cover", "both", "both cover")
     counts = dict.fromkeys(names, 0)
     counts["draws"] = draws
     wanted = [expected(task) for task in planted.tasks]
@@ -100,13 +98,13 @@ def figures(planted: Planted, draws: int) -> dict[str, int]:
             others = planted.compared[: -1 if isinstance(task, Smooth) and task.last != 1 else None]
             for name in others:
                 found = mean(samples[name])
+                assert found is not None
+                covers = abs(found.value - value) <= found.half_width
                 both = 0 < learns[int(name[1:])].sum() < planted.seeds
-                covers = found is not None and abs(found.value - value) <= found.half_width
-                for kind, is_one in (("", True), ("both ", both)):
-                    counts[f"{kind}printed"] += is_one and found is not None
-                    counts[f"{kind}cover"] += is_one and covers
                 counts["means"] += 1
+                counts["cover"] += covers
                 counts["both"] += both
+                counts["both cover"] += both and covers
     return counts
 
 
@@ -121,9 +119,12 @@ def smallest_p(pairs: Pairs, compared: list[str]) -> float:
 
 def shown(counts: dict[str, int]) -> list[str]:
     """The shares of a row."""
-    of = (("apart", "draws"), ("tail", "draws"), ("printed", "means"), ("cover", "printed"),
-          ("both printed", "both"), ("both cover", "both printed"))  # fmt: skip
-    return [f"{100 * counts[a] / counts[b]:.1f}" if counts[b] else "–" for a, b in of]
+    of = (("apart", "draws"), ("tail", "draws"), ("cover", "means"), ("both", "means"),
+          ("both cover", "both"))  # fmt: skip
+    return [
+        f"{100 * counts[a] / counts[b]:.{2 if a == 'tail' else 1}f}" if counts[b] else "–"
+        for a, b in of
+    ]
 
 
 if __name__ == "__main__":

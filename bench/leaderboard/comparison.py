@@ -29,7 +29,11 @@ class Comparison:
         seeds: How many seeds each has.
         difference: The first score less the second.
         half_width_95: Half the 95 % interval of the difference; `None` without a test.
-        p: Of the difference, two-sided.
+        p: Of the difference, two-sided: the larger of the next two.
+        p_examples: For other examples, by Student's t.
+        p_seeds: For other seeds, by an exact permutation.
+        least_p: The smallest p that so many seeds can give.
+        smallest_seen: The smallest difference that would have passed at 5 %, without correction.
         p_holm: The same after Holm's correction.
         holm_over: What the correction runs over, in words.
         freedom: Degrees of freedom.
@@ -47,6 +51,10 @@ class Comparison:
     difference: float
     half_width_95: float | None
     p: float | None
+    p_examples: float | None
+    p_seeds: float | None
+    least_p: float | None
+    smallest_seen: float | None
     p_holm: float | None
     holm_over: str
     freedom: float | None
@@ -72,11 +80,14 @@ class Comparison:
                 "their predictions"
             )
         else:
+            yield f"difference: {lead} ± {self.half_width_95:.2f} (95 %)"
             yield (
-                f"difference: {lead} ± {self.half_width_95:.2f} (95 %), p = {self.p:.2g}, "
-                f"{self.p_holm:.2g} after Holm over {self.holm_over}; "
-                f"{self.freedom:.1f} degrees of freedom"
+                f"p = {self.p:.2g}: the larger of {self.p_examples:.2g} for other examples "
+                f"(Student's t, {self.freedom:.1f} degrees of freedom) and {self.p_seeds:.2g} for "
+                f"other seeds (exact permutation, {self.least_p:.2g} at the least)"
             )
+            yield f"p = {self.p_holm:.2g} after Holm over {self.holm_over}"
+            yield f"smallest difference that could have been seen: {self.smallest_seen:.2f}"
         if self.task is None:
             return
         if self.examples is None:
@@ -124,9 +135,13 @@ def compare_methods(
         difference=first_score - second_score if found is None else found.value,
         half_width_95=None if found is None else found.half_width,
         p=None if found is None else found.p,
+        p_examples=None if found is None else found.p_examples,
+        p_seeds=None if found is None else found.p_seeds,
+        least_p=None if found is None else found.least_p,
+        smallest_seen=None if found is None else found.smallest_seen(),
         p_holm=None if found is None else result.adjusted(pairs, *names),
         holm_over=result.family(*names)[0],
-        freedom=None if found is None else found.freedom,
+        freedom=None if found is None else found.estimate.freedom,
         examples=None if task is None else _differing_examples(opened, first, second, task),
     )
 

@@ -39,6 +39,7 @@ from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
 from bench.leaderboard.ranking import Row, Standings, standings
 from bench.leaderboard.reading import reading_list
+from bench.leaderboard.seeds import seeds_table
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.leaderboard.tuning import tuning_notes, tuning_section
 from bench.results.predictions import in_store
@@ -203,9 +204,11 @@ def _tables(
             prose.uninformative_note(result),
             chance_note(result),
             prose.above_dense_note(result),
+            prose.power_note(result),
             *tuning_notes(result),
             floor_notes(result),
             prose.table_notes(result.rows),
+            folded(f"Every seed, {title}", seeds_table(result)),
         ]
         costs = f"{title}: what it costs"
         tables[costs] = heads, rows = cost_table(result, counted_length(suite))
@@ -253,7 +256,7 @@ def _each(results: dict[float, Standings]) -> Iterator[tuple[float, Standings, R
 def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", "rank",
+    writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95",
                      *COST_FIGURES, "above_chance", "label_loyalty",
                      "probability_loyalty"])  # fmt: skip
     for ratio, result, row in _each(results):
@@ -264,7 +267,6 @@ def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
                     [f"{ratio:g}", row.method, task, len(scores), repr(row.mean(task)),
                      f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
                      f"{interval.half_width:.6g}" if interval else "",
-                     result.ranks[task].get(row.method, ""),
                      *map(_plain, cost_figures(row, [task]).values()),
                      _short(above_chance(result, row, task)),
                      *(_short(figure) for figure in loyal.figures(row, task))]
@@ -310,11 +312,6 @@ def _json(
                 if interval is not None
             },
             "rank": result.overall.get(row.method),
-            "ranks": {
-                task: ranks[row.method]
-                for task, ranks in result.ranks.items()
-                if row.method in ranks
-            },
             **cost_figures(row, result.sized),
             "train_flops": row.train_flops(tuning=True),
         }

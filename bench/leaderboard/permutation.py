@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import fft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,8 +79,9 @@ def _shares(places: NDArray[np.int64]) -> NDArray[np.float64]:
 def _convolved(shares: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """The shares of each sum over independent tasks."""
     size = sum(len(each) - 1 for each in shares) + 1
-    product = math.prod(np.fft.rfft(each, size) for each in shares)
-    return np.asarray(np.fft.irfft(product, size).clip(min=0))
+    padded = fft.next_fast_len(size, real=True)
+    product = math.prod(fft.rfft(each, padded) for each in shares)
+    return np.asarray(fft.irfft(product, padded)[:size].clip(min=0))
 
 
 def _normal_p(places: Sequence[NDArray[np.int64]], distance: int) -> float:

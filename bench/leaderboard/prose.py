@@ -23,6 +23,8 @@ from bench.leaderboard.ranking import (
     Standings,
 )
 from bench.leaderboard.revised import report_split_sentence, revision_note
+from bench.leaderboard.statistics import LEAST_SEEDS
+from bench.leaderboard.table import TWO_GROUPS
 from bench.protocol import Protocol
 from bench.results.record import DENSE, ENCODER_FLOOR, TEXT_FLOOR
 from bench.results.settings import threads_words
@@ -70,10 +72,11 @@ def glossary(axis: str, length: int) -> str:
         "**Tune split**: rows cut out of the training rows, on which trials are scored.",
         "**Competitors** are ranked. **Controls** are not: they are what competitors are read "
         "against.",
-        "**Told apart**: a test finds a difference (5 %, after Holm's correction for multiple "
-        "tests). Each p is the corrected one.",
-        "**±** after a difference or an average: half of its 95 % interval. After a score on a "
-        "task: the standard deviation over seeds.",
+        "**Told apart**: two tests find a difference: one for other examples, one for other seeds "
+        "(5 %, after Holm's correction for multiple tests). Each p is the larger, corrected one.",
+        "**±** after a score or a difference: half of its 95 % interval.",
+        f"**{TWO_GROUPS.strip()}**: the seeds fall into two groups: some learnt the task, some did not. "
+        "The interval is widened for that.",
         "**Above chance, % of dense**: 0 is the majority class, 100 the dense model. The column is "
         "the mean over the tasks of the average.",
         "**Win rate**: of all pairs of such a task and another competitor, how many the method is "
@@ -134,13 +137,30 @@ def _seeds_sentences(seeds: int) -> list[str]:
     """What the figures of a table are, over so many seeds."""
     if seeds == 1:
         return ["One seed: no interval, no test and no rank."]
+    said = f"{seeds} seeds. A score is the mean over seeds ± half of its 95 % interval."
+    if seeds < LEAST_SEEDS:
+        return [said, f"Fewer than {LEAST_SEEDS} seeds: no ranks."]
     return [
-        f"{seeds} seeds. A score is the mean ± sample standard deviation over seeds. An average "
-        "has its 95 % interval.",
-        "A rank is 1 + the number of competitors that are significantly better (Holm over all "
-        "pairs of a ratio, 5 %). No method ranks before one with a higher score.",
-        "A small figure beside a score is the rank on that task.",
+        said,
+        "A rank is 1 + the number of competitors that are significantly better on average (Holm "
+        "over all pairs of a ratio, 5 %). No method ranks before one with a higher score.",
+        "Single tasks have intervals, no ranks: so few seeds of one task cannot tell many methods "
+        "apart.",
     ]
+
+
+def power_note(result: Standings) -> str:
+    """What the tests of a table could have seen, or nothing."""
+    power = result.power()
+    if power is None:
+        return ""
+    pairs = f"{power.pairs} pair{'s' * (power.pairs != 1)}"
+    least = "< 0.001" if power.least_p < 0.001 else f"{power.least_p:.2g}"
+    return (
+        f"What could have been seen: with so many seeds and tasks, no p of {pairs} of competitors "
+        f"can be below {least}. The smallest difference of averages that could pass is "
+        f"{power.smallest:.1f} points (median over pairs)."
+    )
 
 
 def _threads(records: Sequence[Record]) -> str:

@@ -109,6 +109,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What tests between competitors could have seen.
+
+    Attributes:
+        pairs: How many pairs were tested.
+        least_p: The smallest p that so many seeds and tasks can give, after Holm's correction.
+        smallest: The smallest difference, in points, that Student's t would have passed as the
+            first of all pairs; the median over pairs.
+    """
+
+    pairs: int
+    least_p: float
+    smallest: float
+
+
+@dataclass(frozen=True)
 class Standings:
     """The rows of one ratio, the references among them, and what the statistics say of them.
 
@@ -122,8 +138,7 @@ class Standings:
         averages: Average over the averaged tasks by method.
         pairs: Differences by task.
         average_pairs: Differences of averages.
-        ranks: Shared ranks by task; the competitors' alone.
-        overall: Shared ranks by average.
+        overall: Shared ranks by average, of those with enough seeds.
     """
 
     rows: list[Row]
@@ -134,7 +149,6 @@ class Standings:
     averages: dict[str, Estimate] = field(default_factory=dict)
     pairs: dict[str, Pairs] = field(default_factory=dict)
     average_pairs: Pairs = field(default_factory=dict)
-    ranks: dict[str, dict[str, int]] = field(default_factory=dict)
     overall: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -176,8 +190,25 @@ class Standings:
         all_pairs = list(itertools.combinations(competitors, 2))
         return "all pairs of competitors, as the page ranks", all_pairs
 
+    def power(self) -> Power | None:
+        """What the tests between competitors could have seen; `None` where there are none."""
+        competitors = self.competitors()
+        found = [
+            lead
+            for pair in itertools.combinations(competitors, 2)
+            if (lead := inference.difference(self.average_pairs, *pair)) is not None
+        ]
+        if not found:
+            return None
+        level = (1 - inference.LEVEL) / len(found)
+        return Power(
+            pairs=len(found),
+            least_p=min(1.0, len(found) * min(lead.least_p for lead in found)),
+            smallest=statistics.median(lead.smallest_seen(level) for lead in found),
+        )
+
     def told_apart(self, pairs: Pairs, one: str, other: str) -> bool:
-        """Whether a test finds that two methods differ, after Holm's correction."""
+        """Whether two methods differ by both tests, after Holm's correction."""
         tested = inference.difference(pairs, one, other) is not None
         return tested and self.adjusted(pairs, one, other) < 1 - inference.LEVEL
 
@@ -248,7 +279,6 @@ def standings(
         averages=averages,
         pairs=pairs,
         average_pairs=average_pairs,
-        ranks={task: inference.ranks(pairs[task], ranked) for task in tasks},
         overall=overall,
     )
 
@@ -293,7 +323,8 @@ def sample(row: Row, task: str, answers: PredictionsOf) -> Sample:
 def is_uninformative(references: Sequence[Record], task: str, answers: PredictionsOf) -> bool:
     """Whether a test finds the dense model not above the majority class; false without a test.
 
-    The two alone are compared, so that what stands beside them decides nothing. A task of fewer
+    The two alone are compared, so that what stands beside them decides nothing, and for other
+    examples: few seeds pass no permutation. A task of fewer
     than `LEAST_ROWS` report rows tells nothing in any case.
 
     Args:
@@ -307,4 +338,4 @@ def is_uninformative(references: Sequence[Record], task: str, answers: Predictio
     two = [row for row in rows_of(references, [task]) if row.method in (DENSE, MAJORITY)]
     pairs = inference.pairwise({row.method: sample(row, task, answers) for row in two})
     lead = inference.difference(pairs, DENSE, MAJORITY)
-    return lead is not None and (lead.value <= 0 or lead.p >= 1 - inference.LEVEL)
+    return lead is not None and (lead.value <= 0 or lead.p_examples >= 1 - inference.LEVEL)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.errors import BenchError
 from bench.leaderboard.markdown import escape, rounded
 from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
-from bench.leaderboard.statistics import Pairs, difference
+from bench.leaderboard.statistics import difference
 from bench.results.record import DENSE
 
 MOST_BULLETS = 5
@@ -78,7 +78,7 @@ def computed_bullets(results: Mapping[float, Standings]) -> list[str]:
     level = _no_difference_on_average(ratio, result)
     topics = (
         [*level, *_leads(result, ranking, "" if level else f"At {ratio:g}×, ")],
-        [*_largest_share(result, ranking), *_tasks_without_difference(result)],
+        _largest_share(result, ranking),
         [
             *(_above_dense(results) or _distance_to_dense(result, ranking)),
             *_methods_below_random_mask(result),
@@ -166,7 +166,7 @@ def _no_difference_on_average(ratio: float, result: Standings) -> list[str]:
     """That no two competitors are told apart on average."""
     if not _all_level(result.overall, _by_average(result)):
         return []
-    included = _level_controls(result, [result.average_pairs])
+    included = _level_controls(result)
     methods = _whom(included)
     return [f"At {ratio:g}×, no two {methods} are told apart on average{_included(included)}."]
 
@@ -188,17 +188,6 @@ def _largest_share(result: Standings, ranking: Sequence[Row]) -> list[str]:
     scores = f"{rounded(best.mean(task), 1)} against {rounded(other.mean(task), 1)}"
     much = f"{share} % of the" if share < 100 else "The whole"
     return [f"{much} lead over {escape(other.method)} comes from {escape(task)} ({scores})."]
-
-
-def _tasks_without_difference(result: Standings) -> list[str]:
-    """On which of several tasks no two competitors are told apart, and which controls neither."""
-    rows = _by_average(result)
-    tasks = [task for task in result.averaged if _all_level(result.ranks[task], rows)]
-    if not tasks or len(result.averaged) < 2:
-        return []
-    included = _level_controls(result, [result.pairs[task] for task in tasks])
-    where = _listed([escape(task) for task in tasks])
-    return [f"On {where}, no two {_whom(included)} are told apart{_included(included)}."]
 
 
 def _above_dense(results: Mapping[float, Standings]) -> list[str]:
@@ -273,15 +262,14 @@ def _all_level(ranks: Mapping[str, int], rows: Sequence[Row]) -> bool:
     return len(rows) > 1 and all(ranks.get(row.method) == 1 for row in rows)
 
 
-def _level_controls(result: Standings, tables: Sequence[Pairs]) -> list[str]:
-    """Controls that no test tells from a competitor, nor from one another, in any of the tables."""
+def _level_controls(result: Standings) -> list[str]:
+    """Controls that no test tells from a competitor, nor from one another, on average."""
+    pairs = result.average_pairs
     found: list[str] = []
     for control in (row.method for row in _compressed_controls(result)):
         others = [*result.competitors(), *found]
-        tested = all(difference(pairs, control, other) for pairs in tables for other in others)
-        if tested and not any(
-            result.told_apart(pairs, control, other) for pairs in tables for other in others
-        ):
+        tested = all(difference(pairs, control, other) for other in others)
+        if tested and not any(result.told_apart(pairs, control, other) for other in others):
             found.append(control)
     return found
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bench.leaderboard.permutation import Stratum, least_p, permutation_p
 
@@ -79,7 +79,7 @@ class Estimate:
     @property
     def half_width(self) -> float:
         """Half the width of the interval at `LEVEL`."""
-        quantile = float(stats.t.ppf((1 + LEVEL) / 2, self.freedom))
+        quantile = float(special.stdtrit(self.freedom, (1 + LEVEL) / 2))
         return quantile * math.sqrt(self.variance)
 
     @property
@@ -87,7 +87,8 @@ class Estimate:
         """Two-sided p of the hypothesis that the value is zero."""
         if self.variance == 0:
             return 0.0 if self.value else 1.0
-        return 2 * float(stats.t.sf(abs(self.value) / math.sqrt(self.variance), self.freedom))
+        distance = abs(self.value) / math.sqrt(self.variance)
+        return 2 * float(special.stdtr(self.freedom, -distance))
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Difference:
         Args:
             level: Of the test, perhaps divided by how many tests there are.
         """
-        quantile = float(stats.t.ppf(1 - level / 2, self.estimate.freedom))
+        quantile = float(special.stdtrit(self.estimate.freedom, 1 - level / 2))
         return quantile * math.sqrt(self.estimate.variance)
 
     def beyond(self, points: float) -> Difference:
@@ -202,8 +203,10 @@ def share_interval(count: int, of: int) -> tuple[float, float]:
         count: How many seeds are above a threshold that no method of the table has set.
         of: How many there are.
     """
-    exact = stats.binomtest(count, of).proportion_ci(LEVEL, "exact")
-    return float(exact.low), float(exact.high)
+    tail = (1 - LEVEL) / 2
+    low = special.betaincinv(count, of - count + 1, tail) if count else 0.0
+    high = special.betaincinv(count + 1, of - count, 1 - tail) if count < of else 1.0
+    return float(low), float(high)
 
 
 def mean(sample: Sample) -> Estimate | None:
@@ -305,9 +308,7 @@ def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
     """
     ranked = set(methods)
     family = {
-        pair: d
-        for pair, d in pairs.items()
-        if ranked.issuperset(pair) and d.seeds >= LEAST_SEEDS
+        pair: d for pair, d in pairs.items() if ranked.issuperset(pair) and d.seeds >= LEAST_SEEDS
     }
     found = {name: 1 for pair in family for name in pair}
     adjusted = holm([lead.p for lead in family.values()])
@@ -321,9 +322,7 @@ def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _estimate(
-    scores: NDArray[np.float64], contributions: NDArray[np.float64]
-) -> Estimate:
+def _estimate(scores: NDArray[np.float64], contributions: NDArray[np.float64]) -> Estimate:
     """Mean and its error; see the module for T, E and R.
 
     Args:

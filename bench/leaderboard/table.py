@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.leaderboard.averages import average_above_chance, win_rate
 from bench.leaderboard.markdown import rounded
+from bench.leaderboard.seeds import in_two_groups
 
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
@@ -20,6 +21,9 @@ ABOVE_CHANCE, WIN_RATE = "above chance, % of dense", "win rate, %"
 
 UNTUNED = " ‡"
 """What marks figures of parameters that no trial has found to work."""
+
+TWO_GROUPS = " §"
+"""What marks a score whose seeds fall into two groups."""
 
 HYPHENATED = {"pretrained": "pre-trained", "finetuned": "fine-tuned"}
 """How a page writes what a record stores."""
@@ -59,17 +63,18 @@ def make_table(
 def _score(
     result: Standings, row: Row, task: str, planned: Mapping[tuple[str, str, float], int]
 ) -> str:
-    """Mean ± sample standard deviation, and the rank on the task where there are several.
+    """Mean ± half its interval, marked where seeds fall into two groups.
 
     Where some of the planned seeds have no score, it says how many have.
     """
     scores = row.scores[task]
     if not scores:
         return "–"
-    mean = rounded(statistics.fmean(scores), 1)
-    spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
-    rank = result.ranks[task].get(row.method) if len(result.tasks) > 1 else None
+    interval = result.means.get((row.method, task))
+    spread = f" ± {interval.half_width:.1f}" if interval else ""
     wanted = planned.get((row.method, task, row.records[0].cell["ratio"]), 0)
     lacking = f" ({len(scores)} of {wanted} seeds)" if len(scores) < wanted else ""
-    mark = UNTUNED if row.not_tuned([task]) else ""
-    return mean + spread + (f" <sup>{rank}</sup>" if rank else "") + mark + lacking
+    marks = (TWO_GROUPS if in_two_groups(row, task) else "") + (
+        UNTUNED if row.not_tuned([task]) else ""
+    )
+    return rounded(statistics.fmean(scores), 1) + spread + marks + lacking

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import statistics
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,13 +26,11 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 
-def test_the_table_says_mean_deviation_average_and_share() -> None:
+def test_the_table_says_mean_average_and_share() -> None:
     page = make_page(suite(records()), records(), FOLDER)
     table = rows(page.tables["20× fewer prunable weights"])
     magnitude = table["magnitude"]
-    assert (
-        magnitude["cola (matthews)"] == f"42.0 ± {statistics.stdev([40, 44]):.1f}" == "42.0 ± 2.8"
-    )
+    assert magnitude["cola (matthews)"] == "42.0"  # there are no predictions, and so no interval
     assert magnitude["average"] == "42.0"  # WNLI stands outside
     assert magnitude["above chance, % of dense"] == f"{100 * 42 / 51:.1f}"
     assert magnitude["win rate, %"] == "100"
@@ -113,8 +110,7 @@ def test_a_page_says_what_was_held_equal_one_thought_a_bullet() -> None:
         "- Scores are those on the report split. Nothing was chosen on it.",
         "- At most 8,000 training rows per task, chosen by a hash of the text.",
         "- Each method was tuned in 4 trials per task and ratio (TPE), scored on the tune split.",
-        "- 2 seeds. A score is the mean ± sample standard deviation over seeds. An average has its "
-        "95 % interval.",
+        "- 2 seeds. A score is the mean over seeds ± half of its 95 % interval.",
     ]
 
 
