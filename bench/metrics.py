@@ -112,7 +112,7 @@ def influence(
     """
     import numpy as np
 
-    names = np.asarray([""] * len(references) if parts is None else parts)
+    names = np.zeros(len(references)) if parts is None else np.asarray(parts)
     groups = np.unique(names)
     total = np.zeros(len(references))
     for group in groups:

@@ -11,11 +11,12 @@ import numpy as np
 from bench.leaderboard.markdown import escape, pipe, rounded
 from bench.leaderboard.ranking import MAJORITY
 from bench.leaderboard.statistics import share_interval, upper_group
+from bench.results.record import TEXT_FLOOR
 
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
 
-THRESHOLDS = {MAJORITY: "the majority class", "text-floor": "the text floor"}
+THRESHOLDS = {MAJORITY: "the majority class", TEXT_FLOOR: "the text floor"}
 """The controls whose score no method of a table has a part in, and what they stand for."""
 
 
@@ -47,9 +48,9 @@ def seeds_table(result: Standings) -> str:
 
 
 def _with_seeds(result: Standings, task: str) -> Iterator[Row]:
-    """The rows that have at least two seeds, and not the same score with all of them."""
+    """The rows that have at least two seeds, but for those that are a threshold."""
     for row in result.rows:
-        if len(set(row.scores[task])) > 1:
+        if len(row.scores[task]) > 1 and row.method not in THRESHOLDS:
             yield row
 
 

@@ -111,7 +111,7 @@ def test_a_difference_has_to_pass_for_other_seeds_and_for_other_examples() -> No
     rng = np.random.default_rng(0)
     quiet = rng.normal(size=(5, 400)) * 0.01
     quiet -= quiet.mean(axis=1, keepdims=True)
-    noisy = 4000 * quiet
+    noisy = 9000 * quiet
 
     def found(first: list[float], influence_: np.ndarray) -> Difference:
         still = Sample(dict(enumerate(np.full(5, 50.0))), dict(enumerate(np.zeros((5, 400)))))
