@@ -14,12 +14,9 @@ correction over all claims of the suite, those among them that are not run yet.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-
-from scipy import stats
 
 from bench.leaderboard import statistics as inference
 from bench.leaderboard.markdown import escape, rounded
@@ -167,18 +164,16 @@ def _lead(
         mine, theirs = (sample(row, task, answers) for row in (better, other))
         if not mine.seeds() & theirs.seeds() >= set(claim.seeds):
             return None
-        less = {seed: score - claim.by for seed, score in mine.scores.items()}
-        moved = dataclasses.replace(mine, scores=less)
-        tables.append(inference.pairwise({better.method: moved, other.method: theirs}))
-    beyond = inference.difference(inference.average_pairs(tables), better.method, other.method)
-    if beyond is None:
+        tables.append(inference.pairwise({better.method: mine, other.method: theirs}))
+    found = inference.difference(inference.average_pairs(tables), better.method, other.method)
+    if found is None:
         return None
-    quantile = float(stats.t.ppf(1 - level / 2, beyond.freedom))
+    beyond = found.beyond(claim.by)
     return Lead(
-        value=beyond.value + claim.by,
-        half_width=beyond.half_width,
+        value=found.value,
+        half_width=found.half_width,
         p=beyond.p,
-        smallest=claim.by + quantile * math.sqrt(beyond.variance),
+        smallest=claim.by + beyond.smallest_seen(level),
     )
 
 

@@ -75,8 +75,8 @@ def glossary(axis: str, length: int) -> str:
         "**Told apart**: two tests find a difference: one for other examples, one for other seeds "
         "(5 %, after Holm's correction for multiple tests). Each p is the larger, corrected one.",
         "**±** after a score or a difference: half of its 95 % interval.",
-        f"**{TWO_GROUPS.strip()}**: the seeds fall into two groups: some learnt the task, some did not. "
-        "The interval is widened for that.",
+        f"**{TWO_GROUPS.strip()}**: the seeds fall into two groups: some learnt the task, some did "
+        "not. The interval is widened for that.",
         "**Above chance, % of dense**: 0 is the majority class, 100 the dense model. The column is "
         "the mean over the tasks of the average.",
         "**Win rate**: of all pairs of such a task and another competitor, how many the method is "
