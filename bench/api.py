@@ -91,6 +91,7 @@ def run(
     max_train_samples: int | None = None,
     augment: int | None = None,
     sequence_length: int | None = None,
+    overlap: Literal["removed", "kept"] = "removed",
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -129,6 +130,7 @@ def run(
         max_train_samples: Cap on a task's training rows.
         augment: Variants of each training row to train on as well.
         sequence_length: Tokens that rows are cut at and FLOPs are counted on.
+        overlap: What becomes of training rows whose text is a report row's.
         runs: The run folder.
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
         name: Name of the suite and its page.
@@ -176,6 +178,7 @@ def run(
         max_train_samples=said.whole("max_train_samples", max_train_samples),
         augment=said.whole("augment", augment),
         sequence_length=said.whole("sequence_length", sequence_length),
+        overlap=overlap,
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),

@@ -20,7 +20,7 @@ class Pairs(Task):
         def split(name: str, rows: int) -> Dataset:
             return Dataset.from_list(
                 [
-                    {"id": f"{name}{i}", "text": "the " * (1 + i % 7), "label": i / 10,
+                    {"id": f"{name}{i}", "text": name + " the" * (1 + i % 7), "label": i / 10,
                      "text_pair": "a " * (200 if i == 3 else 1 + i % 3), "part": "ab"[i % 2]}
                     for i in range(rows)
                 ]

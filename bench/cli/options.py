@@ -75,6 +75,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="tokens that rows are cut at, and that FLOPs are counted on; default 128, or as many "
         "as the encoder takes",
     )
+    what.add_argument(
+        "--overlap",
+        choices=("removed", "kept"),
+        default="removed",
+        help="what becomes of training rows whose text is a report row's; default removed",
+    )
     effort = parser.add_argument_group("effort, equal for all methods")
     effort.add_argument(
         "--effort",

@@ -12,9 +12,10 @@ import numpy as np
 
 from bench.data.encoded import Encoded
 from bench.data.revisions import pin, pinned
-from bench.data.splits import cap, cut_tune
+from bench.data.splits import cap, cut_tune, find_twins
 from bench.data.task import checked_rows
 from bench.data.texts import keep_texts, texts_of_rows
+from bench.errors import BenchError
 from bench.files import lock, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     from bench.data.augmentation import Augmenter
     from bench.data.task import Source, Splits, Task
+    from bench.protocol import Overlap
+
+CUT = 2
+"""Raised when `cut_tune` would cut the same rows otherwise; rows that are kept would be others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +110,7 @@ def prepare(
     cap_at: int | None,
     cache: Path,
     length: int | None = None,
+    overlap: Overlap = "removed",
     augmenter: Augmenter | None = None,
 ) -> Prepared:
     """Reads a task's rows, caps and augments the training rows, tokenises and keeps them.
@@ -118,17 +124,18 @@ def prepare(
         cache: Folder for tokenised rows, and for the revision of the hub's data that they are of
             (`bench.data.revisions`); a folder a set of rows, tokenizer, cap and augmentation.
         length: Pieces of a row at most; as many as the encoder takes where nothing is said.
+        overlap: What becomes of training rows whose text is a report row's.
         augmenter: Makes variants of the training rows, if it is asked for.
 
     Raises:
-        BenchError: Rows cannot be read, or a split has none.
+        BenchError: Rows cannot be read, a split has none, or all training rows are report rows.
     """
     splits = checked_rows(task, pinned(source, task, cache))
     pin(splits.provenance, task, cache)
     longest = max_pieces(encoder)
     limit = longest if length is None else min(length, longest)
     data = data_hash(task, splits)
-    key = [data, tokenizer_hash(encoder), limit, cap_at]
+    key = [data, tokenizer_hash(encoder), limit, cap_at, overlap, CUT]
     if augmenter is not None:
         key += augmenter.identity
     folder = cache / f"{task.name}-{short_hash(key)}"
@@ -137,7 +144,9 @@ def prepare(
         with lock(cache, folder.name):  # to augment twice would cost more than to wait
             done = read_json(folder / "prepared.json")
             if done is None:
-                done = _write(folder, task, splits, data, encoder, limit, cap_at, augmenter)
+                done = _write(
+                    folder, task, splits, data, encoder, limit, cap_at, overlap, augmenter
+                )
     keep_texts(folder, {"train": splits.train, "report": splits.dev})
     return Prepared(
         task=name,
@@ -158,11 +167,23 @@ def _write(
     encoder: Path,
     limit: int,
     cap_at: int | None,
+    overlap: Overlap,
     augmenter: Augmenter | None,
 ) -> dict[str, Any]:
     """Makes and keeps what `load` reads; returns what `prepared.json` says."""
-    train = splits.train.select(cap(texts_of_rows(splits.train), cap_at))
-    fit, tune = cut_tune(texts_of_rows(train))
+    twins = find_twins(texts_of_rows(splits.train), texts_of_rows(splits.dev))
+    if overlap == "kept":
+        train = splits.train
+    elif len(twins.rows) == len(splits.train):
+        raise BenchError(
+            f"every training row of '{task.name}' is a report row, too: --overlap kept trains on "
+            "them all the same."
+        )
+    else:  # before the cap, which is filled all the same
+        others = np.setdiff1d(np.arange(len(splits.train)), twins.rows)
+        train = splits.train.select(others.tolist())
+    train = train.select(cap(texts_of_rows(train), cap_at))
+    fit, tune, shared = cut_tune(texts_of_rows(train))
     encoded, report = encode([train, splits.dev], encoder, limit, task.is_regression)
     facts = {
         **splits.provenance,
@@ -171,7 +192,9 @@ def _write(
         "train_available": len(splits.train),
         "fit": len(fit),
         "tune": len(tune),
+        "tune_shared": shared,
         "report": len(report),
+        "overlap": {"rows": len(twins.rows), "exact": twins.exact, "are": overlap},
         "cut_to_fit": {"pieces": limit, "train": encoded.cut, "report": report.cut},
         "skipped_rows": len(splits.skipped),
         "skipped": list(splits.skipped[:20]),

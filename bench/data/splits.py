@@ -1,12 +1,46 @@
-"""How training rows are capped and cut into fit and tune: by hashes of their texts."""
+"""Which training rows are used, and which of them tune takes: all of it told by their texts."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.data.equal_texts import normalised
+
+Rows = Sequence[Sequence[str]]
+"""The texts of each row: one, or the two of a pair."""
 
 CAP_SALT = "cap"
 TUNE_SALT = "tune"
+
+
+class Twins(NamedTuple):
+    """Training rows whose texts are those of a report row.
+
+    Attributes:
+        rows: Their numbers, sorted.
+        exact: How many of them are equal to the letter, in the same order.
+    """
+
+    rows: list[int]
+    exact: int
+
+
+class Cut(NamedTuple):
+    """Row numbers of fit and of tune, each sorted.
+
+    Attributes:
+        fit: Rows that trials train on.
+        tune: Rows that trials are scored on.
+        shared: How many tune rows have a whole text that a fit row has, too.
+    """
+
+    fit: list[int]
+    tune: list[int]
+    shared: int
 
 
 def row_hash(texts: Sequence[str], salt: str) -> bytes:
@@ -14,7 +48,18 @@ def row_hash(texts: Sequence[str], salt: str) -> bytes:
     return hashlib.sha256("\0".join((salt, *texts)).encode()).digest()
 
 
-def cap(rows: Sequence[Sequence[str]], limit: int | None) -> list[int]:
+def find_twins(train: Rows, report: Rows) -> Twins:
+    """Finds the training rows that are report rows, whatever their labels.
+
+    Rows are the same where their normalised texts are; the two texts of a pair may have changed
+    places.
+    """
+    letters, known = set(map(tuple, report)), set(map(_whole, report))
+    found = [number for number, texts in enumerate(train) if _whole(texts) in known]
+    return Twins(found, sum(tuple(train[number]) in letters for number in found))
+
+
+def cap(rows: Rows, limit: int | None) -> list[int]:
     """The first `limit` rows in the order of a hash of their texts, as sorted row numbers."""
     if limit is None or len(rows) <= limit:
         return list(range(len(rows)))
@@ -22,25 +67,63 @@ def cap(rows: Sequence[Sequence[str]], limit: int | None) -> list[int]:
     return sorted(order[:limit])
 
 
-def cut_tune(rows: Sequence[Sequence[str]]) -> tuple[list[int], list[int]]:
+def cut_tune(rows: Rows) -> Cut:
     """Cuts training rows into *fit* and *tune*.
 
-    Tune gets 10 % of the rows, at most 2,000, or 20 % below 5,000 rows. Rows of equal texts fall on
-    the same side, whatever their labels.
-
-    Args:
-        rows: The texts of each row.
-
-    Returns:
-        Row numbers of fit and of tune, each sorted.
+    Tune gets 10 % of the rows, at most 2,000, or 20 % below 5,000 rows. Rows that share a whole
+    text, normalised, fall on one side, whatever their labels, and so do rows that hang together by
+    others. Groups come in the order of a hash; one that does not fit into what is left of tune's
+    share stays in fit. Where more than half of the share would stay empty, because nearly all rows
+    hang together, rows alone are kept whole, and `Cut.shared` says so.
     """
     share = 0.2 if len(rows) < 5000 else 0.1
     wanted = min(2000, round(share * len(rows)))
-    hashes = [row_hash(texts, TUNE_SALT) for texts in rows]
-    ordered = sorted(hashes)
-    while 0 < wanted < len(rows) and ordered[wanted - 1] == ordered[wanted]:
-        wanted -= 1  # a group of equal rows that does not fit whole stays in fit
-    chosen = set(ordered[:wanted])
-    fit = [i for i, value in enumerate(hashes) if value not in chosen]
-    tune = [i for i, value in enumerate(hashes) if value in chosen]
-    return fit, tune
+    plain = [tuple(map(normalised, texts)) for texts in rows]
+    tune = _fill(connected(plain), plain, wanted)
+    if 2 * len(tune) < wanted:
+        numbers: dict[tuple[str, ...], int] = {}
+        whole = [numbers.setdefault(tuple(sorted(texts)), len(numbers)) for texts in plain]
+        tune = _fill(whole, plain, wanted)
+    chosen = set(tune)
+    fit = [number for number in range(len(rows)) if number not in chosen]
+    known = {text for number in fit for text in plain[number]}
+    return Cut(fit, tune, sum(not known.isdisjoint(plain[number]) for number in tune))
+
+
+def _whole(texts: Sequence[str]) -> tuple[str, ...]:
+    """What a row is known by: its normalised texts in no order."""
+    return tuple(sorted(map(normalised, texts)))
+
+
+def connected(plain: Rows) -> list[int]:
+    """The number of the group that each row belongs to: rows that hang together by equal texts."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    numbers: dict[str, int] = {}
+    texts = [numbers.setdefault(text, len(numbers)) for row in plain for text in row]
+    count = len(plain) + len(numbers)  # rows and texts are nodes, and a row touches its texts
+    ends = np.repeat(np.arange(len(plain)), [len(row) for row in plain]), np.array(texts, int)
+    touches = coo_matrix((np.ones(len(texts), bool), (ends[0], len(plain) + ends[1])), (count,) * 2)
+    _, groups = connected_components(touches, directed=False)
+    return groups[: len(plain)].tolist()
+
+
+def _fill(groups: Sequence[int], plain: Rows, wanted: int) -> list[int]:
+    """The rows of whole groups, as many as fit into `wanted`, in the order of a hash.
+
+    The hash is that of a group's first row in the alphabet, so that neither the order of the rows
+    nor a group's size moves its place.
+    """
+    members: dict[int, list[int]] = {}
+    for number, group in enumerate(groups):
+        members.setdefault(group, []).append(number)
+
+    def place(rows: list[int]) -> bytes:
+        return row_hash(min(sorted(plain[number]) for number in rows), TUNE_SALT)
+
+    taken: list[int] = []
+    for rows in sorted(members.values(), key=place):
+        if len(taken) + len(rows) <= wanted:
+            taken += rows
+    return sorted(taken)

@@ -34,6 +34,7 @@ from bench.leaderboard.costs import (
     cost_table,
     external_section,
 )
+from bench.leaderboard.data_table import data_table
 from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
@@ -138,7 +139,7 @@ def make_page(
         folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
         folded("Parameters", prose.parameters_table(ordered)),
         folded("Tuning", tuning_section(studies)),
-        folded("Data", prose.data_table(ordered)),
+        folded("Data", data_table(ordered)),
         folded("Versions and machines", prose.machines_list(ordered)),
         "Reproduce with\n\n```\n" + "\n".join(suite["commands"]) + "\n```",
     ]

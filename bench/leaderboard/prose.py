@@ -301,31 +301,6 @@ def parameters_table(records: Sequence[Record]) -> str:
     return table and f"Names and values are those of the command line.\n\n{table}"
 
 
-def data_table(records: Sequence[Record]) -> str:
-    """Where each task's rows came from, and how many were used."""
-    rows = {}
-    for record in records:
-        facts = record.data
-        if facts:
-            cut = facts["cut_to_fit"]
-            rows[record.cell["task"]] = [
-                escape(record.cell["task"]),
-                escape(" ".join(str(facts[k]) for k in ("source", "revision") if k in facts)),
-                f"{facts['train']:,} of {facts['train_available']:,}{_added(facts)}",
-                f"{facts['report']:,}",
-                f"{cut['train']} and {cut['report']} rows at {cut['pieces']} tokens",
-                str(facts["skipped_rows"]),
-            ]
-    heads = ["task", "source", "training rows", "report split, rows",
-             "cut to fit, training and report", "unreadable rows"]  # fmt: skip
-    return pipe(heads, list(rows.values()))
-
-
-def _added(facts: dict[str, Any]) -> str:
-    made = facts.get("augmentation")
-    return f", {made['rows']:,} variants of them" if made else ""
-
-
 def knowledge_table(suite: str, records: Sequence[Record], answers: PredictionsOf) -> str:
     """What is left of pre-training, on average over tasks; nothing where no one text says so."""
     try:

@@ -74,6 +74,7 @@ def evaluate(
         cap_at=None,
         cache=store.root / "data",
         length=length,
+        overlap="kept",  # it was trained elsewhere, on whatever it was
     )
     rows = data.load(prepared).report
     model, _ = load_classifier(name)

@@ -55,6 +55,14 @@ class Launch:
             if skipped := prepared.facts["skipped"]:
                 count = prepared.facts["skipped_rows"]
                 yield f"{name}: {count} rows left out; the first: {skipped[0]}"
+            if twins := prepared.facts["overlap"]["rows"]:
+                what = prepared.facts["overlap"]["are"]
+                yield f"{name}: {twins} training rows whose text is a report row's are {what}."
+            if shared := prepared.facts["tune_shared"]:
+                yield (
+                    f"{name}: {shared} of {prepared.facts['tune']} tune rows share a text with fit "
+                    "rows, since nearly all rows hang together by one."
+                )
         if self.context.probe is not None and self.context.probe.objection:
             yield f"what is left of pre-training is not measured: {self.context.probe.objection}."
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bench.compression.target import Axis
     from bench.data.corpus import Text
     from bench.data.task import Task
+    from bench.protocol import Overlap
     from bench.runs.cells.cell import Variant
 
 TEACHER_CACHE_GB = 4.0
@@ -80,6 +81,7 @@ LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "worker
 CHOICES = {
     "axis": ("weights", "flops", "bytes"),
     "effort": tuple(EFFORTS),
+    "overlap": ("removed", "kept"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "fp32", "bf16"),
     "keep_models": ("first", "all", "none"),
@@ -110,6 +112,7 @@ class Request:
     max_train_samples: int | None = None
     augment: int | None = None
     sequence_length: int | None = None
+    overlap: Overlap = "removed"
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -330,6 +333,7 @@ def _held_equal(
         augment=request.augment or 0,
         carried=request.carry_from or "",
         sequence_length=compared.length,
+        overlap=request.overlap,
     )
 
 

@@ -132,6 +132,7 @@ class Suite:
                 encoder=self.encoder,
                 cap_at=self.protocol.max_train_samples,
                 length=length,
+                overlap=self.protocol.overlap,
                 cache=cache,
                 augmenter=augmenter if augment else None,
             )

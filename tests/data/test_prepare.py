@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset, concatenate_datasets
 from tiny_tasks import Pairs
 from transformers import AutoTokenizer
 
@@ -42,6 +43,44 @@ def test_preparing_caps_cuts_and_says_so(tmp_path: Path) -> None:
     assert sorted(data.fit.ids + data.tune.ids) == sorted(data.train.ids)
     assert prepared.facts["train_available"] == 1200
     assert prepared.facts["report"] == len(data.report) == 500
+
+
+class Copied(Sentiment):
+    """The demo's sentences, the first twenty report rows among those to learn from."""
+
+    def load(self, source: Source) -> Splits:
+        splits = super().load(source)
+        copies = splits.dev.select(range(20))
+        columns = {name: copies[name][:] for name in copies.column_names}
+        columns["id"] = [f"copy {i}" for i in columns["id"]]
+        columns["text"] = [*columns["text"][:5], *(f"{t.upper()} !" for t in columns["text"][5:])]
+        columns["label"] = [1 - label for label in columns["label"]]
+        train = concatenate_datasets([splits.train, Dataset.from_dict(columns, copies.features)])
+        return Splits(train=train, dev=splits.dev)
+
+
+def test_rows_to_learn_from_that_are_report_rows_are_removed_counted_and_replaced(
+    tmp_path: Path,
+) -> None:
+    for overlap in ("removed", "kept"):
+        prepared = prepare(Copied(), Source(), name="c", encoder=ENCODER, cap_at=1200,
+                           cache=tmp_path, overlap=overlap)  # fmt: skip
+        data = load(prepared)
+        assert prepared.facts["overlap"] == {"rows": 20, "exact": 5, "are": overlap}
+        assert prepared.facts["train_available"] == 1220
+        assert len(data.train) == 1200  # the cap is filled all the same
+        copies = [row for row in data.train.ids if row.startswith("copy")]
+        assert bool(copies) == (overlap == "kept")
+
+
+def test_where_all_rows_are_report_rows_a_line_says_so(tmp_path: Path) -> None:
+    class All(Sentiment):
+        def load(self, source: Source) -> Splits:
+            dev = super().load(source).dev
+            return Splits(train=dev, dev=dev)
+
+    with pytest.raises(BenchError, match="--overlap kept"):
+        prepare(All(), Source(), name="a", encoder=ENCODER, cap_at=None, cache=tmp_path)
 
 
 def test_preparing_again_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
