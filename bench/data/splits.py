@@ -106,7 +106,7 @@ def connected(plain: Rows) -> list[int]:
     ends = np.repeat(np.arange(len(plain)), [len(row) for row in plain]), np.array(texts, int)
     touches = coo_matrix((np.ones(len(texts), bool), (ends[0], len(plain) + ends[1])), (count,) * 2)
     _, groups = connected_components(touches, directed=False)
-    return groups[: len(plain)].tolist()
+    return [int(group) for group in groups[: len(plain)]]
 
 
 def _fill(groups: Sequence[int], plain: Rows, wanted: int) -> list[int]:

@@ -41,7 +41,7 @@ def test_trials_train_on_nothing_that_was_made_of_a_tune_row(
     demo: Augmenter, tmp_path: Path
 ) -> None:
     data = prepared_data(Few(), demo, tmp_path)
-    fit, tune = cut_tune([(text,) for text in Few().load(Source()).train["text"]])
+    fit, tune, _ = cut_tune([(text,) for text in Few().load(Source()).train["text"]])
     assert tune
     assert len(data.tune) == len(tune)
     assert not any("+" in row for row in [*data.tune.ids, *data.report.ids])
@@ -54,7 +54,7 @@ def test_trials_train_on_nothing_that_was_made_of_a_tune_row(
 
 def test_fit_is_the_same_without_the_other_rows(demo: Augmenter, tmp_path: Path) -> None:
     whole = prepared_data(Few(), demo, tmp_path)
-    fit, _ = cut_tune([(text,) for text in Few().load(Source()).train["text"]])
+    fit = cut_tune([(text,) for text in Few().load(Source()).train["text"]]).fit
     alone = prepared_data(Few([Few().rows[i] for i in fit]), demo, tmp_path)
     assert rows_of(alone.train) == rows_of(whole.fit)
 
