@@ -1,16 +1,18 @@
-"""Where Optuna keeps studies: a journal each in the run folder, or a storage of the user's."""
+"""What Optuna keeps of studies: a journal each in the run folder, or a storage of the user's."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
 
 if TYPE_CHECKING:
     import optuna
+
+    from bench.compression.params import Knob
 
 
 def check_storage(storage: str) -> None:
@@ -70,3 +72,47 @@ def journal(path: Path) -> optuna.storages.JournalStorage:
     if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
         path.write_bytes(content[: content.rfind(b"\n") + 1])
     return JournalStorage(JournalFileBackend(str(path), lock_obj=HeldLock(str(path))))
+
+
+def is_running(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial was begun and is not told to have ended."""
+    return trial.state.name == "RUNNING"
+
+
+def _is_spent(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial was made to its end, well or not."""
+    return trial.state.is_finished() and "killed" not in trial.user_attrs
+
+
+def spent(study: optuna.Study) -> list[dict[str, Any]]:
+    """What came of the trials that have ended, in the order of their places."""
+    described = [_described(trial) for trial in study.trials if _is_spent(trial)]
+    return sorted(described, key=lambda outcome: int(outcome["index"]))
+
+
+def _described(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    known = {"index": trial.user_attrs["index"], "params": trial.params}
+    error = trial.user_attrs.get("error")
+    if error is None:
+        return {**known, **trial.user_attrs["outcome"]}
+    return {**known, "error": error, **trial.user_attrs.get("cost", {})}
+
+
+def suggest(trial: optuna.Trial, name: str, knob: Knob, default: Any) -> None:
+    """Tells Optuna of a parameter whose value is given, and where it might have lain.
+
+    Args:
+        trial: The trial, which has the value.
+        name: The parameter.
+        knob: What it is searched in.
+        default: Its default, which says of which type it is.
+    """
+    if knob.choices is not None:
+        trial.suggest_categorical(name, knob.choices)
+        return
+    low: Any = knob.low
+    high: Any = knob.high
+    if isinstance(default, int):
+        trial.suggest_int(name, low, high, log=knob.log)
+    else:
+        trial.suggest_float(name, low, high, log=knob.log)

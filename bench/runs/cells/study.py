@@ -23,7 +23,7 @@ from bench.results.record import DENSE
 from bench.results.store import Store
 from bench.results.studies import is_study, summary_path
 from bench.runs.cells.design import RATE, SAMPLER, Rates, Tried, first_half, trial_params
-from bench.runs.cells.storage import journal, storage_errors
+from bench.runs.cells.storage import is_running, journal, spent, storage_errors, suggest
 
 if TYPE_CHECKING:
     import optuna
@@ -109,7 +109,7 @@ class Study:
             self._close_killed(study)
             if (index := self._next(study)) is not None:
                 claimed = self._begin(study, index)
-            elif len(_spent(study)) >= self.trials and not self.summary()["complete"]:
+            elif len(spent(study)) >= self.trials and not self.summary()["complete"]:
                 self._write(study)  # who told the storage was killed before this
         if claimed is None:
             yield None
@@ -138,7 +138,7 @@ class Study:
 
     def _write(self, study: optuna.Study) -> None:
         """Writes the summary, and removes references of trials that were not the best."""
-        outcomes, scores = _spent(study), {}
+        outcomes, scores = spent(study), {}
         for place, outcome in enumerate(outcomes):
             if (score := self._score(outcome)) is not None:
                 scores[place] = score
@@ -164,11 +164,13 @@ class Study:
 
     def _verdict(self, outcomes: Sequence[dict[str, Any]], best: float | None) -> dict[str, Any]:
         """What a study that has ended says of itself, beside its best trial."""
-        floor = None
+        from bench.runs.cells.floor import tune_floor
+
+        floor = tune_floor(self.bound.cell.task, self.bound.context)
         return {
             "edge": self._rates and self._rates.edge(self._tried(outcomes), self._ranges(outcomes)),
             "floor": floor,
-            "not_tuned": best is None or (floor is not None and best <= floor),
+            "not_tuned": best is None or best <= floor,
         }
 
     def _ranges(self, outcomes: Sequence[dict[str, Any]]) -> list[Range]:
@@ -238,8 +240,8 @@ class Study:
 
     def _next(self, study: optuna.Study) -> int | None:
         """The place of the trial that is to be made next, if one is to be made now."""
-        ended = {outcome["index"] for outcome in _spent(study)}
-        begun = ended | {t.user_attrs.get("index") for t in study.trials if _is_running(t)}
+        ended = {outcome["index"] for outcome in spent(study)}
+        begun = ended | {t.user_attrs.get("index") for t in study.trials if is_running(t)}
         index = next((i for i in range(self.trials) if i not in begun), None)
         waits = index is not None and index >= self._first
         return None if waits and not ended.issuperset(range(self._first)) else index
@@ -247,15 +249,16 @@ class Study:
     def _begin(self, study: optuna.Study, index: int) -> Claim:
         """Begins the trial of a place, whose lock is held from now on."""
         rate = self.bound.context.protocol.learning_rate
-        ranges = self._ranges(_spent(study))
+        ranges = self._ranges(spent(study))
         within = ranges[-1] if ranges else None  # the second is there once the second half begins
         params = trial_params(self.bound.method, self.space, index, rate, within)
         marks = {"index": index, "folder": self._store.identity()}
         if not any(trial.state.name == "WAITING" for trial in study.trials):
             study.enqueue_trial(params, user_attrs=marks)
         trial = study.ask()  # that one, or what a kill left between the two lines
+        defaults = self.bound.method.Params.defaults()
         for name, knob in self.space.items():
-            _suggest(trial, name, knob, params[name])
+            suggest(trial, name, knob, defaults[name])
         lock = self._store.lock(f"trial-{self.id}-{trial.number}")
         lock.acquire(timeout=0)
         return Claim(self, study, trial, int(trial.user_attrs["index"]), trial.params, lock)
@@ -266,7 +269,7 @@ class Study:
         return [
             trial
             for trial in study.trials
-            if _is_running(trial)
+            if is_running(trial)
             and trial.user_attrs.get("folder") == here
             and not self._store.is_locked(f"trial-{self.id}-{trial.number}")
         ]
@@ -306,42 +309,6 @@ class Claim:
     def failed(self, reason: str, cost: Mapping[str, Any]) -> None:
         """Stores that it came to nothing, which counts as a trial made, and what it cost so far."""
         self.of.tell_failure(self, reason, cost)
-
-
-def _is_running(trial: optuna.trial.FrozenTrial) -> bool:
-    return trial.state.name == "RUNNING"
-
-
-def _is_spent(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether a trial was made to its end, well or not."""
-    return trial.state.is_finished() and "killed" not in trial.user_attrs
-
-
-def _spent(study: optuna.Study) -> list[dict[str, Any]]:
-    """What came of the trials that have ended, in the order of their places."""
-    described = [_described(trial) for trial in study.trials if _is_spent(trial)]
-    return sorted(described, key=lambda outcome: int(outcome["index"]))
-
-
-def _described(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    known = {"index": trial.user_attrs["index"], "params": trial.params}
-    error = trial.user_attrs.get("error")
-    if error is None:
-        return {**known, **trial.user_attrs["outcome"]}
-    return {**known, "error": error, **trial.user_attrs.get("cost", {})}
-
-
-def _suggest(trial: optuna.Trial, name: str, knob: Knob, given: Any) -> None:
-    """Tells Optuna of a parameter whose value is given, and where it might have lain."""
-    if knob.choices is not None:
-        trial.suggest_categorical(name, knob.choices)
-        return
-    low: Any = knob.low
-    high: Any = knob.high
-    if isinstance(given, int):
-        trial.suggest_int(name, low, high, log=knob.log)
-    else:
-        trial.suggest_float(name, low, high, log=knob.log)
 
 
 def trial_cost(outcomes: Sequence[dict[str, Any]]) -> tuple[int, dict[str, int]]:

@@ -28,6 +28,7 @@ from bench.protocol import Protocol
 from bench.runs.cells.cell import Cell
 from bench.runs.cells.context import Context
 from bench.runs.cells.execute import _compress, _lend, _parts, execute_trial
+from bench.runs.cells.floor import tune_floor
 from bench.runs.cells.parameters import resolve_params
 from bench.runs.cells.study import Study
 from bench.runs.cells.tuning import Tuned, tuned
@@ -72,8 +73,27 @@ def test_where_no_trial_meets_the_target_the_defaults_are_taken(context: Context
     found = tuned(context.bind(cell(context, "magnitude")))
     assert found is not None
     assert found.facts["parameters"] == "default"
+    assert found.facts["not_tuned"]
     defaults = resolve_params(registry.methods.get("magnitude"), {}, context.protocol)
     assert found.params == defaults
+
+
+@pytest.mark.parametrize(("above", "lost"), [(0.0, True), (0.01, False)])
+def test_a_study_whose_best_trial_is_not_above_what_words_score_was_not_tuned(
+    context: Context, above: float, lost: bool
+) -> None:
+    floor = tune_floor("demo-sentiment", context)
+    assert 0 < floor < 100
+    study = Study(context.bind(cell(context, "magnitude")))
+    for score in (floor - 5, floor + above, floor - 1):
+        with study.claim() as claim:
+            assert claim is not None
+            claim.ended(outcome(score))
+    assert (study.summary()["floor"], study.summary()["not_tuned"]) == (floor, lost)
+    found = tuned(context.bind(cell(context, "magnitude")))
+    assert found is not None
+    assert (found.facts["floor"], found.facts["not_tuned"]) == (floor, lost)
+    assert found.facts["parameters"] == "tuned"  # by what there is
 
 
 def planted(folder: Path) -> Path:
