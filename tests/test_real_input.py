@@ -6,12 +6,19 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from harness import bench, records
-from transformers import AutoConfig, AutoTokenizer
+from scipy.stats import pearsonr, spearmanr
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from bench import registry
-from bench.data.prepare import prepare
+from bench.data.prepare import load, prepare
 from bench.data.task import Source
+from bench.protocol import Protocol
+from bench.results.record import ENCODER_FLOOR
+from bench.runs.cells.context import Context
+from bench.runs.cells.floor import answers_of_floor
+from bench.training import scoring
 
 GLUE, MODEL = (os.environ.get(name) for name in ("BENCH_GLUE_DIR", "BENCH_MODEL_DIR"))
 pytestmark = pytest.mark.skipif(
@@ -73,3 +80,38 @@ def test_texts_too_long_for_the_positions_are_cut_and_counted(tmp_path: Path) ->
         for one, two in zip(rows["text"], rows["text_pair"], strict=True)
     ]
     assert facts["report"] == sum(length > facts["pieces"] for length in lengths) > 0
+
+
+@pytest.mark.slow
+def test_the_encoder_floor_of_sts_b_is_the_cosine_of_mean_states(tmp_path: Path) -> None:
+    """Against transformers, text by text without padding: no training, no fitting."""
+    task, source = registry.task("stsb"), Source(data_dir=Path(GLUE or ""))
+    encoder = Path(MODEL or "")
+    prepared = prepare(task, source, name="stsb", encoder=encoder, cap_at=None, cache=tmp_path)
+    context = Context(
+        runs=tmp_path, protocol=Protocol(epochs=1, trials=0, precision="fp32"), encoder=encoder,
+        weights="real", tasks={"stsb": prepared}, device="cpu", threads=1,
+    )  # fmt: skip
+    kept = answers_of_floor(ENCODER_FLOOR, "stsb", context, trial=False)
+    rows = load(prepared).report
+    found = scoring.score("pearson_spearman", kept.logits[:, 0], rows.labels)
+
+    tokenizer, model = AutoTokenizer.from_pretrained(MODEL), AutoModel.from_pretrained(MODEL)
+    dev = task.load(source).dev
+    cosines = []
+    with torch.inference_mode():
+        for pair in zip(dev["text"], dev["text_pair"], strict=True):
+            u, v = (
+                model.eval()(
+                    **tokenizer(side, return_tensors="pt", truncation=True, max_length=128)
+                )
+                .last_hidden_state[0]
+                .mean(dim=0)
+                for side in pair
+            )
+            cosines.append(torch.cosine_similarity(u, v, dim=0).item())
+    own = pearsonr(cosines, dev["label"]).statistic, spearmanr(cosines, dev["label"]).statistic
+    assert found.figures["pearson"] == pytest.approx(100 * own[0], abs=0.01)
+    assert found.figures["spearman"] == pytest.approx(100 * own[1], abs=0.01)
+    if encoder.name == "bert-mini-house":
+        assert found.main == pytest.approx(78.48, abs=0.05)

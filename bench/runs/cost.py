@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import registry
+from bench.compression.floor import Floor
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.data.prepare import load
@@ -88,7 +89,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         steps += made
         # Tune rows are fewer than report rows or about as many.
         seconds += made * per_step + evaluation
-        kept = context.keeps_model(cell)
+        kept = context.keeps_model(cell) and not issubclass(method, Floor)
         megabytes += size * (kept + (method.info.kind == "reference" and trains and not job.trial))
     trainings += len(general)
     steps += sum(general.values())
