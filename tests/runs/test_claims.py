@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Result, bench, quick, records
+from harness import ROOT, Result, bench, quick, records
 from refusals import assert_refused
 
 from bench import registry
+from bench.cli.main import parser
+from bench.cli.options import config_claims, config_words
 from bench.errors import BenchError
 from bench.results.store import Store
 from bench.runs.cells.cell import Variant
@@ -85,6 +88,23 @@ def test_claims_are_tables_each_made_once_and_say_which_of_several_ratios() -> N
         read("magnitude")
     with pytest.raises(BenchError, match="claims are a list of tables"):
         read_claims("x", variants=[], tasks=TASKS, ratios=(4.0,), seeds=(0, 1))
+
+
+def test_the_example_of_the_docs_is_read_as_it_stands(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/claims.md").read_text(), re.S)
+    (path := tmp_path / "suite.toml").write_text(block)
+    known = ("name", "tasks", "methods", "ratios", "seeds", "effort")
+    words = config_words(path, [f"--{name}" for name in known])
+    arguments = parser().parse_args(["run", *words])
+    claims = read_claims(
+        config_claims(path),
+        variants=[*map(Variant.parse, arguments.methods)],
+        tasks={name: registry.task(name) for name in arguments.tasks},
+        ratios=arguments.ratios,
+        seeds=arguments.seeds,
+    )
+    assert [claim.by for claim in claims] == [5.0, 0.0]
+    assert all(claim.seeds == (10, 11, 12, 13, 14) for claim in claims)
 
 
 # Whole runs, with the cheapest methods: majority's cells cost nothing but the dense ones beside.
