@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.leaderboard import critical, plots, prose
+from bench.leaderboard import critical, plots
 from bench.leaderboard.averages import above_chance
 from bench.leaderboard.ranking import MAJORITY
+from bench.leaderboard.spread import spread_svg
 from bench.leaderboard.tuning import tuning_svg
 from bench.results.record import DENSE
+from bench.results.suites import counted_length
 
 if TYPE_CHECKING:
-    from bench.leaderboard.plots import Point
     from bench.leaderboard.ranking import Standings
 
 
@@ -25,10 +26,7 @@ def make_charts(
 ) -> tuple[dict[Path, str], list[str]]:
     """The charts' files, and the lines that show them."""
     drawn = {
-        "": (
-            plots.pareto_svg(_curves(results), prose.axis_words(suite)),
-            "Score against compression, one line per method",
-        ),
+        "": spread_svg(results, counted_length(suite)),
         "kept": (
             plots.heat_svg(_shares(results)),
             "What is left of dense's score above the majority class, %",
@@ -51,19 +49,6 @@ def make_charts(
     }
     files = {folder / file: svg for file, (svg, _) in shown.items()}
     return files, [f"![{caption}]({file})" for file, (_, caption) in shown.items()]
-
-
-def _curves(results: dict[float, Standings]) -> dict[str, list[Point]]:
-    """Average score by wanted ratio, a curve a method; references are one point at ratio 1."""
-    curves: dict[str, dict[float, Point]] = {}
-    for ratio, result in results.items():
-        for row in result.rows:
-            average, interval = row.average(result.averaged), result.averages.get(row.method)
-            if average is not None:
-                at = 1.0 if row.facts["kind"] == "reference" else ratio
-                width = interval.half_width if interval else 0.0
-                curves.setdefault(row.method, {})[at] = (at, average, width)
-    return {name: list(points.values()) for name, points in curves.items()}
 
 
 def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:

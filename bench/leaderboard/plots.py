@@ -19,9 +19,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SHORT = 1.7
 """Inches that a chart leaves for names without growing: those of the built-in methods."""
 
-Point = tuple[float, float, float]
-"""Ratio, score, and half the width of the score's interval, or 0."""
-
 
 @dataclass(frozen=True)
 class TrialPoint:
@@ -43,53 +40,6 @@ class TrialPoint:
 SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 10}
 
 
-def pareto_svg(curves: Mapping[str, Sequence[Point]], axis: str) -> str:
-    """Score against compression ratio, one line a method, intervals as bands.
-
-    Args:
-        curves: Points by method; a reference has one, at ratio 1.
-        axis: What the ratio is counted on, in words.
-
-    Returns:
-        The SVG file's text; empty where nothing was compressed.
-    """
-    lines = {name: sorted(points) for name, points in curves.items() if max(points)[0] > 1}
-    if not lines:
-        return ""
-    from matplotlib import style as styles
-    from matplotlib.figure import Figure
-
-    with styles.context(SETTINGS, after_reset=True):
-        beyond = max(0.0, _width(lines) - SHORT)
-        figure = Figure(figsize=(8.6 + beyond, 4.6), layout="constrained")
-        axes = figure.subplots()
-        for name, points in curves.items():
-            if name not in lines:
-                axes.axhline(points[0][1], color="#777777", linestyle=":", linewidth=1)
-                axes.annotate(name, (0.995, points[0][1]), xycoords=("axes fraction", "data"),
-                              ha="right", va="bottom", color="#555555", fontsize=8)  # fmt: skip
-        for number, (name, points) in enumerate(lines.items()):
-            xs, ys, widths = zip(*points, strict=True)
-            style: Any = {"color": COLOURS[number % len(COLOURS)]}
-            axes.plot(xs, ys, label=name, marker=MARKERS[number % len(MARKERS)],
-                      linestyle="-" if number < len(COLOURS) else "--", **style)  # fmt: skip
-            low = [y - width for y, width in zip(ys, widths, strict=True)]
-            high = [y + width for y, width in zip(ys, widths, strict=True)]
-            axes.fill_between(xs, low, high, alpha=0.12, linewidth=0, **style)
-            if len(xs) == 1:  # a band of one point is a bar
-                axes.errorbar(xs, ys, widths, capsize=3, linewidth=1, **style)
-        ticks = sorted({x for points in lines.values() for x, _, _ in points})
-        axes.set_xscale("log")
-        axes.set_xticks(ticks, [f"{x:g}×" for x in ticks])
-        axes.minorticks_off()
-        axes.margins(x=0.12)
-        axes.set_xlabel(f"compression, on {axis}")
-        axes.set_ylabel("average score")
-        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return _svg(figure)
-
-
 def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
     """Share of the dense score that is kept, a column a task and ratio, a row a method.
 
@@ -107,7 +57,7 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
     methods = list(dict.fromkeys(name for column in shares.values() for name in column))
     grid = [[column.get(name, float("nan")) for column in shares.values()] for name in methods]
     with styles.context(SETTINGS, after_reset=True):
-        left = 0.7 + max(SHORT, _width(methods))
+        left = 0.7 + max(SHORT, width_of(methods))
         size = (left + 0.95 * len(shares), 1.1 + 0.32 * len(methods))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
@@ -120,7 +70,7 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
                 if value == value:  # not a gap
                     axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=9,
                               color="black" if value > 60 else "white")  # fmt: skip
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def critical_svg(panels: Mapping[str, tuple[Mapping[str, float], Sequence[Sequence[str]]]]) -> str:
@@ -143,7 +93,7 @@ def critical_svg(panels: Mapping[str, tuple[Mapping[str, float], Sequence[Sequen
     most = max(len(sets) for _, sets in panels.values())
     bars = max(1.1, 0.25 * most)  # the least that their heading takes
     with styles.context(SETTINGS, after_reset=True):
-        size = (4.6 + _width(names) + bars, 0.5 + 0.3 * sum(lines))
+        size = (4.6 + width_of(names) + bars, 0.5 + 0.3 * sum(lines))
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(panels), 2, sharey="row", squeeze=False, width_ratios=[4, bars],
                                height_ratios=lines)  # fmt: skip
@@ -165,7 +115,7 @@ def critical_svg(panels: Mapping[str, tuple[Mapping[str, float], Sequence[Sequen
             for spine in right.spines.values():
                 spine.set_visible(False)
         left.set_xlabel("average score")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 PANELS = 4
@@ -200,7 +150,7 @@ def trials_svg(
     across = min(PANELS, len(panels))
     down = -(-len(panels) // across)
     with styles.context(SETTINGS, after_reset=True):
-        size = (1.2 + SHORT + 2.6 * across + max(0.0, _width(methods) - SHORT), 0.6 + 2.5 * down)
+        size = (1.2 + SHORT + 2.6 * across + max(0.0, width_of(methods) - SHORT), 0.6 + 2.5 * down)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(down, across, squeeze=False).flat
         for axes, (title, panel) in zip(grid, panels.items(), strict=False):
@@ -222,7 +172,7 @@ def trials_svg(
         if floors:
             handles.append(Line2D([], [], color="#777777", linestyle=":", label="text floor"))
         figure.legend(handles=handles, frameon=False, fontsize=9, loc="outside right center")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _draw_trials(axes: Axes, points: Sequence[TrialPoint], colour: str, marker: str) -> None:
@@ -239,12 +189,13 @@ def _draw_trials(axes: Axes, points: Sequence[TrialPoint], colour: str, marker: 
                       markerfacecolor="none", color=colour)  # fmt: skip
 
 
-def _width(names: Iterable[str]) -> float:
+def width_of(names: Iterable[str]) -> float:
     """Inches that the longest name takes, about."""
     return 0.085 * max(map(len, names))
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The same bytes for the same figure."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
