@@ -41,12 +41,14 @@ class Lead:
         p: Two-sided, of the hypothesis that the value is what the claim says.
         smallest: The smallest lead that could have been seen, in points, were the claim the first
             that Holm's correction takes.
+        least_p: The smallest p that so many seeds and tasks can give, before any correction.
     """
 
     value: float
     half_width: float
     p: float
     smallest: float
+    least_p: float
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def _lead(
         half_width=found.half_width,
         p=beyond.p,
         smallest=claim.by + beyond.smallest_seen(level),
+        least_p=beyond.least_p,
     )
 
 
@@ -227,8 +230,13 @@ def _lines(verdict: Verdict) -> list[str]:
 def _lead_line(name: str, lead: Lead) -> str:
     return (
         f"  - over {escape(name)}: {rounded(lead.value, 1)} ± {rounded(lead.half_width, 1)} points "
-        f"(95 %). The smallest lead that could have been seen is {rounded(lead.smallest, 1)}."
+        f"(95 %). The smallest lead that could have been seen is {rounded(lead.smallest, 1)}, the "
+        f"smallest p {_least(lead.least_p)}."
     )
+
+
+def _least(p: float) -> str:
+    return "below 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def _shown(p: float) -> str:
