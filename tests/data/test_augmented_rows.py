@@ -84,7 +84,7 @@ def test_rows_that_nothing_can_be_made_of(tmp_path: Path, encoder: Path) -> None
 
     augmenter = Augmenter(encoder, 3, weights="")
     prepared = prepare(Stop(), Source(), name="stop", encoder=encoder, cap_at=None,
-                       cache=tmp_path, augmenter=augmenter)  # fmt: skip
+                       cache=tmp_path, overlap="kept", augmenter=augmenter)  # fmt: skip
     assert prepared.train_rows == len(load(prepared).train) == 5
     assert prepared.facts["augmentation"] == {"variants": 3, "rows": 0, "flops": 0}
 
