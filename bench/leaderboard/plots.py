@@ -141,6 +141,7 @@ def trials_svg(
     from matplotlib import style as styles
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator
 
     methods = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     looks = {
@@ -152,16 +153,20 @@ def trials_svg(
     with styles.context(SETTINGS, after_reset=True):
         size = (1.2 + SHORT + 2.6 * across + max(0.0, width_of(methods) - SHORT), 0.6 + 2.5 * down)
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(down, across, squeeze=False).flat
+        grid = list(figure.subplots(down, across, squeeze=False).flat)
         for axes, (title, panel) in zip(grid, panels.items(), strict=False):
             for name, points in panel.items():
                 _draw_trials(axes, points, *looks[name])
             if title in floors:
                 axes.axhline(floors[title], color="#777777", linestyle=":", linewidth=1)
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-"))
+            axes.minorticks_off()
+            axes.tick_params(labelsize=8)
             axes.set_title(title, fontsize=10)
             axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-        for axes in list(grid)[len(panels) :]:
+        for axes in grid[len(panels) :]:
             axes.set_axis_off()
         figure.supxlabel("learning rate", fontsize=10)
         figure.supylabel("score on the tune split", fontsize=10)

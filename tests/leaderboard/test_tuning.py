@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from example_page import FOLDER, records, suite
-from harness import bench
+from harness import PAGES, bench
 
 from bench.errors import BenchError
 from bench.files import write_json
 from bench.leaderboard.page import make_page
+from bench.leaderboard.ranking import standings
 from bench.leaderboard.tuning import (
     chosen_studies,
     study_row,
@@ -22,6 +23,7 @@ from bench.leaderboard.tuning import (
     tuning_section,
     tuning_svg,
 )
+from bench.results.suites import open_suite
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -211,3 +213,25 @@ def table_lines(markdown: str) -> list[str]:
     part = markdown.split("## 20× fewer")[1]
     lines = [line for line in part.splitlines() if line.startswith("|")][2:]
     return [line for line in lines if "control" not in line]
+
+
+def test_ranks_are_those_of_a_table_that_never_had_what_was_not_tuned() -> None:
+    opened = open_suite(PAGES, "demo")
+    tasks = list(dict.fromkeys(label[1] for label in opened.suite["cells"].values()))
+    references = [r for r in opened.records if r.cell["ratio"] == 1]
+    compressed = [r for r in opened.records if r.cell["ratio"] == 4]
+    assert compressed
+    usual = standings(compressed, references, tasks, opened.answers)
+    first = usual.rows[0].method
+    assert usual.overall[first] == 1
+    marked = lost(compressed, first, tuple(usual.averaged[:1]), not_tuned=True)
+    found = standings(marked, references, tasks, opened.answers)
+    rest = [r for r in compressed if r.cell["method"] != first]
+    without = standings(rest, references, tasks, opened.answers)
+    assert found.overall == without.overall
+    assert found.competitors() == without.competitors()
+    ranked = [row.method for row in found.rows if not row.facts["control"]]
+    assert ranked == [*without.competitors(), first]
+    row = found.row(first)
+    assert row is not None
+    assert row.average(found.averaged) == usual.rows[0].average(usual.averaged)

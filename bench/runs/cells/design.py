@@ -77,7 +77,7 @@ def trial_params(
         space: What is searched.
         index: The trial's place, from 0.
         rate: The protocol's learning rate.
-        rates: The range of the learning rate, if that is searched in one.
+        rates: The range of the learning rate, if that is searched in one; see `Rates.walked`.
     """
     defaults = {**method.Params.defaults(), RATE: rate}
     if index == 0:
@@ -107,10 +107,11 @@ def _value(knob: Knob, share: float, within: Range | None, *, whole: bool) -> An
     """The value at a share of a knob's range, or of a part of it; of choices the one there."""
     if knob.choices is not None:
         return knob.choices[int(share * len(knob.choices))]
-    low, high = within or _bounds(knob)
     if whole:
+        low, high = _bounds(knob)
         return min(int(_at(knob, share, low, high + 1)), int(high))
-    return min(max(_at(knob, share, low, high), low), high)
+    first, last = within or _bounds(knob)
+    return min(max(_at(knob, share, first, last), min(first, last)), max(first, last))
 
 
 def _bounds(knob: Knob) -> Range:
@@ -119,10 +120,10 @@ def _bounds(knob: Knob) -> Range:
     return low, high
 
 
-def _at(knob: Knob, share: float, low: float, high: float) -> float:
+def _at(knob: Knob, share: float, first: float, last: float) -> float:
     if knob.log:
-        return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-    return low + share * (high - low)
+        return math.exp(math.log(first) + share * (math.log(last) - math.log(first)))
+    return first + share * (last - first)
 
 
 @functools.cache
@@ -176,6 +177,15 @@ class Rates:
         low, high = (self._knob.nearest(bound * factor) for bound in self.first)
         beyond = high > self.first[1] or low < self.first[0]
         return (low, high) if beyond else self.first
+
+    def walked(self, ranges: Sequence[Range]) -> Range:
+        """The last of the ranges, the wrong way round where it has moved up.
+
+        The third point of the sequence lies below the middle. With four trials it is the one that
+        the range moves for, so that it has to fall into the new half, on whichever side that is.
+        """
+        low, high = ranges[-1]
+        return (high, low) if high > self.first[1] else (low, high)
 
     def edge(self, tried: Sequence[Tried], ranges: Sequence[Range]) -> Side | None:
         """On which side the best rate lies at the edge of what was searched, if on any.

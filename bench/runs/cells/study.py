@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.compression.params import Knob
 from bench.compression.target import TOLERANCE, meets
 from bench.files import ID, read_json, remove, write_json
 from bench.results.record import DENSE
@@ -83,8 +82,8 @@ class Study:
         self._store = Store(context.runs)
         self._storage = context.storage
         self._first = first_half(self.trials)
-        knob = self.space.get(RATE, Knob(choices=()))
-        self._rates = Rates(knob, context.protocol.learning_rate) if knob.choices is None else None
+        knob, rate = self.space.get(RATE), context.protocol.learning_rate
+        self._rates = None if knob is None or knob.choices is not None else Rates(knob, rate)
 
     @property
     def folder(self) -> Path:
@@ -249,8 +248,9 @@ class Study:
     def _begin(self, study: optuna.Study, index: int) -> Claim:
         """Begins the trial of a place, whose lock is held from now on."""
         rate = self.bound.context.protocol.learning_rate
-        ranges = self._ranges(spent(study))
-        within = ranges[-1] if ranges else None  # the second is there once the second half begins
+        within = None
+        if self._rates is not None:  # the second range is there once the second half begins
+            within = self._rates.walked(self._ranges(spent(study)))
         params = trial_params(self.bound.method, self.space, index, rate, within)
         marks = {"index": index, "folder": self._store.identity()}
         if not any(trial.state.name == "WAITING" for trial in study.trials):

@@ -192,6 +192,21 @@ def test_no_builtin_method_lacks_the_decay_in_its_search() -> None:
         assert len({"learning_rate", "warmup", "decay", *space}) <= COORDINATES - MOST_TUNED
 
 
+@pytest.mark.parametrize("side", ["high", "low"])
+def test_with_four_trials_the_last_goes_beyond_the_best(context: Context, side: str) -> None:
+    there = dataclasses.replace(context, protocol=dataclasses.replace(context.protocol, trials=4))
+    study = Study(there.bind(cell(there, "magnitude")))
+    rates: list[float] = []
+    for _ in range(4):
+        with study.claim() as claim:
+            assert claim is not None
+            rates.append(claim.params["learning_rate"])
+            claim.ended(outcome(rates[-1] if side == "high" else -rates[-1]))
+    assert (max if side == "high" else min)(rates) == rates[3]
+    assert study.summary()["best"] == 3
+    assert study.summary()["edge"] == side  # nothing lies beyond that one
+
+
 def by_rate(best_at: float) -> Callable[[dict[str, Any]], float]:
     """A score that is the higher, the nearer the rate lies to some multiple of the default."""
     return lambda params: 60 - abs(math.log(params["learning_rate"] / (best_at * 4e-3)))
