@@ -173,7 +173,9 @@ def test_each_family_goes_through_each_method_that_serves_it(
     params = resolve_params(method, {}, run.context.protocol)
     model = method().compress(run, params)
     reached = compare(count_dense(run.pretrained()), count(model), 16)[axis]["ratio"]
-    assert toy.wanted <= reached <= 1.1 * toy.wanted
+    assert toy.wanted <= reached
+    if (name, axis) != ("int8", "bytes"):  # it is asked for no ratio, and saves bytes all the same
+        assert reached <= 1.1 * toy.wanted
     if method.info.kind == "unstructured":
         assert reached == pytest.approx(toy.wanted, rel=2e-2 if axis == "bytes" else 5e-3)
     model.save_pretrained(tmp_path / "saved")
