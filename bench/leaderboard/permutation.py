@@ -39,13 +39,16 @@ def permutation_p(strata: Sequence[Stratum]) -> float:
     Args:
         strata: The scores of both methods, a task each.
     """
-    lead, variance = 0.0, 0.0  # of all shuffles, the real order first
+    leads, variances = [], []
     for pair, (splits, places) in zip(
         strata, _shuffles(tuple(len(first) for first, _ in strata)), strict=True
     ):
-        own_lead, own_variance = _of_splits(np.concatenate(pair), splits)
-        lead, variance = lead + own_lead[places], variance + own_variance[places]
-    far = lead**2 * variance[0] >= (1 - TIED) * lead[0] ** 2 * variance  # type: ignore[index]
+        lead, variance = _of_splits(np.concatenate(pair), splits)
+        leads.append(lead[places])
+        variances.append(variance[places])
+    total, error = np.sum(leads, axis=0), np.sum(variances, axis=0)
+    # The real order is the first.
+    far = total**2 * error[0] >= (1 - TIED) * total[0] ** 2 * error
     return float(np.mean(far))
 
 
