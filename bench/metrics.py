@@ -177,8 +177,11 @@ def _f1_influence_of(given: Column, wanted: Column) -> Column:
 
 
 def _matthews(given: Column, wanted: Column) -> float:
+    import numpy as np
     from sklearn.metrics import matthews_corrcoef
 
+    if np.ptp(wanted) == 0 or np.ptp(given) == 0:  # where scikit-learn says 0, too, and warns
+        return 0.0
     return float(matthews_corrcoef(wanted, given))
 
 

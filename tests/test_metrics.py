@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,28 +35,57 @@ def test_an_influence_has_no_mean(figure: str) -> None:
     assert abs(influence.mean()) < 1e-12
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_every_metric_ends_with_a_page(metric: str, tmp_path: Path) -> None:
-    """`macro_f1` has a sign in its name that parts are told by."""
-    regression, classes = METRICS[metric].regression, 2 if METRICS[metric].binary else 3
+def declare(folder: Path, name: str, metric: str, classes: int, *, missing: bool = False) -> Path:
+    """A task of few rows; of its classes, the last may be missing in the report rows."""
     for split, rows in (("train", 60), ("dev", 30)):
-        with (tmp_path / f"{split}.csv").open("w", newline="") as file:
+        there = classes - (missing and split == "dev")
+        with (folder / f"{name}-{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["text", "label"])
-            writer.writerows([f"the {split} word {n}", n % classes] for n in range(rows))
-    labels = [f'"{n}"' for n in range(classes)]
-    (tmp_path / "t.toml").write_text(
-        f'name = "t"\ntrain = "train.csv"\ndev = "dev.csv"\ntext = "text"\nlabel = "label"\n'
-        f'metric = "{metric}"\n'
-        + ("regression = true\n" if regression else f"labels = [{', '.join(labels)}]\n")
+            writer.writerows([f"the {split} word {n}", n % there] for n in range(rows))
+    labels = ", ".join(f'"{n}"' for n in range(classes))
+    path = folder / f"{name}.toml"
+    path.write_text(
+        f'name = "{name}"\ntrain = "{name}-train.csv"\ndev = "{name}-dev.csv"\n'
+        f'text = "text"\nlabel = "label"\nmetric = "{metric}"\n'
+        + ("regression = true\n" if METRICS[metric].regression else f"labels = [{labels}]\n")
     )
-    said = ("--tasks", tmp_path / "t.toml", "--model", "demo", "--runs", tmp_path / "x")
+    return path
+
+
+def page_of(folder: Path, *tasks: Path) -> str:
+    """The page of a run of the quickest kind."""
+    said = ("--tasks", ",".join(map(str, tasks)), "--model", "demo", "--runs", folder / "x")
     result = bench("run", *said, "--methods", "majority", "--epochs", "1", "--seeds", "2",
                    "--trials", "0", "--ratios", "4", "--workers", "1")  # fmt: skip
     assert result.status == 0, result.err
     assert "majority" in result.out
-    (page,) = (tmp_path / "x").glob("*.md")
-    assert "/".join(METRICS[metric].figures) in page.read_text().replace("\\", "")
+    (page,) = (folder / "x").glob("*.md")
+    return page.read_text().replace("\\", "")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_ends_with_a_page(metric: str, tmp_path: Path) -> None:
+    """`macro_f1` has a sign in its name that parts are told by."""
+    page = page_of(tmp_path, declare(tmp_path, "t", metric, 2 if METRICS[metric].binary else 3))
+    assert "/".join(METRICS[metric].figures) in page
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_page_stands_a_class_that_is_missing_in_the_report_rows(tmp_path: Path) -> None:
+    """Every metric of classes with two to five of them, all in one run."""
+    tasks = {
+        f"t{classes}-{metric}".replace("_", "-"): (metric, classes)
+        for metric, facts in METRICS.items()
+        if not facts.regression
+        for classes in ((2,) if facts.binary else (2, 3, 4, 5))
+    }
+    page = page_of(
+        tmp_path, *(declare(tmp_path, name, *what, missing=True) for name, what in tasks.items())
+    )
+    for name, (metric, _) in tasks.items():
+        assert re.search(rf"\| {name}( †)? \({'/'.join(METRICS[metric].figures)}\)", page), name
 
 
 def test_f1_of_several_classes_is_called_what_it_is() -> None:

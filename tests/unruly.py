@@ -273,7 +273,8 @@ class Plain(bench.Task):
             "text": [f"the film {number}" for number in range(20)],
             "label": [number % 2 for number in range(20)],
         }
-        changed = {name: column for name, column in (rows | self.changes).items() if column}
+        other = {"text": [f"the play {number}" for number in range(20)]}
+        changed = {name: col for name, col in (rows | other | self.changes).items() if col}
         return bench.Splits(train=Dataset.from_dict(rows), dev=Dataset.from_dict(changed))
 
 

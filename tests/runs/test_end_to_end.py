@@ -116,7 +116,8 @@ def test_the_first_models_are_those_of_the_first_seed_that_was_asked_for(tmp_pat
 @pytest.mark.slow
 def test_a_task_of_ones_own_runs_to_a_leaderboard(tmp_path: Path) -> None:
     for split, count in (("train", 60), ("dev", 20)):
-        lines = [f'"{w}, is it number {i}?",{w}' for i in range(count) for w in ("bad", "good")]
+        words = [(word, i) for i in range(count) for word in ("bad", "good")]
+        lines = [f'"{word}, is it {split} number {i}?",{word}' for word, i in words]
         (tmp_path / f"{split}.csv").write_text("\n".join(["text,kind", *lines]))
     (tmp_path / "kinds.toml").write_text(
         'name = "my_kinds"\ntrain = "train.csv"\ndev = "dev.csv"\ntext = "text"\nlabel = "kind"\n'
