@@ -8,7 +8,7 @@ import re
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,8 +19,8 @@ from bench import machine
 from bench.compression.floor import Floor
 from bench.compression.target import meets
 from bench.data.prepare import load
-from bench.errors import BenchError, DivergedError, UnreachableError
-from bench.files import is_storage_error, read_json, remove, write_json
+from bench.errors import BenchError, UnreachableError
+from bench.files import is_storage_error, remove
 from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
 from bench.results.predictions import as_table
@@ -29,10 +29,10 @@ from bench.results.store import Store
 from bench.runs.cells.cell import Cell, reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
 from bench.runs.cells.floor import answers_of_floor
+from bench.runs.cells.probe import knowledge_of
 from bench.runs.cells.study import Outcome, Study
 from bench.training import scoring, seeds
 from bench.training.evaluate import answers_of, predict
-from bench.training.knowledge import masked_loss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from bench.models.footprint import Footprint
     from bench.runs.cells.context import BoundCell
     from bench.runs.cells.tuning import Tuned
-    from bench.training.knowledge import Probe
 
 
 _rows = functools.lru_cache(maxsize=4)(load)
@@ -297,7 +296,7 @@ def _made(
     model = _compress(bound, run, found.params)
     logits = predict(model, run.data.report, context.device)
     score, table = _score(run.task, run.data.report, logits)
-    knowledge = _knowledge(model, run)
+    knowledge = knowledge_of(model, run)
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
     if context.keeps_model(cell):
@@ -382,44 +381,3 @@ def _against_majority(run: CellRun, logits: NDArray[np.float32]) -> dict[str, fl
     found = scoring.difference(task.info.metric, answers, constant, rows.labels, rows.parts)
     base = scoring.score(task.info.metric, constant, rows.labels, rows.parts)
     return {"score": base.main, "p": found.p}
-
-
-def _knowledge(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
-    """What the record says of the knowledge that a delivered model keeps; charged to nobody."""
-    context, probe = run.context, run.context.probe
-    if probe is None or probe.objection:
-        return None
-    loss = masked_loss(model, probe, context.encoder, context.device)
-    if loss is None:
-        return None
-    known = probe.folder / f"pretrained-{context.weights}.json"
-    pretrained = _once(known, probe, run, run.pretrained)
-    try:
-        reference = run.obtain_reference(None)
-        known = reference.folder / f"knowledge-{probe.hash}.json"
-        finetuned = _once(known, probe, run, lambda: run.load(reference.folder))
-    except DivergedError as error:  # which is no fault of this cell
-        run.log(f"the fine-tuned model's knowledge is not known: {error}")
-        finetuned = None
-    return {
-        "text": probe.name,
-        "hash": probe.hash,
-        "rows": probe.rows,
-        "masked": probe.masked,
-        "loss": loss,
-        "pretrained": pretrained,
-        "finetuned": finetuned,
-    }
-
-
-def _once(
-    known: Path, probe: Probe, run: CellRun, load: Callable[[], PreTrainedModel]
-) -> float | None:
-    """The loss of a model that many cells ask for, computed once and kept in a file."""
-    context = run.context
-    with Store(context.runs).lock(f"{known.parent.name}-{known.stem}"):
-        done = read_json(known)
-        if done is None:
-            done = {"loss": masked_loss(load(), probe, context.encoder, context.device)}
-            write_json(known, done)
-    return done["loss"]  # type: ignore[no-any-return]
