@@ -103,6 +103,7 @@ def run(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     teacher_cache_gb: float | None = None,
     keep_models: Literal["first", "all", "none"] = "first",
+    latency: bool | None = None,
     probe_text: str | Path | None = None,
     claims: Sequence[Mapping[str, Any]] = (),
     rerun: Rerun = "never",
@@ -142,6 +143,8 @@ def run(
         precision: What trainings compute in.
         teacher_cache_gb: Disk for what teachers answer, in GB.
         keep_models: Which compressed models stay on disk.
+        latency: Whether every row's kept model is timed when all is done, on every engine; the demo
+            times on plain torch where nothing is said.
         probe_text: Held-out text to measure the masked-language-model loss on.
         claims: What the suite is run for, a mapping a claim: docs/claims.md.
         rerun: Which records are replaced.
@@ -188,6 +191,7 @@ def run(
         precision=precision,
         teacher_cache_gb=said.number("teacher_cache_gb", teacher_cache_gb),
         keep_models=keep_models,
+        latency=None if latency is None else bool(latency),
         probe_text=said.path("probe_text", probe_text),
         claims=claims,
         offline=bool(offline),
@@ -222,6 +226,7 @@ def carry_out(
     Raises:
         BenchError: See `run`.
     """
+    from bench.deploy.rows import time_suite
     from bench.leaderboard.page import write_run_page
     from bench.results.store import Store
     from bench.runs.command import portable_command
@@ -230,6 +235,7 @@ def carry_out(
 
     warm_up()
     suite = _resolved(request, display)
+    store = Store(suite.runs)
     launch = prepare(suite, part=part, rerun=rerun)
     for note in launch.notes():
         display.note(note)
@@ -240,7 +246,9 @@ def carry_out(
             if note := suite.write(portable_command(words, precision), launch.context):
                 display.note(note)
             left = launch.run(display, max_hours)
-            page = write_run_page(Store(suite.runs), suite.name)
+            page = write_run_page(store, suite.name)
+            if suite.latency and not left and time_suite(store, suite.name, suite.latency, display):
+                page = write_run_page(store, suite.name)
         except (BenchError, OSError) as error:
             said = isinstance(error, BenchError)
             reason = str(error) if said else f"{suite.runs} cannot be written: {error}"

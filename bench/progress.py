@@ -48,6 +48,7 @@ class RunDisplay:
             disable=console.quiet or not (console.is_terminal or console.is_jupyter),
         )
         self._all = self._progress.add_task("all", total=None)
+        self._timing: TaskID | None = None
 
     def say(self, line: str) -> None:
         """Prints a line as it is."""
@@ -114,6 +115,13 @@ class RunDisplay:
         """Closes the trial's bar."""
         self.has_ended = True
         self._close(cell, "tried")
+
+    def timed(self, done: int, total: int) -> None:
+        """Moves the bar of rows that are timed, the first time with none done."""
+        if self._timing is None:
+            self.say(f"timing {total} rows, one after the other")
+            self._timing = self._progress.add_task("timing", total=total)
+        self._progress.update(self._timing, completed=done)
 
     def _close(self, cell: Cell, how: str) -> None:
         if cell in self._bars:

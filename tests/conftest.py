@@ -75,8 +75,9 @@ def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets engines run a few times instead of for seconds."""
-    monkeypatch.setattr("bench.deploy.latency.ROUNDS", 3)
-    monkeypatch.setattr("bench.deploy.latency.SECONDS_A_ROUND", 0.002)
+    from bench.deploy import latency
+
+    monkeypatch.setattr(latency, "THOROUGH", latency.Pace(rounds=3, seconds=0.002))
 
 
 @pytest.fixture

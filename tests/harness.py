@@ -29,7 +29,7 @@ PAGES = ROOT / "leaderboards"
 
 QUICK = (
     "--tasks", "demo-sentiment", "--epochs", "1", "--max-train-samples", "600", "--ratios", "4",
-    "--workers", "1",
+    "--workers", "1", "--no-latency",
 )  # fmt: skip
 """A suite whose cells take some tenths of a second."""
 

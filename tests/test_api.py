@@ -156,7 +156,7 @@ def test_every_option_of_the_command_is_one_of_the_door() -> None:
         for name in action.option_strings
         if name.startswith("--")
     }
-    own = {"help", "config", "dry_run"}  # of a command line alone
+    own = {"help", "config", "dry_run", "no_latency"}  # of a command line alone
     of_python = {"progress", "claims"}  # the latter stand in a file of options
     assert set(inspect.signature(door).parameters) - of_python == options - own
 
@@ -164,9 +164,9 @@ def test_every_option_of_the_command_is_one_of_the_door() -> None:
 def test_what_has_its_default_is_not_said() -> None:
     assert words_of(Request()) == []
     request = Request(tasks=("a", "b"), ratios=[4.0, 2.5], axis="flops", offline=True,
-                      published=Path("x"))  # fmt: skip
+                      latency=False, published=Path("x"))  # fmt: skip
     assert words_of(request) == [
-        "--tasks", "a,b", "--ratios", "4,2.5", "--match", "flops", "--offline",
+        "--tasks", "a,b", "--ratios", "4,2.5", "--match", "flops", "--no-latency", "--offline",
     ]  # fmt: skip
 
 

@@ -23,30 +23,33 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the subcommand."""
     parser = subparsers.add_parser(
         "latency",
-        help="measured speed of a saved model or of a cell's",
+        help="measured speed of a saved model, of a cell's, or of all rows of a run folder",
         description="Times a classifier and the dense model that it was made from on every engine "
         "of this machine's processor, in interleaved rounds, and checks their answers. Of a cell, "
         "the record keeps what was measured last, where the dense model is its kept reference, and "
-        "the suite's page shows it for batch 1 and the length that FLOPs are counted on.",
+        "the suite's page shows it for one example of the task's median length. Without MODEL, all "
+        "rows of a run folder are timed so that were not yet.",
         epilog=examples(
+            "bench latency --runs runs/mine",
             "bench latency 3f9a --runs runs/mine",
             "bench latency my/model --engine torch,onnxruntime --batch 1",
         ),
     )
-    parser.add_argument(
-        "model", metavar="MODEL", help="folder or hub name of a saved model, or the id of a cell"
-    )
+    parser.add_argument("model", metavar="MODEL", nargs="?",
+                        help="folder or hub name of a saved model, or the id of a cell; default: "
+                        "each row's kept model")  # fmt: skip
     parser.add_argument("--dense", metavar="MODEL",
                         help="the uncompressed model (default: the cell's reference, or MODEL's "
                         "own shapes without zeros)")  # fmt: skip
     parser.add_argument("--engine", type=names, default=[], metavar="NAME,…",
                         help="what to run MODEL on; default: all that can run here, as the dense "
                         "model always does")  # fmt: skip
-    parser.add_argument("--batch", type=_numbers, default=[1, 8], metavar="N,…",
+    parser.add_argument("--batch", type=_numbers, metavar="N,…",
                         help="rows of a call; default 1,8")  # fmt: skip
     parser.add_argument("--sequence-length", type=_numbers, metavar="S,…",
-                        help="word pieces of a row; default 32 and what the suite counts FLOPs "
-                        "on (128), as far as the model takes them")  # fmt: skip
+                        help="word pieces of a row; default 32, what the suite counts FLOPs on "
+                        "(128) and the median of the cell's task, as far as the model takes "
+                        "them")  # fmt: skip
     parser.add_argument("--threads", type=positive, metavar="N",
                         help="default: one a usable core")  # fmt: skip
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
@@ -61,12 +64,14 @@ def handle(arguments: argparse.Namespace) -> int:
     from bench.results.store import Store
 
     store = Store(arguments.runs)
+    if arguments.model is None:
+        return _time_all(arguments, store)
     timed = time_saved(
         arguments.model,
         store,
         dense=arguments.dense,
         engines=arguments.engine,
-        batches=arguments.batch,
+        batches=arguments.batch or (1, 8),
         lengths=arguments.sequence_length,
         threads=arguments.threads,
         progress=(lambda line: None) if arguments.json else console().print,
@@ -89,6 +94,37 @@ def handle(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"bench: the record of {timed.record.id} does not have it: {error}\n")
             return 1
     return int(bool(wrong))
+
+
+def _time_all(arguments: argparse.Namespace, store: Store) -> int:
+    """Times every row of a run folder that was not timed yet, and writes its pages."""
+    from rich.console import Console
+
+    from bench.deploy.rows import time_suite
+    from bench.leaderboard.page import write_run_page
+    from bench.progress import RunDisplay
+    from bench.results.suites import suites_of, suites_run_in
+
+    for option in ("dense", "batch", "sequence_length"):
+        if getattr(arguments, option) is not None:
+            said = f"--{option.replace('_', '-')}"
+            raise BenchError(f"{said} is of one model: name a MODEL, or leave it.")
+    if not suites_run_in(store.root):
+        suites_of(store.root)  # says that there is none
+        raise BenchError(f"{store.root} has pages and no models: --runs names a run folder.")
+    timed = {}
+    with RunDisplay(Console(stderr=True, highlight=False, quiet=arguments.json)) as display:
+        for name in suites_run_in(store.root):
+            timed[name] = time_suite(
+                store, name, "all", display, engines=arguments.engine, threads=arguments.threads
+            )
+    pages = {name: str(write_run_page(store, name).path) for name, count in timed.items() if count}
+    if arguments.json:
+        emit_json({"timed": timed, "pages": pages})
+    else:
+        for name, count in timed.items():
+            say(console(), f"{name}: {count} rows timed. {pages.get(name, '')}".strip())
+    return 0
 
 
 def _write_pages(store: Store, record: Record) -> None:

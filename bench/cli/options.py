@@ -185,6 +185,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="which compressed models stay on disk; default first: those of the first seed",
     )
     how.add_argument(
+        "--latency",
+        action=argparse.BooleanOptionalAction,
+        help="when all is done, time every row's kept model and the dense one on every engine of "
+        "the processor, one example of the task's median length; default no (demo: plain torch)",
+    )
+    how.add_argument(
         "--probe-text",
         type=Path,
         metavar="FILE",

@@ -30,11 +30,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GIVEN = "given"
-ROUNDS = 9
-SECONDS_A_ROUND = 0.1
-"""How long an engine is run in a round, at least once."""
 PAUSE_S = 0.005
 """Between two engines, for the threads of the one to fall asleep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long is measured.
+
+    Attributes:
+        rounds: Rounds in which each model comes once on each engine.
+        seconds: How long it is run in a round, after one call that does not count; at least once.
+    """
+
+    rounds: int
+    seconds: float
+
+
+THOROUGH = Pace(rounds=9, seconds=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +94,7 @@ def measure(
     *,
     denominators: Sequence[Engine] | None = None,
     failed: Callable[[Engine, str], None] = refuse,
+    pace: Pace | None = None,
 ) -> list[Timing]:
     """Runs both models on all engines, in rounds in which each comes once.
 
@@ -92,6 +106,7 @@ def measure(
         progress: Told what is at hand.
         denominators: What to run `dense` on; the same engines where it is not said.
         failed: Told of an engine that cannot run a model, and why; it is left out, then.
+        pace: How long is measured; `THOROUGH` where nothing is said.
 
     Raises:
         BenchError: A model takes fewer pieces than a load has, or no engine runs the dense one.
@@ -109,7 +124,7 @@ def measure(
             for load in loads:
                 torch.set_num_threads(load.threads)
                 progress(f"{load.rows} × {load.pieces} pieces, {load.threads} threads")
-                timings += _measure(subjects, wanted, load, failed)
+                timings += _measure(subjects, wanted, load, failed, pace or THOROUGH)
         finally:
             torch.set_num_threads(threads)
     return timings
@@ -125,6 +140,7 @@ def _measure(
     engines: dict[str, Sequence[Engine]],
     load: Load,
     failed: Callable[[Engine, str], None],
+    pace: Pace,
 ) -> list[Timing]:
     """One load: checks the answers, then times them in interleaved rounds."""
     runs: dict[tuple[str, str], _Run] = {}
@@ -144,9 +160,9 @@ def _measure(
             runs[key], agrees[key] = run, differences[key] <= engine.allowance(largest)
     if not any(name == DENSE and agrees[name, engine] for name, engine in runs):
         raise BenchError("no engine runs the dense model with the right answers.")
-    for _ in range(ROUNDS):
+    for _ in range(pace.rounds):
         for run in runs.values():
-            run.time()
+            run.time(pace.seconds)
     medians = {key: statistics.median(run.milliseconds) for key, run in runs.items()}
     best = min(median for key, median in medians.items() if key[0] == DENSE and agrees[key])
     return [
@@ -173,11 +189,11 @@ class _Run:
         self.answer, self.inputs = answer, inputs
         self.milliseconds: list[float] = []
 
-    def time(self) -> None:
+    def time(self, seconds: float) -> None:
         """Times calls for a while; the first, which finds its threads asleep, does not count."""
         time.sleep(PAUSE_S)
         self.answer(self.inputs)
-        end = time.perf_counter() + SECONDS_A_ROUND
+        end = time.perf_counter() + seconds
         while True:
             begin = time.perf_counter()
             self.answer(self.inputs)

@@ -18,8 +18,10 @@ from bench.models.families import max_text_positions
 from bench.results.suites import counted_length, find_record, suites_run_in
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from bench.deploy.engines import Engine
-    from bench.deploy.latency import Timing
+    from bench.deploy.latency import Pace, Timing
     from bench.results.record import Record
     from bench.results.store import Store
 
@@ -65,29 +67,69 @@ def time_saved(
         engines: What to run the model on; all that can run here, as the dense model always does,
             where none is named.
         batches: Rows of a call.
-        lengths: Pieces of a row; where nothing is said, `SHORT` and those that the cell's suite
-            counts FLOPs on, as far as the model takes them.
+        lengths: Pieces of a row; where nothing is said, `SHORT`, those that the cell's suite
+            counts FLOPs on, and the median of the cell's task, as far as the model takes them.
         threads: Threads of a call; one a usable core where nothing is said.
         progress: Told what is at hand.
 
     Raises:
         BenchError: There is no such model or cell, an engine is unknown or cannot run the model.
     """
-    chosen, _ = find_engines(engines)
-    denominators, notes = find_engines()
-    count = threads or usable_cores()
+    find_engines(engines)  # a name that is unknown is told before anything is read
     record, folder = _source(name, store)
     whole = dense if dense is not None or record is None else dense_of(store, record)
-    given, more = load_classifier(folder)
-    notes += more
+    given, notes = load_classifier(folder)
     reference = None
     if whole is not None:
         reference, more = load_classifier(whole, num_labels=given.config.num_labels or 2)
         notes += more
     if lengths is None:
         longest = max_text_positions(given.config)
-        usual = (SHORT, _counted_length(store, record))
-        lengths = [length for length in usual if length <= longest] or [longest]
+        usual = {SHORT, _counted_length(store, record)}
+        if record is not None:
+            usual.add(record.data.get("median_length", SHORT))
+        lengths = [length for length in sorted(usual) if length <= longest] or [longest]
+    count = threads or usable_cores()
+    loads = [Load(rows, pieces, count) for rows in batches for pieces in lengths]
+    report, timings = compare_speed(given, reference, engines, loads, notes, progress)
+    report = {
+        "model": name,
+        "dense": dense or ("reference" if whole else "own shapes without zeros"),
+        **report,
+    }
+    return Timed(report, timings, record, beside_reference=whole is not None and dense is None)
+
+
+def compare_speed(
+    given: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    engines: Sequence[str],
+    loads: Sequence[Load],
+    notes: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda line: None,
+    *,
+    dense_engines: Sequence[str] = (),
+    pace: Pace | None = None,
+) -> tuple[dict[str, Any], list[Timing]]:
+    """Times a model and its dense one.
+
+    Args:
+        given: The classifier, in fp32 and eval mode.
+        reference: Its dense one; its own shapes without zeros otherwise.
+        engines: What to run it on; all that can run here where none is named. One that cannot run
+            the model is an error only if it was named.
+        loads: What to run, all on the same threads.
+        notes: What is to be noted besides.
+        progress: Told what is at hand.
+        dense_engines: What to run its dense one on; all that can run here where none is named.
+        pace: How long is measured.
+
+    Returns:
+        Machine, engines, a row an engine, batch and length, and notes: plain data; and the rows.
+    """
+    chosen, _ = find_engines(engines)
+    denominators, more = find_engines(dense_engines)
+    notes = [*more, *notes]
 
     def failed(engine: Engine, reason: str) -> None:
         if engine.name in engines:
@@ -99,20 +141,19 @@ def time_saved(
         given,
         reference,
         chosen,
-        [Load(rows, pieces, count) for rows in batches for pieces in lengths],
+        loads,
         progress,
         denominators=denominators,
         failed=failed,
+        pace=pace,
     )
     report = {
-        "model": name,
-        "dense": dense or ("reference" if whole else "own shapes without zeros"),
-        **machine(count),
+        **machine(loads[0].threads),
         "engines": {engine.name: engine.version for engine in denominators},
         "rows": [dataclasses.asdict(timing) for timing in timings],
         "notes": notes,
     }
-    return Timed(report, timings, record, beside_reference=whole is not None and dense is None)
+    return report, timings
 
 
 def keep_timings(store: Store, record: Record, report: dict[str, Any]) -> None:

@@ -148,17 +148,18 @@ def _timing_notes(result: Standings) -> list[str]:
             lengths |= found.lengths
             for timed in (record.latency for record in row.records if record.timing):
                 if timed:
-                    machines[f"{processor(timed)}, {threads_words(timed['threads'])}"] = None
+                    on = f"{processor(timed)}, {threads_words(timed['threads'])}"
+                    machines[f"{on}; engines: {', '.join(timed['engines'])}"] = None
     if not lengths:
         return []
     at = ", ".join(f"{escape(task)} {length}" for task, length in lengths.items())
     lines = [
         f"ms: one example of the task's median length ({at} tokens), on the fastest engine that "
         "answers right. ms ×: the dense model's on its own fastest engine / this.",
-        f"Timed on {'; '.join(machines)}.",
+        *(f"Timed on {machine}." for machine in machines),
     ]
     if len(machines) > 1:
-        lines.append("**Timed on different machines**: compare ms ×, not ms.")
+        lines.append("**Timed on different machines or engines**: compare ms ×, not ms.")
     return lines
 
 

@@ -25,12 +25,12 @@ def words_of(request: Request) -> list[str]:
         value, name = getattr(request, field.name), OPTIONS.get(field.name, field.name)
         if value == field.default or name is None:
             continue
-        words.append(f"--{name.replace('_', '-')}")
+        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
         if name == "seeds":
             words.append(said_seeds(value))
         elif isinstance(value, list | tuple):
             words.append(",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value))
-        elif value is not True:
+        elif not isinstance(value, bool):
             words.append(str(value))
     return words
 

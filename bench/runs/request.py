@@ -52,6 +52,7 @@ class Defaults:
     epochs: int | None = None
     workers: int | None = None
     precision: str = "auto"
+    latency: str | None = None
 
 
 DEFAULTS = {
@@ -63,6 +64,7 @@ DEFAULTS = {
         epochs=4,
         workers=2,
         precision="fp32",
+        latency="torch",
     ),
 }
 """By the group that all tasks of a run belong to; the empty name for any other run."""
@@ -126,6 +128,7 @@ class Request:
     keep_models: str = "first"
     probe_text: Path | None = None
     claims: Sequence[Mapping[str, Any]] = ()
+    latency: bool | None = None
     offline: bool = False
 
     def __post_init__(self) -> None:
@@ -145,6 +148,8 @@ class Request:
             object.__setattr__(self, "seeds", seeds_of(self.seeds))
         if self.ratios is not None:  # 4 and 4.0 are one ratio, and so one cell
             object.__setattr__(self, "ratios", tuple(map(check_ratio, self.ratios)))
+        if self.latency and self.keep_models == "none":
+            raise BenchError("--latency times models, and --keep-models none keeps none.")
         if (cache := self.teacher_cache_gb) is not None and not 0 <= cache < math.inf:
             raise BenchError(f"teacher-cache-gb is a number of at least 0, not {cache}.")
 
@@ -216,6 +221,7 @@ def resolve(request: Request) -> Suite:
         folder=place.folder,
         device=place.device,
         keep_models=request.keep_models,
+        latency=_latency(request, compared.defaults),
         auto_precision=request.precision == "auto"
         and place.folder.precision != compared.defaults.precision,
         carry_from=request.carry_from,
@@ -294,6 +300,13 @@ def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
         teacher_cache_gb=request.teacher_cache_gb,
     )
     return _Place(device, workers, folder), ruled
+
+
+def _latency(request: Request, defaults: Defaults) -> str | None:
+    """What rows are timed on: all engines, plain torch alone, or nothing."""
+    if request.latency is None:
+        return defaults.latency if request.keep_models != "none" else None
+    return "all" if request.latency else None
 
 
 def _text(request: Request) -> Text | None:

@@ -50,6 +50,8 @@ class Suite:
         folder: What the run folder holds for all of its cells.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
+        latency: What rows are timed on once all cells are done: `all` engines, plain `torch`
+            alone, or nothing.
         auto_precision: Whether hardware or run folder decided on the precision, and no word did.
         carry_from: The suite, task and ratio whose parameters are taken over, if any.
         published: Folder of pages, where that suite is looked for, too.
@@ -74,6 +76,7 @@ class Suite:
     folder: FolderSettings
     device: str
     keep_models: str
+    latency: str | None = None
     auto_precision: bool = False
     carry_from: str | None = None
     published: Path | None = None

@@ -135,7 +135,7 @@ def test_milliseconds_are_those_of_the_fastest_right_engine_at_the_tasks_median_
     assert table["m"]["ms ×"] == "4.00"  # (12 / 2 + 12 / 6) / 2
     assert table["slow"]["ms"] == table["half"]["ms"] == "–"
     assert "median length (one 23, two 53 tokens)" in shown.markdown
-    assert r"Timed on a\_b (avx2), 2 threads." in shown.markdown
+    assert r"Timed on a\_b (avx2), 2 threads; engines: torch." in shown.markdown
     (line,) = csv_lines(shown, "m", "one")
     assert (line["ms"], line["ms_ratio"], line["engine"]) == ("2.0", "6.0", "sparse")
     (line,) = csv_lines(shown, "half", "one")
@@ -158,7 +158,7 @@ def test_timings_of_two_machines_are_told_apart() -> None:
         record("m", task, 20.0, 0, 50.0, latency=measured(timed(128, 3.0), processor=processor))
         for task, processor in (("one", "a"), ("two", "b"))
     ]
-    said = "**Timed on different machines**: compare ms ×, not ms."
+    said = "**Timed on different machines or engines**: compare ms ×, not ms."
     assert said in page(found(*two)).markdown
     assert said not in page(found(*(replace(r, latency=two[0].latency) for r in two))).markdown
 
