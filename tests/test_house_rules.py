@@ -28,7 +28,7 @@ LIGHT = [
         "processes",
     )),
     *(f"bench.runs.cells.{name}" for name in (
-        "cell", "context", "parameters", "sampler", "study", "tuning", "carried", "claim",
+        "cell", "context", "parameters", "design", "study", "tuning", "carried", "claim",
     )),
     *(f"bench.results.{found.name}" for found in pkgutil.iter_modules(bench.results.__path__)),
     "bench.api", "bench.arguments", "bench.progress", "bench.registry", "bench.metrics",

@@ -143,7 +143,8 @@ class Tried:
 
     Attributes:
         rate: Its learning rate.
-        score: On the tune rows; `None` where it failed or missed the ratio.
+        score: On the tune rows; `None` where it failed, missed the ratio or is not above the text
+            floor: at a rate that is far too high, a model often gives one answer to all.
     """
 
     rate: float

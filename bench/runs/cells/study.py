@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,13 +164,10 @@ class Study:
 
     def _verdict(self, outcomes: Sequence[dict[str, Any]], best: float | None) -> dict[str, Any]:
         """What a study that has ended says of itself, beside its best trial."""
-        from bench.runs.cells.floor import tune_floor
-
-        floor = tune_floor(self.bound.cell.task, self.bound.context)
         return {
             "edge": self._rates and self._rates.edge(self._tried(outcomes), self._ranges(outcomes)),
-            "floor": floor,
-            "not_tuned": best is None or best <= floor,
+            "floor": self._floor,
+            "not_tuned": best is None or best <= self._floor,
         }
 
     def _ranges(self, outcomes: Sequence[dict[str, Any]]) -> list[Range]:
@@ -181,12 +179,22 @@ class Study:
             return [self._rates.first]
         return list(dict.fromkeys([self._rates.first, self._rates.second(self._tried(ended))]))
 
+    @functools.cached_property
+    def _floor(self) -> float:
+        """What words alone score on the tune rows."""
+        from bench.runs.cells.floor import tune_floor
+
+        return tune_floor(self.bound.cell.task, self.bound.context)
+
     def _tried(self, outcomes: Sequence[dict[str, Any]]) -> list[Tried]:
-        return [
-            Tried(outcome["params"][RATE], self._score(outcome))
-            for outcome in outcomes
-            if RATE in outcome["params"]  # not where a kill came between asking and drawing
-        ]
+        """Rates and scores; none of a trial that came to no more than words: it says no way."""
+        tried = []
+        for outcome in outcomes:
+            if RATE in outcome["params"]:  # not where a kill came between asking and drawing
+                score = self._score(outcome)
+                works = score is not None and score > self._floor
+                tried.append(Tried(outcome["params"][RATE], score if works else None))
+        return tried
 
     def _score(self, outcome: Mapping[str, Any]) -> float | None:
         """What a trial counts by; `None` where it failed or missed the ratio."""

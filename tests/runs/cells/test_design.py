@@ -23,6 +23,7 @@ from bench.runs.cells.design import (
     first_half,
     trial_params,
 )
+from bench.runs.cells.floor import tune_floor
 from bench.runs.cells.study import Study
 
 if TYPE_CHECKING:
@@ -201,15 +202,29 @@ def test_with_four_trials_the_last_goes_beyond_the_best(context: Context, side: 
         with study.claim() as claim:
             assert claim is not None
             rates.append(claim.params["learning_rate"])
-            claim.ended(outcome(rates[-1] if side == "high" else -rates[-1]))
+            claim.ended(outcome(90 + (rates[-1] if side == "high" else -rates[-1])))
     assert (max if side == "high" else min)(rates) == rates[3]
     assert study.summary()["best"] == 3
     assert study.summary()["edge"] == side  # nothing lies beyond that one
 
 
+def test_trials_that_are_not_above_the_text_floor_move_no_range(context: Context) -> None:
+    floor = tune_floor("demo-sentiment", context)
+    there = dataclasses.replace(context, protocol=dataclasses.replace(context.protocol, trials=4))
+    study = Study(there.bind(cell(there, "magnitude")))
+    for score in (floor - 5, floor, floor - 5, floor - 1):  # the second has the highest rate
+        with study.claim() as claim:
+            assert claim is not None
+            claim.ended(outcome(score))
+    summary = study.summary()
+    assert summary["best"] == 1
+    assert len(summary["rates"]) == 1
+    assert (summary["edge"], summary["not_tuned"]) == (None, True)
+
+
 def by_rate(best_at: float) -> Callable[[dict[str, Any]], float]:
     """A score that is the higher, the nearer the rate lies to some multiple of the default."""
-    return lambda params: 60 - abs(math.log(params["learning_rate"] / (best_at * 4e-3)))
+    return lambda params: 99 - abs(math.log(params["learning_rate"] / (best_at * 4e-3)))
 
 
 @pytest.mark.parametrize(
