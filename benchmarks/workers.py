@@ -66,12 +66,12 @@ def measure(workers: int) -> tuple[float, float, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         watched = Path(folder) / "watched"
         watched.mkdir()
-        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-        command = [sys.executable, __file__, "--child", *CELLS, "--workers", str(workers),
-                   "--runs", str(Path(folder) / "runs")]  # fmt: skip
+        shared = ["--workers", str(workers), "--threads", str(2 // workers)]
+        command = [sys.executable, __file__, "--child", *CELLS, *shared, "--runs",
+                   str(Path(folder) / "runs")]  # fmt: skip
         begin = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL,
-                       env=environment | {WATCH: str(watched)})  # fmt: skip
+                       env=os.environ | {WATCH: str(watched)})  # fmt: skip
         wall = time.perf_counter() - begin
         work = sum(float(path.read_text()) for path in watched.iterdir())
         scores = {r.id: r.score for r in Store(Path(folder) / "runs").records() if r.score}

@@ -235,7 +235,9 @@ def _check_classes(path: Path, there: Sequence[str], labels: Sequence[str]) -> N
 
     Names that the task has not are no contradiction: it may call them otherwise.
     """
-    if list(there) != list(labels) and sorted(there) == sorted(labels):
+    numbers = {name.casefold().strip(): number for number, name in enumerate(there)}
+    known = [numbers.get(label.casefold().strip(), number) for number, label in enumerate(labels)]
+    if known != list(range(len(labels))):
         raise BenchError(
             f"{path} numbers its classes {', '.join(there)}, and the task {', '.join(labels)}: "
             "name the labels in the file's order."

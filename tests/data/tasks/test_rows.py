@@ -123,3 +123,6 @@ def test_classes_that_the_file_numbers_otherwise_are_refused(tmp_path: Path) -> 
     assert read_rows(tmp_path, "h.parquet", LAYOUT, ("bad", "good")).columns["label"] == [0, 1]
     with pytest.raises(BenchError, match="numbers its classes neg, pos, and the task pos, neg"):
         read_rows(tmp_path, "h.parquet", LAYOUT, ("pos", "neg"))
+    for labels in (("Pos", "neg "), ("pos", "other"), ("other", "neutral", "pos")):
+        with pytest.raises(BenchError, match="name the labels in the file's order"):
+            read_rows(tmp_path, "h.parquet", LAYOUT, labels)
