@@ -139,7 +139,7 @@ def main() -> None:
             )
             print(f"{name}: {len(rows[name].fit)} fit rows, {len(rows[name].tune)} tune rows")
         for seed in range(given.seeds):
-            for name, epochs in itertools.product(rows, lengths):
+            for epochs, name in itertools.product(lengths, rows):
                 known = trained.setdefault((name, epochs), {})
                 if seed in known:
                     continue

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 LEADERBOARDS = Path("leaderboards")
-SHARED = ("reference", "reference's tuning", "tuning", "general distillation")
+TRIALS = ("tuning", "convergence")
+SHARED = ("reference", *TRIALS, *(f"reference's {part}" for part in TRIALS),
+          "general distillation")  # fmt: skip
 """Parts that are charged to several cells, but are done once."""
 
 RATIO = 20
@@ -83,7 +85,7 @@ def spent(records: Iterable[Record]) -> dict[str, Spent]:
             row.trainings += len(trials)
             row.steps += sum(trials)
             row.hours += sum(trials) / steps * record.cost["wall_s"] / 3600
-            row.flops += parts.get("tuning", 0)
+            row.flops += sum(parts.get(part, 0) for part in TRIALS)
         text = str(record.data.get("general_text", task))
         if "general distillation" in parts and (method, ratio, text) not in seen:
             row.trainings += 1

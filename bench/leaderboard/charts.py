@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.leaderboard import critical, plots
 from bench.leaderboard.averages import above_chance
+from bench.leaderboard.convergence import convergence_svg
 from bench.leaderboard.ranking import MAJORITY
 from bench.leaderboard.spread import spread_svg
 from bench.leaderboard.tuning import tuning_svg
@@ -41,6 +42,10 @@ def make_charts(
             "Competitors by average; a bar joins those that no test tells apart",
         ),
         "tuning": (tuning_svg(studies), "Score on the tune split against rate, a point a trial"),
+        "curves": (
+            convergence_svg(studies),
+            "Score on the tune split and training loss on the way, at the hardest ratio",
+        ),
     }
     shown = {
         f"{suite['name']}{figure and f'-{figure}'}.svg": both

@@ -27,6 +27,7 @@ from bench.leaderboard.averages import (
 )
 from bench.leaderboard.charts import make_charts
 from bench.leaderboard.claims import claims_section, verdicts
+from bench.leaderboard.convergence import gaining_note
 from bench.leaderboard.costs import (
     COST_FIGURES,
     cost_figures,
@@ -116,7 +117,7 @@ def make_page(
     cached = functools.cache(answers)
     results = _results(suite, ordered, cached)
     loyal = Loyalties(results.values(), cached)
-    tables, sections = _tables(suite, ordered, results)
+    tables, sections = _tables(suite, ordered, results, studies)
     files, images = make_charts(suite, results, studies, folder)
     claims = verdicts(suite, ordered, cached)
     judged = {**suite, "claims": [verdict.to_json() for verdict in claims]} if claims else suite
@@ -191,13 +192,16 @@ def _results(
 
 
 def _tables(
-    suite: dict[str, Any], records: Sequence[Record], results: dict[float, Standings]
+    suite: dict[str, Any],
+    records: Sequence[Record],
+    results: dict[float, Standings],
+    studies: Sequence[dict[str, Any]],
 ) -> tuple[dict[str, Table], list[str]]:
     """Every ratio's two tables by their titles, and what the page shows of them, with notes."""
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in records if r.scores}
     tables, sections = {}, []
-    for title, result in _titled(suite, results).items():
+    for ratio, (title, result) in zip(results, _titled(suite, results).items(), strict=True):
         tables[title] = heads, rows = make_table(result, metrics, planned)
         named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
         sections += [
@@ -207,6 +211,7 @@ def _tables(
             prose.above_dense_note(result),
             prose.power_note(result),
             *tuning_notes(result),
+            gaining_note(studies, ratio),
             floor_notes(result),
             prose.table_notes(result.rows),
             folded(f"Every seed, {title}", seeds_table(result)),

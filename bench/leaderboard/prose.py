@@ -21,6 +21,7 @@ from bench.leaderboard.ranking import (
     RANDOM_MASK,
     Row,
     Standings,
+    decided_before,
 )
 from bench.leaderboard.revised import report_split_sentence, revision_note
 from bench.leaderboard.statistics import LEAST_SEEDS
@@ -83,8 +84,8 @@ def glossary(axis: str, length: int) -> str:
         "ahead in. A tie is half a win.",
         "**Loyalty**: how often a model answers as the dense model of its seed does, whether right "
         "or wrong.",
-        "**†**: on this task the dense model is not significantly above the majority class. The "
-        "average leaves the task out.",
+        "**†**: on this task the dense model is not significantly above the majority class, on the "
+        "tune rows. The average leaves the task out.",
         "**weights ×**, **MB ×**, **parameters ×**, **FLOPs ×**: the ratios that the models "
         "reached. Parameters and MB include the embeddings.",
         "**MB**: the file with values of 16 bits (in int8: of 8 bits). Of a sparse model it is "
@@ -209,10 +210,18 @@ def uninformative_note(table: Standings) -> str:
     """Which tasks say nothing of compression, or nothing."""
     if not table.uninformative:
         return ""
+    dense = table.row(DENSE)
+    records = dense.records if dense else []
+    late = [task for task in table.uninformative if decided_before(records, task) is None]
     return (
         f"† {', '.join(map(escape, table.uninformative))}: the dense model is not significantly "
         f"above the majority class, or there are fewer than {LEAST_ROWS} report rows. So the "
-        "column says nothing about compression, and the average leaves it out."
+        "column says nothing about compression, and the average leaves it out. "
+        + (
+            f"Of {', '.join(map(escape, late))} this was decided on the report rows."
+            if late
+            else "This was decided on the tune rows, before."
+        )
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.leaderboard import statistics as inference
 from bench.leaderboard.statistics import Estimate, Pairs, Sample
 from bench.metrics import figure_of, influence
-from bench.results.record import DENSE
+from bench.results.record import AGAINST_MAJORITY, DENSE
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -23,6 +23,9 @@ LEAST_ROWS = 10
 
 OUTSIDE_AVERAGE = ("wnli",)
 """Tasks whose dev set says nothing: shown, but no part of an average."""
+
+ON_FIT_ROWS = ("tuning", "convergence")
+"""How parts of a cost end that are trials, not the final run."""
 
 MAJORITY, RANDOM_MASK = "majority", "random-mask"
 """The controls that always give the most frequent answer, and that leave weights by chance."""
@@ -101,7 +104,9 @@ class Row:
                 flops = record.cost["train_flops"]
                 if not tuning:
                     parts = record.cost.get("parts", {})
-                    flops -= sum(value for part, value in parts.items() if part.endswith("tuning"))
+                    flops -= sum(
+                        value for part, value in parts.items() if part.endswith(ON_FIT_ROWS)
+                    )
                 by_task.setdefault(record.cell["task"], []).append(flops)
         if by_task.keys() < self.scores.keys():
             return None
@@ -320,12 +325,23 @@ def sample(row: Row, task: str, answers: PredictionsOf) -> Sample:
     return Sample(scores, parts)
 
 
+def decided_before(references: Sequence[Record], task: str) -> dict[str, float] | None:
+    """The dense model's test against the majority class on tune rows; `None` in old records."""
+    found = (
+        record.tuning.get(AGAINST_MAJORITY)
+        for record in references
+        if record.cell["method"] == DENSE and record.cell["task"] == task
+    )
+    return next(filter(None, found), None)
+
+
 def is_uninformative(references: Sequence[Record], task: str, answers: PredictionsOf) -> bool:
     """Whether a test finds the dense model not above the majority class; false without a test.
 
-    The two alone are compared, so that what stands beside them decides nothing, and for other
-    examples: few seeds pass no permutation. A task of fewer
-    than `LEAST_ROWS` report rows tells nothing in any case.
+    It is made on the tune rows, before any result is known. Where none was, as in old records, one
+    on the report rows stands in, of the two alone, so that what stands beside them decides nothing,
+    and for other examples: few seeds pass no permutation. A task of fewer than `LEAST_ROWS` report
+    rows tells nothing in any case.
 
     Args:
         references: Records of ratio 1.
@@ -335,6 +351,9 @@ def is_uninformative(references: Sequence[Record], task: str, answers: Predictio
     known = [r.data.get("report") for r in references if r.cell["task"] == task]
     if any(rows is not None and rows < LEAST_ROWS for rows in known):
         return True
+    if (known_before := decided_before(references, task)) is not None:
+        above = known_before["dense"] > known_before["score"]
+        return not above or known_before["p"] >= 1 - inference.LEVEL
     two = [row for row in rows_of(references, [task]) if row.method in (DENSE, MAJORITY)]
     pairs = inference.pairwise({row.method: sample(row, task, answers) for row in two})
     lead = inference.difference(pairs, DENSE, MAJORITY)

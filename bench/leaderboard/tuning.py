@@ -34,6 +34,7 @@ def chosen_studies(
     Raises:
         BenchError: The suite knows no study of the kind.
     """
+    studies = _searched(studies)
     if not studies:
         raise BenchError(
             "the suite has no studies: nothing was tuned in it, or its pages are from before "
@@ -115,6 +116,7 @@ def rates_text(study: Mapping[str, Any]) -> str:
 
 def tuning_section(studies: Sequence[dict[str, Any]]) -> str:
     """The page's tables: a row a study and, folded, a row a trial; nothing without studies."""
+    studies = _searched(studies)
     rows = [[escape(cell) for cell in study_row(study)] for study in studies]
     trials = [[escape(cell) for cell in row] for study in studies for row in trial_rows(study)]
     said = (
@@ -151,6 +153,11 @@ def tuning_svg(studies: Sequence[dict[str, Any]]) -> str:
             if (floor := study.get("floor")) is not None:
                 floors[title] = floor
     return trials_svg(panels, floors)
+
+
+def _searched(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that looked for parameters; the others show convergence alone."""
+    return [study for study in studies if study.get("searched", True)]
 
 
 def _points(study: Mapping[str, Any]) -> list[TrialPoint]:

@@ -44,6 +44,11 @@ DENSE = "dense"
 TEXT_FLOOR, ENCODER_FLOOR = "text-floor", "encoder-floor"
 """The names of the controls that say what words alone, and the untrained encoder, are worth."""
 
+AGAINST_MAJORITY = "against_majority"
+"""What `tuning` of a dense model's record calls the test against the majority class that decides
+whether the task tells anything: `dense` and `score`, on the tune rows, and `p` of the difference.
+It was made before any report row was read."""
+
 AXES = ("weights", "params", "flops")
 """What every footprint says a ratio of."""
 

@@ -19,13 +19,16 @@ def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
     """Counts of a suite's trials and cells by state, its failures, and the time that is left."""
     counts = dict.fromkeys(STATES, 0)
     durations: dict[str, list[float]] = {}
-    failures, waiting, tried = [], [], 0
-    studies, trials = suite.get("studies", {}), suite["settings"]["trials"]
-    for study, method in studies.items():
-        made = (read_json(summary_path(store, study)) or {}).get("trials", [])
+    failures, waiting, tried, wanted = [], [], 0, 0
+    each = suite["settings"]["trials"] or 1  # where nothing is searched
+    for study, method in suite.get("studies", {}).items():
+        summary = read_json(summary_path(store, study)) or {}
+        made = summary.get("trials", [])
         durations.setdefault(method, []).extend(t["wall_s"] for t in made if "wall_s" in t)
         tried += len(made)
-        waiting += [method] * (trials - len(made))
+        in_all = len(made) if summary.get("complete") else each
+        wanted += in_all
+        waiting += [method] * (in_all - len(made))
     for cell_id, (method, task, ratio, seed) in suite["cells"].items():
         record = store.get(cell_id)
         if record is None:
@@ -40,7 +43,7 @@ def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": suite["name"],
         "trials": tried,
-        "trials_in_all": trials * len(studies),
+        "trials_in_all": wanted,
         **counts,
         "failures": failures,
         "seconds_left": _seconds_left(durations, waiting, suite["workers"]),

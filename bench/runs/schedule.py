@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from bench.results.seeds import TRIAL_SEED
 from bench.results.store import Store
 from bench.runs.cells.cell import reference_cell
 from bench.runs.cells.claim import Job
@@ -32,7 +34,8 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
     Trials precede the cells that they are for. The dense models' come first, since whatever learns
     from one waits for them; then, for each task and ratio, the first trial of every method, the
     second of every method and so on, so that several workers are rarely at the same study, whose
-    second half waits for its first.
+    second half waits for its first. Where nothing is searched, a method's one trial comes right
+    before its first cell.
 
     Args:
         cells: The plan.
@@ -53,23 +56,30 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
 
 def _with_trials(todo: list[Job], context: Context) -> list[Job]:
     """Puts the trials that are yet to be made before the cells."""
-    if not context.protocol.trials:
-        return todo
     from bench.runs.cells.study import Study
 
     cells = [job.cell for job in todo]
-    left: dict[tuple[str, float], dict[Cell, int]] = {}
-    for cell in [*map(reference_cell, cells), *cells]:
+    left: dict[Any, dict[Cell, int]] = {}
+    for cell in dict.fromkeys(map(_trial_cell, [*map(reference_cell, cells), *cells])):
         study = Study(context.bind(cell))
-        missing = study.trials - len(study.summary()["trials"]) if study.space else 0
-        left.setdefault((cell.task, cell.ratio), {})[study.bound.cell] = missing
+        # A training that only shows convergence has nothing to take turns with.
+        turn = (cell.task, cell.ratio) if study.space else cell
+        left.setdefault(turn, {})[cell] = study.trials - len(study.summary()["trials"])
 
-    def trials(task: str, ratio: float) -> Iterator[Job]:
-        studies = left.pop((task, ratio), {})
-        for number in range(context.protocol.trials):
-            yield from (Job(c, trial=True) for c, missing in studies.items() if missing > number)
+    def trials(cell: Cell) -> Iterator[Job]:
+        for turn in ((cell.task, cell.ratio), _trial_cell(cell)):
+            studies = left.pop(turn, {})
+            for number in range(max(studies.values(), default=0)):
+                yield from (
+                    Job(c, trial=True) for c, missing in studies.items() if missing > number
+                )
 
-    jobs = [job for task in dict.fromkeys(c.task for c in cells) for job in trials(task, 1.0)]
+    jobs = [job for cell in dict.fromkeys(map(reference_cell, cells)) for job in trials(cell)]
     for job in todo:
-        jobs += [*trials(job.cell.task, job.cell.ratio), job]
+        jobs += [*trials(job.cell), job]
     return jobs
+
+
+def _trial_cell(cell: Cell) -> Cell:
+    """The cell of the study that several seeds' cells share."""
+    return dataclasses.replace(cell, seed=TRIAL_SEED)

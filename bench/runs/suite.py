@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.errors import BenchError
 from bench.models.folder import weight_hash
+from bench.results.seeds import TRIAL_SEED
 from bench.results.settings import FolderSettings, write_settings
 from bench.results.suites import keep_suite
 from bench.runs.plan import Selection, plan
@@ -155,6 +156,7 @@ class Suite:
             teacher_cache_gb=self.folder.teacher_cache_gb,
             keep_models=self.keep_models,
             first_seed=self.seeds[0],
+            hardest=max(self.ratios),
             corpus=corpus,
             probe=probe,
             storage=self.storage,
@@ -186,7 +188,8 @@ class Suite:
         from bench.runs.cells.study import Study
 
         cells = self.cells()
-        studies = [Study(context.bind(cell)) for cell in cells] if self.protocol.trials else []
+        kinds = dict.fromkeys(dataclasses.replace(cell, seed=TRIAL_SEED) for cell in cells)
+        studies = [Study(context.bind(cell)) for cell in kinds]
         return {
             "name": self.name,
             "model": self.model,
@@ -201,7 +204,7 @@ class Suite:
                 str(v): registry.methods.get(v.method).info.version for v in self.variants
             },
             **self._claims(),
-            "studies": {s.id: s.bound.cell.method for s in studies if s.space},
+            "studies": {s.id: s.bound.cell.method for s in studies if s.trials},
             "cells": {
                 context.bind(cell).id: [cell.method, cell.task, cell.ratio, cell.seed]
                 for cell in cells

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.compression.params import TrainParams
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
 from bench.results.record import DENSE
@@ -62,6 +63,7 @@ class Context:
         teacher_cache_gb: Disk for what references answer to the training rows, in GB.
         keep_models: Whose models stay on disk: `first` (the first seed's), `all`, `none`.
         first_seed: The first of the run's seeds.
+        hardest: The largest of the run's ratios, which pages show the convergence of.
         corpus: Unlabelled text for general distillation; without it a task's own text serves.
         probe: Masked text that every delivered model is asked for, if any.
         storage: Optuna's storage of studies; without it a journal each in the run folder.
@@ -78,6 +80,7 @@ class Context:
     teacher_cache_gb: float = 0.0
     keep_models: str = "first"
     first_seed: int = 0
+    hardest: float = 1.0
     corpus: Corpus | None = None
     probe: Probe | None = None
     storage: str | None = None
@@ -149,6 +152,25 @@ class BoundCell:
         labels, encoder = self.task.num_labels, self.context.encoder
         space = _search_space(self.method, encoder, labels, self.target)
         return {name: knob for name, knob in space.items() if name not in self.pins}
+
+    @property
+    def searched(self) -> bool:
+        """Whether trials look for its parameters."""
+        return bool(self.context.protocol.trials and self.space)
+
+    @property
+    def trials(self) -> int:
+        """How many trainings on fit rows come before it: the trials of its study.
+
+        Where nothing is searched, there is one with the cell's own parameters, which shows whether
+        it has converged: of references, and at the hardest ratio. There is none where nothing is
+        trained, or no tune rows are there to score it on.
+        """
+        if self.searched:
+            return self.context.protocol.trials
+        is_shown = self.cell.ratio in (1.0, self.context.hardest)
+        is_trained = issubclass(self.method.Params, TrainParams) and self.limit >= self.cell.ratio
+        return int(is_shown and is_trained and bool(self.prepared.facts.get("tune")))
 
     def params(self, found: Mapping[str, Any] = MappingProxyType({})) -> Params:
         """The method's parameters: its defaults, the protocol's rate, what was found, the pins."""

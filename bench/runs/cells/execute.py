@@ -31,6 +31,7 @@ from bench.runs.cells.cell_run import CellRun, Progress
 from bench.runs.cells.floor import answers_of_floor
 from bench.runs.cells.probe import knowledge_of
 from bench.runs.cells.study import Outcome, Study
+from bench.runs.cells.tuning import given
 from bench.training import scoring, seeds
 from bench.training.evaluate import answers_of, predict
 
@@ -206,7 +207,7 @@ def execute_trial(
         log = Log(study.folder / f"{claim.index}.log")
         run = _lend(study.bound, dense, log, progress, trial=True)
         try:
-            params = bound.params(claim.params)
+            params = bound.params(claim.params) if bound.searched else given(bound).params
             log(str(params))
             model = _compress(study.bound, run, params)
             logits = predict(model, run.data.report, run.context.device)
@@ -355,9 +356,9 @@ def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[s
     parts, counted = dict(run.flops), set(run.made_once)
     for part, flops in run.made_once.values():
         parts[part] = parts.get(part, 0) + flops
-    studies = {"tuning": found}
+    studies = {found.part: found}
     if run.reference is not None and bound.cell.method != DENSE:
-        studies = {"reference's tuning": dense, **studies}
+        studies = {f"reference's {dense.part}": dense, **studies}
     for part, study in studies.items():
         made_once = sum(flops for key, flops in study.made_once.items() if key not in counted)
         counted |= set(study.made_once)

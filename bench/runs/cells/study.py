@@ -70,18 +70,18 @@ class Study:
     Attributes:
         bound: The cell with the trials' seed.
         id: Its id; the study's name.
-        space: What is searched: empty where there is nothing to tune or the ratio is unreachable.
-        trials: How many trials it takes.
+        space: What is searched; empty where its one trial takes the cell's own parameters.
+        trials: How many trials it takes; none where there is nothing to train.
     """
 
     def __init__(self, bound: BoundCell) -> None:
         self.bound = bound.trial()
         self.id = self.bound.id
-        self.space = self.bound.space
+        self.space = self.bound.space if bound.searched else {}
+        self.trials = bound.trials
         context = bound.context
-        self.trials = context.protocol.trials
         self._store = Store(context.runs)
-        self._storage = context.storage
+        self._storage = context.storage if bound.searched else None
         self._first = first_half(self.trials)
         knob, rate = self.space.get(RATE), context.protocol.learning_rate
         self._rates = None if knob is None or knob.choices is not None else Rates(knob, rate)
@@ -150,13 +150,14 @@ class Study:
         summary = {
             "cell": dataclasses.asdict(self.bound.cell),
             "complete": complete,
+            "searched": bool(self.space),
             "sampler": SAMPLER,
             "rates": self._ranges(outcomes),
             "best": best,
             "trials": outcomes,
             "train_flops": flops + sum(kept.values()),
         }
-        if complete:
+        if complete and self.space:
             summary |= self._verdict(outcomes, scores.get(best) if best is not None else None)
         write_json(summary_path(self._store, self.id), summary)
         if complete and self.bound.cell.method == DENSE and best is not None:

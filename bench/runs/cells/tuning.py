@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.results.record import AGAINST_MAJORITY
 from bench.results.studies import SAID_LATER
 from bench.runs.cells.study import Study, trial_cost
 
@@ -22,30 +23,47 @@ class Tuned:
         facts: What the record says of their origin.
         flops: Training FLOPs that trials made for themselves.
         made_once: FLOPs of what was made once for several trials, by its key.
+        part: What trials are charged as.
     """
 
     params: Params
     facts: dict[str, Any]
     flops: int = 0
     made_once: dict[str, int] = field(default_factory=dict)
+    part: str = "tuning"
+
+
+def given(bound: BoundCell) -> Tuned:
+    """A cell's parameters where none are searched: carried from elsewhere, or the defaults."""
+    cell, context = bound.cell, bound.context
+    if context.carried and bound.space:
+        carried = context.carried[(cell.method, cell.task, cell.ratio)]
+        facts = {"parameters": "carried", "from": carried.source, "trials": carried.trials}
+        return Tuned(params=bound.params(carried.params), facts=facts | {"found": carried.params})
+    return Tuned(params=bound.params(), facts={"trials": 0, "parameters": "default"})
 
 
 def tuned(bound: BoundCell) -> Tuned | None:
     """A cell's parameters: tuned, carried from elsewhere, or the defaults.
 
     Returns:
-        `None` where the study of it has trials to make yet.
+        `None` where there are trials to make yet.
     """
-    cell, context = bound.cell, bound.context
-    if context.carried and bound.space:
-        carried = context.carried[(cell.method, cell.task, cell.ratio)]
-        facts = {"parameters": "carried", "from": carried.source, "trials": carried.trials}
-        return Tuned(params=bound.params(carried.params), facts=facts | {"found": carried.params})
-    if not context.protocol.trials or not bound.space:
-        return Tuned(params=bound.params(), facts={"trials": 0, "parameters": "default"})
+    if not bound.trials:
+        return given(bound)
     summary = Study(bound).summary()
     if not summary["complete"]:
         return None
+    flops, made_once = trial_cost(summary["trials"])
+    if not bound.searched:
+        known, steps = given(bound), [trial.get("steps") for trial in summary["trials"]]
+        return Tuned(
+            params=known.params,
+            facts={**known.facts, "steps": steps, **_informative(summary)},
+            flops=flops,
+            made_once=made_once,
+            part="convergence",
+        )
     best = summary["best"]
     found = summary["trials"][best]["params"] if best is not None else {}
     facts = {
@@ -57,7 +75,16 @@ def tuned(bound: BoundCell) -> Tuned | None:
         "found": found,
     }
     facts |= {key: summary[key] for key in SAID_LATER if summary.get(key) is not None}
+    facts |= _informative(summary)
     if best is not None:
         facts |= {"best": best, "tune_score": summary["trials"][best]["score"]}
-    flops, made_once = trial_cost(summary["trials"])
     return Tuned(params=bound.params(found), facts=facts, flops=flops, made_once=made_once)
+
+
+def _informative(summary: dict[str, Any]) -> dict[str, Any]:
+    """Of a dense model's study: what says whether its task tells anything, on the tune rows."""
+    best = summary["best"]
+    against = None if best is None else summary["trials"][best].get("against_majority")
+    if against is None:
+        return {}
+    return {AGAINST_MAJORITY: {"dense": summary["trials"][best]["score"], **against}}
