@@ -156,11 +156,11 @@ def power_note(result: Standings) -> str:
     if power is None:
         return ""
     pairs = f"{power.pairs} pair{'s' * (power.pairs != 1)}"
-    least = "< 0.001" if power.least_p < 0.001 else f"{power.least_p:.2g}"
+    least = "below 0.001" if power.least_p < 0.001 else f"{power.least_p:.2g}"
     return (
-        f"What could have been seen: with so many seeds and tasks, no p of {pairs} of competitors "
-        f"can be below {least}. The smallest difference of averages that could pass is "
-        f"{power.smallest:.1f} points (median over pairs)."
+        "What could have been seen: with so many seeds and tasks, the smallest p that can come "
+        f"out of {pairs} of competitors is {least}. The smallest difference of averages that can "
+        f"pass is {power.smallest:.1f} points (median over pairs)."
     )
 
 
