@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import Answers, Floor, FloorRun, MethodInfo
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Features = Callable[[Any], Callable[[Any], Any]]
-"""Learns from training items how to make features `[items, features]` of items."""
 
 FOLDS = 5
 """Of the cross-validation inside the training rows. Rows of equal texts share a fold."""
@@ -23,10 +23,24 @@ FOLDS = 5
 MOST_ROWS = 10_000
 """Training rows that a floor learns from, the first in the order of a hash of their texts."""
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-"""Inverse of the regularisation that logistic and ridge regression are tried with."""
-
 CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What a linear model learns from.
+
+    Attributes:
+        train: Of the training rows, `[rows, …]`.
+        asked: Of the rows that are asked, `[asked rows, …]`.
+        features: Learns from some of `train` how to make features `[rows, features]`.
+        strengths: Inverses of the regularisation that are tried, the strongest one first.
+    """
+
+    train: Any
+    asked: Any
+    features: Features
+    strengths: tuple[float, ...]
 
 
 class TextFloor(Floor):
@@ -50,16 +64,12 @@ class TextFloor(Floor):
         import numpy as np
 
         train, labels, folds = _learnt_from(run)
-        predictors = {"word overlap": _overlap} if train.shape[1] == 2 else {}
-        return _best(
-            run,
-            train,
-            labels,
-            folds,
-            np.array(run.asked, dtype=object),
-            {**predictors, "bag of words": _bag_of_words},
-            constant=True,
-        )
+        asked = np.array(run.asked, dtype=object)
+        predictors = {"bag of words": _bag_of_words(train, asked)}
+        if train.shape[1] == 2:
+            overlap = Predictor(_overlaps(train), _overlaps(asked), _scaled, (0.01, 0.1, 1.0))
+            predictors = {"word overlap": overlap, **predictors}
+        return _best(run, labels, folds, predictors, constant=True)
 
 
 class EncoderFloor(Floor):
@@ -91,7 +101,8 @@ class EncoderFloor(Floor):
             return Answers((u * v).sum(axis=1, keepdims=True), {"predictor": "cosine"})
         train, labels, folds = _learnt_from(run)
         learnt = _joined(states(train, charged=True))
-        return _best(run, learnt, labels, folds, _joined(asked), {"linear probe": _scaled})
+        probe = Predictor(learnt, _joined(asked), _scaled, (0.0001, 0.001, 0.01, 0.1))
+        return _best(run, labels, folds, {"linear probe": probe})
 
 
 def _learnt_from(run: FloorRun) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -106,11 +117,9 @@ def _learnt_from(run: FloorRun) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any
 
 def _best(
     run: FloorRun,
-    train: Any,
     labels: NDArray[Any],
     folds: NDArray[Any],
-    asked: Any,
-    predictors: Mapping[str, Features],
+    predictors: Mapping[str, Predictor],
     *,
     constant: bool = False,
 ) -> Answers:
@@ -118,11 +127,9 @@ def _best(
 
     Args:
         run: The run.
-        train: What is learnt from, `[rows, …]`.
-        labels: Its labels, `[rows]`.
+        labels: Of the rows that are learnt from, `[rows]`.
         folds: The fold of each, `[rows]`.
-        asked: What is to be answered, `[asked rows, …]`.
-        predictors: Kinds of features, by name.
+        predictors: By name.
         constant: Whether one answer to all takes part, which wins where nothing is above it.
     """
     import numpy as np
@@ -131,51 +138,67 @@ def _best(
     tried: list[tuple[float, str, dict[str, Any]]] = []
     if constant:
         tried.append((run.score(np.tile(same, (len(labels), 1)), labels), CONSTANT, {}))
-    for name, features in predictors.items():
-        for setting, logits in _cross_validated(run, features, train, labels, folds):
-            tried.append((run.score(logits, labels), name, setting))
+    for name, predictor in predictors.items():
+        answers = _cross_validated(run, predictor, labels, folds)
+        for strength, logits in zip(predictor.strengths, answers, strict=True):
+            for setting in _settings(strength, run.task.is_regression):
+                shifted = logits - _shift(setting, same)
+                tried.append((run.score(shifted, labels), name, setting))
     score, name, setting = max(tried, key=lambda one: one[0])
     if name == CONSTANT:
-        logits = np.tile(same, (len(asked), 1))
+        logits = np.tile(same, (len(run.asked), 1))
     else:
-        made = predictors[name](train)
-        logits = _fitted(run, setting, made(train), labels)(made(asked))
-    chosen = {"predictor": name, **setting, "rows": len(labels), "cross_validated": round(score, 4)}
-    return Answers(logits, chosen)
+        chosen = predictors[name]
+        made = chosen.features(chosen.train)
+        (logits,) = _fitted(run, (setting["strength"],), made(chosen.train), labels,
+                            made(chosen.asked))  # fmt: skip
+        logits = logits - _shift(setting, same)
+    facts = {"predictor": name, **setting, "rows": len(labels), "cross_validated": round(score, 4)}
+    return Answers(logits, facts)
 
 
 def _cross_validated(
-    run: FloorRun, features: Features, train: Any, labels: NDArray[Any], folds: NDArray[Any]
-) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-    """Each setting, and what it answers to each row when its fold is left out, `[rows, labels]`."""
+    run: FloorRun, predictor: Predictor, labels: NDArray[Any], folds: NDArray[Any]
+) -> list[NDArray[Any]]:
+    """What is answered to each row when its fold is left out, `[rows, labels]` a strength."""
     import numpy as np
 
-    settings = _settings(run.task.is_regression)
-    answers = [np.zeros((len(labels), run.task.num_labels)) for _ in settings]
+    answers = [np.zeros((len(labels), run.task.num_labels)) for _ in predictor.strengths]
     for fold in np.unique(folds):
         out = folds == fold
         learnt = ~out if not out.all() else out  # rows of one fold alone cannot be left out
-        made = features(train[learnt])
-        inside, outside = made(train[learnt]), made(train[out])
-        for setting, logits in zip(settings, answers, strict=True):
-            logits[out] = _fitted(run, setting, inside, labels[learnt])(outside)
-    yield from zip(settings, answers, strict=True)
+        made = predictor.features(predictor.train[learnt])
+        found = _fitted(run, predictor.strengths, made(predictor.train[learnt]), labels[learnt],
+                        made(predictor.train[out]))  # fmt: skip
+        for logits, of_fold in zip(answers, found, strict=True):
+            logits[out] = of_fold
+    return answers
 
 
-def _settings(is_regression: bool) -> list[dict[str, Any]]:
-    """What is tried: regularisation and, of classes, whether rare ones weigh as much as others.
-
-    The latter moves the threshold, without which a metric such as Matthews' correlation is low.
-    """
+def _settings(strength: float, is_regression: bool) -> list[dict[str, Any]]:
+    """A strength of regularisation and, of classes, what they are taken to occur like."""
     if is_regression:
-        return [{"alpha": 1 / strength} for strength in STRENGTHS]
-    return [{"C": c, "class_weight": w} for c in STRENGTHS for w in (None, "balanced")]
+        return [{"strength": strength}]
+    return [{"strength": strength, "classes": classes} for classes in ("as trained", "even")]
+
+
+def _shift(setting: Mapping[str, Any], constant: NDArray[Any]) -> Any:
+    """What is taken off logits: the logarithms of the classes' shares, where these are even.
+
+    So a rare class is answered as often as Matthews' correlation or macro F1 wants it (logit
+    adjustment: Menon et al., 2021).
+    """
+    return constant if setting.get("classes") == "even" else 0.0
 
 
 def _fitted(
-    run: FloorRun, setting: Mapping[str, Any], features: Any, labels: NDArray[Any]
-) -> Callable[[Any], NDArray[Any]]:
-    """A linear model fitted on features; gives logits of features."""
+    run: FloorRun,
+    strengths: Sequence[float],
+    features: Any,
+    labels: NDArray[Any],
+    asked: Any,
+) -> list[NDArray[Any]]:
+    """Logits of what is asked, `[asked rows, labels]` a strength, by models fitted on features."""
     import numpy as np
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -183,24 +206,23 @@ def _fitted(
     classes, is_regression = run.task.num_labels, run.task.is_regression
     if len(np.unique(labels)) == 1:
         same = _constant(labels, classes, is_regression)
-        return lambda asked: np.tile(same, (asked.shape[0], 1))
+        return [np.tile(same, (asked.shape[0], 1)) for _ in strengths]
     if is_regression:
-        ridge = Ridge(**setting).fit(features, labels)
-        return lambda asked: np.asarray(ridge.predict(asked)).reshape(-1, 1)
-    model = LogisticRegression(solver="newton-cg", max_iter=200, **setting)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps more change no answer
-        model.fit(features, labels)
-
-    def logits(asked: Any) -> NDArray[Any]:
+        ridges = (Ridge(alpha=1 / strength).fit(features, labels) for strength in strengths)
+        return [np.asarray(ridge.predict(asked)).reshape(-1, 1) for ridge in ridges]
+    model = LogisticRegression(solver="newton-cg", max_iter=100, warm_start=True)
+    answers = []
+    for strength in strengths:  # each begins where the one before has ended
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # more steps change no answer
+            model.set_params(C=strength).fit(features, labels)
         found = model.decision_function(asked)
         if found.ndim == 1:
             found = np.stack([-found, found], axis=1) / 2
         every = np.full((len(found), classes), found.min() - 10)  # of classes that no row has
         every[:, model.classes_] = found
-        return every
-
-    return logits
+        answers.append(every)
+    return answers
 
 
 def _constant(labels: NDArray[Any], classes: int, is_regression: bool) -> NDArray[Any]:
@@ -249,24 +271,35 @@ def _scaled(train: Any) -> Callable[[Any], Any]:
     return transform
 
 
-def _overlap(train: Any) -> Callable[[Any], Any]:
-    scale = _scaled(_overlaps(train))
-    return lambda rows: scale(_overlaps(rows))
-
-
-def _bag_of_words(train: Any) -> Callable[[Any], Any]:
-    """Tf-idf of the terms of each side, and the overlap of pairs."""
+def _bag_of_words(train: NDArray[Any], asked: NDArray[Any]) -> Predictor:
+    """Tf-idf of the terms of each side of texts, `[rows, sides]`, and the overlap of pairs."""
+    import numpy as np
     from scipy.sparse import csr_matrix, hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-    sides = [TfidfVectorizer(analyzer=_terms, sublinear_tf=True).fit(side) for side in train.T]
-    overlap = _overlap(train) if len(sides) == 2 else None
+    counters = [CountVectorizer(analyzer=_terms).fit(side) for side in train.T]
 
-    def features(rows: Any) -> Any:
-        blocks = [side.transform(texts) for side, texts in zip(sides, rows.T, strict=True)]
-        return hstack([*blocks, *([csr_matrix(overlap(rows))] if overlap else [])], format="csr")
+    def counted(texts: NDArray[Any]) -> Any:
+        sides = [counter.transform(side) for counter, side in zip(counters, texts.T, strict=True)]
+        both = [csr_matrix(_overlaps(texts))] if len(sides) == 2 else []
+        return hstack([*sides, *both], format="csr")
 
-    return features
+    terms = sum(len(counter.vocabulary_) for counter in counters)
+
+    def features(inside: Any) -> Callable[[Any], Any]:
+        known = np.flatnonzero(inside[:, :terms].getnnz(axis=0))
+        weigh = TfidfTransformer(sublinear_tf=True).fit(inside[:, known])
+        scale = _scaled(inside[:, terms:].toarray()) if inside.shape[1] > terms else None
+
+        def made(rows: Any) -> Any:
+            weighed = weigh.transform(rows[:, known])
+            if scale is None:
+                return weighed
+            return hstack([weighed, csr_matrix(scale(rows[:, terms:].toarray()))], format="csr")
+
+        return made
+
+    return Predictor(counted(train), counted(asked), features, (0.1, 1.0, 10.0))
 
 
 def _joined(sides: Sequence[NDArray[Any]]) -> NDArray[Any]:

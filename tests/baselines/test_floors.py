@@ -61,29 +61,30 @@ def test_a_ridge_is_the_closed_form_of_each_fold() -> None:
         return x2 @ beta + labels.mean()
 
     scores = {}
-    for setting, logits in floors._cross_validated(run, floors._scaled, x, y, folds):
+    asked = generator.normal(size=(4, 3))
+    probe = floors.Predictor(x, asked, floors._scaled, (0.01, 0.1, 1.0))
+    found = floors._cross_validated(run, probe, y, folds)
+    for strength, logits in zip(probe.strengths, found, strict=True):
         own = np.empty(60)
         for fold in range(floors.FOLDS):
             out = folds == fold
-            own[out] = plain(x[~out], y[~out], x[out], setting["alpha"])
+            own[out] = plain(x[~out], y[~out], x[out], 1 / strength)
         assert logits[:, 0] == pytest.approx(own, abs=1e-4)
         correlations = [FIGURES[name].score(own, y) for name in ("pearson", "spearman")]
-        scores[setting["alpha"]] = 100 * float(np.mean(correlations))
-    asked = generator.normal(size=(4, 3))
-    answers = floors._best(run, x, y, folds, asked, {"probe": floors._scaled})
-    assert answers.chosen["alpha"] == max(scores, key=lambda alpha: scores[alpha])
+        scores[strength] = 100 * float(np.mean(correlations))
+    answers = floors._best(run, y, folds, {"probe": probe})
+    assert answers.chosen["strength"] == max(scores, key=lambda strength: scores[strength])
     assert answers.chosen["cross_validated"] == pytest.approx(max(scores.values()), abs=0.01)
-    assert answers.logits[:, 0] == pytest.approx(
-        plain(x, y, asked, answers.chosen["alpha"]), abs=1e-4
-    )
+    own = plain(x, y, asked, 1 / answers.chosen["strength"])
+    assert answers.logits[:, 0] == pytest.approx(own, abs=1e-4)
 
 
 def test_rare_classes_count_where_the_metric_says_so() -> None:
     """By Matthews' correlation a threshold that finds the rare class wins; by accuracy not."""
     generator = np.random.default_rng(0)
     labels = (generator.random(400) < 0.2).astype(int)
-    words = [f"w{generator.integers(3)} {'rare' if generator.random() < 0.25 + 0.4 * y else ''}"
-             for y in labels]  # fmt: skip
+    words = [f"w{i} {'rare' if generator.random() < 0.25 + 0.4 * y else ''}"
+             for i, y in enumerate(labels)]  # fmt: skip
     run = run_of([(text,) for text in words], labels.tolist(), [("rare",), ("w1",)])
 
     def matthews(logits: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -92,7 +93,7 @@ def test_rare_classes_count_where_the_metric_says_so() -> None:
     assert TextFloor().answer(run).chosen["predictor"] == "constant"
     run.score = matthews
     answers = TextFloor().answer(run)
-    assert answers.chosen["class_weight"] == "balanced"
+    assert answers.chosen["classes"] == "even"
     assert answers.logits.argmax(axis=1).tolist() == [1, 0]
 
 
@@ -145,10 +146,12 @@ def test_a_probe_of_pairs_sees_both_sides_and_how_they_go_together() -> None:
 
     inside = features(run.train)
     mean, sd = inside.mean(axis=0), inside.std(axis=0)
-    chosen = {name: answers.chosen[name] for name in ("C", "class_weight")}
-    own = LogisticRegression(tol=1e-8, max_iter=5000, **chosen)
+    own = LogisticRegression(tol=1e-8, max_iter=5000, C=answers.chosen["strength"])
     own.fit((inside - mean) / sd, run.labels)
-    given = np.exp(answers.logits[:, 1]) / np.exp(answers.logits).sum(axis=1)
+    logits = answers.logits
+    if answers.chosen["classes"] == "even":
+        logits = logits + np.log(np.bincount(run.labels) / len(run.labels))
+    given = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
     wanted = own.predict_proba((features(run.asked) - mean) / sd)[:, 1]
     assert given == pytest.approx(wanted, abs=5e-3)
 
