@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,16 @@ def _below(result: Standings, task: str) -> Iterator[str]:
 def _tested(result: Standings, floor: str, task: str) -> str:
     """Whether the dense model and a floor are told apart on a task."""
     pairs = result.pairs.get(task, {})
-    if difference(pairs, DENSE, floor) is None:
+    found = difference(pairs, DENSE, floor)
+    if found is None:
         return "not tested"
     p = result.adjusted(pairs, DENSE, floor)
-    verdict = "told apart" if result.told_apart(pairs, DENSE, floor) else "not told apart"
-    return f"{verdict} (p {'< 0.001' if p < 0.001 else f'= {p:.2g}'})"
+    shown = f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
+    if result.told_apart(pairs, DENSE, floor):
+        return f"told apart ({shown})"
+    least = math.isclose(p, found.least_p)
+    why = f", the smallest that {found.seeds} seeds can give" if least else ""
+    return f"not told apart ({shown}{why})"
 
 
 def _floor_note(result: Standings, floor: Row, task: str) -> str:
