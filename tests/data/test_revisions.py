@@ -26,7 +26,7 @@ def hub_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         folder = repository / "snapshots" / commit / "sst2"
         folder.mkdir(parents=True)
         for split in ("train", "validation"):
-            rows = {"sentence": [f"{text} {n}" for n in range(20)], "label": [0, 1] * 10}
+            rows = {"sentence": [f"{text} {split} {n}" for n in range(20)], "label": [0, 1] * 10}
             pq.write_table(pa.table(rows), folder / f"{split}-00000-of-00001.parquet")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 

@@ -38,11 +38,11 @@ def test_rows_targets_and_pages_follow_the_suites_length(runs: Path) -> None:
     assert pruned.footprint["flops"]["ratio"] == pytest.approx(2, rel=0.01)
     assert pruned.data["cut_to_fit"]["pieces"] == LENGTH
     assert pruned.data["cut_to_fit"]["report"] > 0
-    for rows in runs.glob("data/*/*.parquet"):
+    for rows in [*runs.glob("data/*/train.parquet"), *runs.glob("data/*/report.parquet")]:
         assert Encoded.load(rows).lengths.max() == LENGTH
     page = next(runs.glob("*.md")).read_text(encoding="utf-8")
     assert "## 2× fewer FLOPs (S = 8)" in page
-    assert "FLOPs × (S = 8)" in page
+    assert "FLOPs ×, S = 8" in page
     assert "FLOPs of one example of 8 tokens" in page
     assert "S = 64" not in page
     assert "S = 128" not in page
