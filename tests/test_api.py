@@ -118,7 +118,7 @@ def test_a_footprint_is_that_of_the_command(done: library.RunResult) -> None:
         ({"trials": -1}, "trials is a whole number of at least 0"),
         ({"max_train_samples": True}, "max_train_samples is a whole number, not True"),
         ({"device": "gpu"}, "unknown value of device 'gpu'"),
-        ({"match": "bytes"}, "unknown value of match 'bytes'"),
+        ({"match": "layers"}, "unknown value of match 'layers'"),
         ({"keep_models": "some"}, "unknown value of keep-models 'some'"),
         ({"teacher_cache_gb": -1.0}, "teacher-cache-gb"),
         ({"max_hours": 0.0}, "max_hours"),
