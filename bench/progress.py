@@ -65,7 +65,7 @@ class RunDisplay:
         if self._console.quiet:  # to foretell the cost takes seconds
             return
         suite, trials = launch.suite, launch.trials
-        before = f" after {trials} trials" if trials else ""
+        before = f" after {trials} trial{'s' * (trials != 1)}" if trials else ""
         self.say(f"{suite.name}: {len(launch.cells)} cells, {launch.done} done, "
                  f"{self._total - trials} to run{before} in {suite.runs}")  # fmt: skip
         if not launch.todo:

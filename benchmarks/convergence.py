@@ -5,7 +5,7 @@
 
 The rate decays with the length of a training, so every number of epochs is a training of its own.
 Each trains the dense model on fit rows at the encoder's default rate; the tune rows score it at ten
-points and at its end. Trainings that FILE has are not made again: stop as you like. Printed after
+points. Trainings that FILE has are not made again: stop as you like. Printed at the start and after
 every seed: the tune score by epochs, what longer trainings gain (paired by seed, with a 95 %
 interval by Student's t), and the smallest number of epochs at which dense is flat.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,11 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), float(stats.t.ppf(0.975, len(values) - 1)) * error
 
 
+def shown(mean: float, half: float, sign: str = "") -> str:
+    """A figure and its interval, which one seed has not."""
+    return f"{mean:{sign}.1f}{'' if math.isnan(half) else f' ± {half:.1f}'}"
+
+
 def gains(trained: Trained, task: str, epochs: int) -> Iterator[tuple[int, float, float]]:
     """What each longer training gains over one of so many epochs: epochs, mean, half width."""
     short = trained[task, epochs]
@@ -97,15 +103,17 @@ def show(trained: Trained) -> None:
         late, late_half = interval([curve["score"][-1] - curve["score"][-3] for curve in curves])
         loss = statistics.fmean(curve["loss"][-1] for curve in curves)
         best = max(gains(trained, task, epochs), key=lambda gain: gain[1], default=None)
-        longest = "–" if best is None else f"{best[1]:+.1f} ± {best[2]:.1f} at {best[0]} epochs"
-        print(f"| {task} | {epochs} | {len(curves)} | {mean:.1f} ± {half:.1f} | "
-              f"{late:+.1f} ± {late_half:.1f} | {loss:.3f} | {longest} |")  # fmt: skip
+        longest = "–" if best is None else f"{shown(*best[1:], '+')} at {best[0]} epochs"
+        print(f"| {task} | {epochs} | {len(curves)} | {shown(mean, half)} | "
+              f"{shown(late, late_half, '+')} | {loss:.3f} | {longest} |")  # fmt: skip
         if flat.get(task) is None:
             flat[task] = epochs if best is None or best[1] <= FLAT else None
-    longest_tried = max(epochs for _, epochs in trained)
     for task, epochs in flat.items():
-        tried = " (the longest that was tried)" if epochs == longest_tried else ""
-        print(f"\n{task}: flat from {epochs} epochs on{tried}.")
+        longest_tried = max(length for name, length in trained if name == task)
+        if epochs == longest_tried:
+            print(f"\n{task}: not flat before {epochs} epochs, the most that were tried.")
+        else:
+            print(f"\n{task}: flat from {epochs} epochs on.")
 
 
 def main() -> None:
@@ -128,6 +136,8 @@ def main() -> None:
     for one in map(json.loads, lines):
         if one["model"] == given.model.name:
             trained.setdefault((one["task"], one["epochs"]), {})[one["seed"]] = one["curve"]
+    if trained:
+        show(trained)
     with tempfile.TemporaryDirectory() as folder:
         rows = {}
         for name in given.tasks.split(","):

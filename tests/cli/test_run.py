@@ -98,8 +98,8 @@ def test_a_dry_run_runs_nothing_and_leaves_no_trace(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     result = quick(runs, "--dry-run")
     assert result.status == 0
-    assert "2 cells, 0 done, 2 to run" in result.out
-    assert "2 trainings" in result.out
+    assert "2 cells, 0 done, 2 to run after 2 trials" in result.out  # which show convergence
+    assert "4 trainings" in result.out
     assert not runs.exists()
     quick(runs)
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
