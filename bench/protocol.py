@@ -26,8 +26,8 @@ EFFORTS = {
 }
 """Named efforts: trials of a study, report seeds, and epochs of a training.
 
-Epochs are those of docs/convergence.md: at "quick" dense is not flat; "standard" is the smallest of
-those tried at which it was; "paper" is twice that, so that a doubt can be put to the test.
+Epochs are those of docs/convergence.md: at "quick" dense still gains by a longer training; at
+"standard", the longest that was measured, it is not known to; "paper" is twice that.
 """
 
 UNSAID: dict[str, object] = {
