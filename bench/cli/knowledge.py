@@ -1,4 +1,4 @@
-"""`bench knowledge`: what is left of pre-training, beside what is left of the task's score."""
+"""`bench knowledge`: what is left of pre-training, beside the task's score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "knowledge",
         help="what is left of pre-training, beside the task's score",
         description="Prints the masked-language-model (MLM) loss of every model of a suite on "
-        "held-out text, under the head that the encoder was pre-trained with, beside its score.",
+        "held-out text, beside its score: under the head that the encoder was pre-trained with, "
+        "and under one that is fitted on the frozen model. Word frequencies are the floor.",
         epilog=examples("bench knowledge --runs runs/mine"),
     )
     add_suite(parser)
@@ -28,6 +29,7 @@ def handle(arguments: argparse.Namespace) -> int:
         HEADS,
         knowledge_caption,
         knowledge_lines,
+        knowledge_notes,
         knowledge_row,
         knowledge_text,
     )
@@ -46,6 +48,6 @@ def handle(arguments: argparse.Namespace) -> int:
     for task in dict.fromkeys(line.task for line in lines):
         say(out, f"\n{task}")
         out.print(table(HEADS, [knowledge_row(line) for line in lines if line.task == task]))
-    if any(line.loss is None for line in lines):
-        out.print("– : the model has no place for the pre-trained head, or was not probed.")
+    for note in knowledge_notes(lines):
+        out.print(note, highlight=False)
     return 0

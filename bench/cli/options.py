@@ -194,8 +194,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--probe-text",
         type=Path,
         metavar="FILE",
-        help="held-out text, a passage a line, to measure every model's masked-language-model loss "
-        "on, for 'bench knowledge'; the demo's encoder has its own",
+        help="held-out text, a passage a line, some hundred of them, for 'bench knowledge': a head "
+        "is fitted on every model with one half, and its masked-language-model loss is measured on "
+        "the other; the demo's encoder has its own",
     )
     how.add_argument(
         "--rerun",

@@ -1,8 +1,9 @@
-"""Records to what is left of pre-training, beside what is left of the task's score."""
+"""Records to what is left of pre-training, beside the task's score."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,17 @@ AVERAGE = "average"
 PRETRAINED, FINETUNED = "pre-trained", "fine-tuned"
 """The rows of the dense encoder, before and after it was fine-tuned."""
 
+FREQUENCIES = "word frequencies"
+"""The row of the floor."""
 
-HEADS = ("method", "ratio", "MLM loss, nats", "% of fine-tuned", "score", "% of fine-tuned")
+HEADS = (
+    "method", "ratio", "MLM loss, pre-trained head", "MLM loss, re-fitted head",
+    "above frequencies, %", "score",
+)  # fmt: skip
 """Of a table of lines; see `knowledge_row`."""
+
+AT_FLOOR = " (floor)"
+"""Behind a re-fitted loss that is not below that of word frequencies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +41,31 @@ class Line:
 
     Attributes:
         task: The task, or `AVERAGE`.
-        method: The variant's name, `PRETRAINED` or `FINETUNED`.
-        ratio: Wanted compression.
-        loss: Masked-language-model loss, in nats per masked token.
+        method: The variant's name, `PRETRAINED`, `FINETUNED` or `FREQUENCIES`.
+        ratio: Wanted compression; `None` for `FREQUENCIES`.
+        loss: Masked-language-model loss under the pre-trained head, in nats per masked token.
+        refitted: The same under the head that was fitted on the model.
+        above_floor: The re-fitted loss between `FREQUENCIES`, 0, and `PRETRAINED`, 100.
         score: The task's main figure, 0–100.
-        loss_share: Loss in % of the fine-tuned model's.
-        score_share: Score in % of the fine-tuned model's.
     """
 
     task: str
     method: str
-    ratio: float = 1.0
+    ratio: float | None = 1.0
     loss: float | None = None
+    refitted: float | None = None
+    above_floor: float | None = None
     score: float | None = None
-    loss_share: float | None = None
-    score_share: float | None = None
+
+    @property
+    def is_at_floor(self) -> bool:
+        """Whether a model knows no more than word frequencies, by its re-fitted loss."""
+        measured = self.above_floor is not None and self.method != FREQUENCIES
+        return measured and (self.above_floor or 0.0) <= 0
 
 
 def knowledge_lines(records: Sequence[Record], answers: PredictionsOf) -> list[Line]:
-    """Pre-trained, fine-tuned, then every method by ratio: on each task, then on the average.
+    """The dense encoder, every method by ratio, the floor: on each task, then on the average.
 
     Args:
         records: The records of a suite; those whose cells are not `ok` are left out.
@@ -95,16 +110,36 @@ def knowledge_text(suite: str, records: Iterable[Record]) -> dict[str, Any]:
 def knowledge_caption(text: dict[str, Any]) -> str:
     """What the losses of a table are, in a phrase; `text` as `knowledge_text` gives it."""
     return (
-        f"masked-language-model (MLM) loss on {text['masked']:,} masked tokens of "
+        f"masked-language-model (MLM) loss in nats on {text['masked']:,} masked tokens of "
         f"{text['rows']:,} passages ({text['name']}), mean over seeds. The lower it is, the more "
         "is left"
     )
 
 
+def knowledge_notes(lines: Sequence[Line]) -> list[str]:
+    """What the columns of a table say, a sentence or two each."""
+    notes = []
+    if any(line.refitted is not None for line in lines):
+        notes = [
+            "The pre-trained head asks whether a model still speaks as the pre-trained encoder "
+            "does. The re-fitted head is trained on each frozen model, and asks what it holds.",
+            "Above frequencies: the re-fitted loss between word frequencies, 0 %, and the "
+            "pre-trained encoder, 100 %.",
+        ]
+    if any(line.is_at_floor for line in lines):
+        notes.append(f"{AT_FLOOR.strip()}: not better than word frequencies.")
+    models = [line for line in lines if line.method != FREQUENCIES]
+    if any(line.loss is None or line.refitted is None for line in models):
+        notes.append("–: not measured, or the model has no place for the pre-trained head.")
+    return notes
+
+
 def knowledge_row(line: Line) -> list[str]:
     """A row under `HEADS`."""
-    figures = ((line.loss, 3), (line.loss_share, 1), (line.score, 1), (line.score_share, 1))
-    return [line.method, f"{line.ratio:g}", *(rounded(value, digits) for value, digits in figures)]
+    refitted = rounded(line.refitted, 3) + (AT_FLOOR if line.is_at_floor else "")
+    ratio = "–" if line.ratio is None else f"{line.ratio:g}"
+    above, score = rounded(line.above_floor, 1), rounded(line.score, 1)
+    return [line.method, ratio, rounded(line.loss, 3), refitted, above, score]
 
 
 def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
@@ -113,18 +148,26 @@ def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
         if record.cell["task"] == task:
             rows.setdefault((record.cell["ratio"], record.cell["method"]), []).append(record)
     measured = [record for row in rows.values() for record in row if record.knowledge]
-    # A seed's reference is the same for all methods, so it counts once.
-    before, after = (
-        {record.cell["seed"]: (record.knowledge or {})[stage] for record in measured}
-        for stage in ("pretrained", "finetuned")
-    )
+
+    def of_encoder(stage: str) -> float | None:
+        # A seed's reference is the same for all methods, so it counts once.
+        seeds = {r.cell["seed"]: (r.knowledge or {}).get(stage) for r in measured}
+        return _mean(seeds.values())
+
     dense = rows.pop((1.0, DENSE), [])
+    floor = Line(task=task, method=FREQUENCIES, ratio=None, refitted=of_encoder("floor"))
     return [
-        Line(task=task, method=PRETRAINED, loss=_mean(before.values())),
+        Line(
+            task=task,
+            method=PRETRAINED,
+            loss=of_encoder("pretrained"),
+            refitted=of_encoder("pretrained_refitted"),
+        ),
         Line(
             task=task,
             method=FINETUNED,
-            loss=_mean(after.values()),
+            loss=of_encoder("finetuned"),
+            refitted=of_encoder("finetuned_refitted"),
             score=_mean(record.score for record in dense),
         ),
         *(
@@ -133,10 +176,12 @@ def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
                 method=method,
                 ratio=ratio,
                 loss=_mean((record.knowledge or {}).get("loss") for record in row),
+                refitted=_mean((record.knowledge or {}).get("refitted") for record in row),
                 score=_mean(record.score for record in row),
             )
             for (ratio, method), row in sorted(rows.items())
         ),
+        *([] if floor.refitted is None else [floor]),
     ]
 
 
@@ -144,7 +189,7 @@ def _on_average(lines: Sequence[Line], tasks: Sequence[str]) -> list[Line]:
     """Means over tasks: none where a task is missing."""
     found = {(line.method, line.ratio, line.task): line for line in lines}
 
-    def mean(figure: str, method: str, ratio: float) -> float | None:
+    def mean(figure: str, method: str, ratio: float | None) -> float | None:
         values = [getattr(found.get((method, ratio, task)), figure, None) for task in tasks]
         return None if None in values else _mean(values)
 
@@ -155,26 +200,26 @@ def _on_average(lines: Sequence[Line], tasks: Sequence[str]) -> list[Line]:
             method=method,
             ratio=ratio,
             loss=mean("loss", method, ratio),
+            refitted=mean("refitted", method, ratio),
             score=mean("score", method, ratio),
         )
-        for method, ratio in sorted(rows, key=lambda row: row[1])
+        for method, ratio in sorted(rows, key=lambda row: row[1] or math.inf)
     ]
 
 
 def _with_shares(lines: Sequence[Line]) -> list[Line]:
-    dense = next(line for line in lines if line.method == FINETUNED)
+    """With what lies above the floor; not known where the pre-trained encoder does not."""
+    found = {
+        line.method: line.refitted for line in lines if line.method in (PRETRAINED, FREQUENCIES)
+    }
+    best, floor = found.get(PRETRAINED), found.get(FREQUENCIES)
+    if best is None or floor is None or best >= floor:
+        return list(lines)
 
-    def share(value: float | None, of: float | None) -> float | None:
-        return 100 * value / of if value is not None and of else None
+    def share(loss: float | None) -> float | None:
+        return None if loss is None else 100 * (floor - loss) / (floor - best)
 
-    return [
-        dataclasses.replace(
-            line,
-            loss_share=share(line.loss, dense.loss),
-            score_share=share(line.score, dense.score),
-        )
-        for line in lines
-    ]
+    return [dataclasses.replace(line, above_floor=share(line.refitted)) for line in lines]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -10,6 +10,7 @@ from bench.leaderboard.knowledge import (
     HEADS,
     knowledge_caption,
     knowledge_lines,
+    knowledge_notes,
     knowledge_row,
     knowledge_text,
 )
@@ -320,7 +321,9 @@ def knowledge_table(suite: str, records: Sequence[Record], answers: PredictionsO
     shown = [line for line in lines if line.task == lines[-1].task]
     rows = [[escape(cell) for cell in knowledge_row(line)] for line in shown]
     said = escape(knowledge_caption(text))
-    return f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
+    notes = "\n".join(f"- {note}" for note in knowledge_notes(shown))
+    table = f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
+    return f"{table}\n\n{notes}" if notes else table
 
 
 def hardware_note(records: Sequence[Record]) -> str:

@@ -93,7 +93,7 @@ FIELDS: dict[str, dict[str, type | UnionType]] = {
         "hash": str,
         "rows": int,
         "masked": int,
-        "loss": int | float,
+        "loss": int | float | None,
         "pretrained": int | float | None,
         "finetuned": int | float | None,
     },
@@ -109,6 +109,16 @@ FIELDS: dict[str, dict[str, type | UnionType]] = {
 }
 """Fields of a record that hold names and values; what a page reads of them, where they are filled,
 and of what type."""
+
+LATER: dict[str, dict[str, type | UnionType]] = {
+    "knowledge": {
+        "floor": int | float,
+        "refitted": int | float,
+        "pretrained_refitted": int | float | None,
+        "finetuned_refitted": int | float | None,
+    },
+}
+"""Like `FIELDS`, of names that old records do not have."""
 
 NULLABLE = ("knowledge", "latency", "curve", "error")
 
@@ -145,8 +155,11 @@ class Record:
             so too `flops_task`, the mean FLOPs over the report rows, each at its own length.
         cost: `train_flops`, `parts`, `wall_s`, `steps`, `peak_memory_mb`.
         knowledge: Where the model was probed: `text`, its `hash`, `rows` and `masked` pieces, and
-            the masked-language-model loss in nats a masked piece: `loss` of the delivered model,
-            `pretrained` and `finetuned` of the encoder before and after fine-tuning.
+            the masked-language-model loss in nats a masked piece: `loss` of the delivered model
+            (`None` where its width is not the encoder's), `pretrained` and `finetuned` of the
+            encoder before and after fine-tuning. Those are under the pre-trained head; `refitted`,
+            `pretrained_refitted` and `finetuned_refitted` under one fitted on the model, and
+            `floor` is what word frequencies reach. Old records lack these four.
         latency: Where its model was timed: the machine, and a row an engine, batch and length.
         curve: `steps` made until some ten points of the training, and the mean training `loss`
             since the point before.
@@ -243,7 +256,9 @@ def _odd_fields(record: dict[str, Any]) -> Iterator[str]:
         if not isinstance(held, dict):
             yield name
         elif held:
-            yield from (f"{name}.{key}" for key, kind in keys.items() if not has(held, key, kind))
+            later = {key: kind for key, kind in LATER.get(name, {}).items() if key in held}
+            known = (keys | later).items()
+            yield from (f"{name}.{key}" for key, kind in known if not has(held, key, kind))
 
     latency = record.get("latency")
     timings = latency.get("rows") if isinstance(latency, dict) else None

@@ -113,8 +113,8 @@ class Suite:
         """
         from bench.data.corpus import prepare_corpus
         from bench.data.prepare import prepare
+        from bench.data.probe import prepare_probe
         from bench.runs.cells.context import Context
-        from bench.training.knowledge import prepare_probe
 
         length = self.protocol.sequence_length
         probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache, length=length)

@@ -1,147 +1,137 @@
 """What a delivered model keeps of what pre-training taught: its masked-language-model loss.
 
-The head that the encoder was pre-trained with is put on each model in turn and has to name the same
-masked pieces of the same held-out text. It was never fine-tuned, so it understands a model as far
-as the model still says what the pre-trained encoder would have said.
+It is measured twice, on the same masked pieces of the same held-out text. The head that the encoder
+was pre-trained with understands a model as far as it still says what the pre-trained encoder would
+have said. A head that is fitted again on the frozen model understands it, too, where what it knows
+lies elsewhere in its hidden states, or where they have another width.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
-from bench.data.corpus import read_passages
-from bench.data.encoded import Encoded
-from bench.data.tasks.demo import demo_encoder_path, probe_text
-from bench.errors import BenchError, DivergedError
-from bench.files import atomic_path, read_json, short_hash, write_json
-from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
-from bench.models.folder import tokenizer_hash
-from bench.models.masked_lm import load_head
+from bench.data.probe import UNASKED, load_part
+from bench.errors import DivergedError
+from bench.models.masked_lm import load_head, load_masked_model
 from bench.training.batches import EVALUATION_BATCH, collate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from bench.data.probe import Part, Probe
 
-SHARE = 0.15
-"""Of the pieces, how many have to be named (Devlin et al., 2018, like the next two)."""
 
-HIDDEN, EXCHANGED = 0.8, 0.1
-"""Of those, how many are hidden behind the mask, and how many are exchanged for another piece."""
+PLACES = 128
+"""Masked places that the head sees at once, and learns from in a step. It is as wide as the
+vocabulary: all of a batch would take more memory than training a small model does, and a record
+tells that."""
+
+STEPS = 200
+RATE = 1e-3
+"""Of fitting the head: AdamW, the rate falling to 0. docs/knowledge.md has the trial. Whoever
+changes these or `RIDGE` raises `bench.data.probe.VERSION`."""
+
+RIDGE = 1e-4
+"""Of the map onto the head's width, times the mean variance of the states."""
 
 SEED = 0
-UNASKED = -100
-
-PLACES = 256
-"""Masked places that the head sees at once. It is as wide as the vocabulary: all of a batch would
-take more memory than training a small model does, and a record tells that."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """Masked text in a folder; plain data, so that worker processes can be sent it.
+class Asked(NamedTuple):
+    """The places of masked pieces.
 
     Attributes:
-        name: Last part of the file's name, or `demo`.
-        hash: Hash of text, tokenizer and masks; losses compare where it is the same.
-        folder: Where the masked rows lie.
-        rows: Passages.
-        masked: Pieces that have to be named.
-        objection: Why nothing can be measured with this encoder; empty where it can.
+        states: What an encoder says there, `[places, width]`, fp32.
+        pieces: The pieces that are right, `[places]`.
     """
 
-    name: str
-    hash: str = ""
-    folder: Path = Path()
-    rows: int = 0
-    masked: int = 0
-    objection: str = ""
+    states: Tensor
+    pieces: Tensor
 
 
-def prepare_probe(file: Path | None, *, encoder: Path, cache: Path, length: int) -> Probe | None:
-    """Reads, tokenises and masks held-out text, as far as the cache does not have it yet.
+@dataclass(frozen=True)
+class Losses:
+    """Masked-language-model losses on held-out text, in nats a masked piece.
 
-    Args:
-        file: The text, a passage a line; without it the demo's encoder has its own.
-        encoder: Folder of the encoder, whose tokenizer, positions and head count.
-        cache: Folder for the masked rows.
-        length: Pieces of a passage at most; what is longer is cut.
-
-    Returns:
-        The probe, nothing but an objection in it where the encoder has no head; or `None` where
-        there is no text.
-
-    Raises:
-        BenchError: The file cannot be read, or there is nothing in it that could be masked.
+    Attributes:
+        plain: Under the pre-trained head as it is; `None` where the model has another width.
+        refitted: Under the head that was fitted on the model.
     """
-    if file is not None:
-        name, passages = file.name, read_passages(file)
-    elif encoder.resolve() == demo_encoder_path().resolve():
-        name, passages = "demo", probe_text()
-    else:
-        return None
-    if not passages:
-        raise BenchError(f"--probe-text {file} holds no text.")
-    try:
-        load_head(encoder)
-    except BenchError as error:
-        return Probe(name=name, objection=str(error))
-    limit = min(length, max_pieces(encoder))
-    identity = [passages, tokenizer_hash(encoder), limit]
-    folder = cache / f"probe-{short_hash(identity)}"
-    done = read_json(folder / "probe.json")
-    if done is None:
-        tensors = _masked_rows(passages, encoder, limit)
-        asked = int((tensors["targets"] != UNASKED).sum())
-        if not asked:
-            raise BenchError(f"--probe-text {file} holds no word that the encoder knows.")
-        with atomic_path(folder / "rows.safetensors") as temporary:
-            temporary.write_bytes(save(tensors))  # whose errors are the system's own
-        # A hash of the masks themselves, since no seed promises the same draws for ever.
-        state = hashlib.sha256(repr(identity).encode())
-        for tensor in tensors.values():
-            state.update(tensor.tobytes())
-        done = {"hash": state.hexdigest()[:16], "rows": len(passages), "masked": asked}
-        write_json(folder / "probe.json", done)
-    return Probe(name=name, folder=folder, **done)
+
+    plain: float | None
+    refitted: float
 
 
-@torch.inference_mode()
-def masked_loss(model: PreTrainedModel, probe: Probe, encoder: Path, device: str) -> float | None:
-    """The loss of a model's encoder under the pre-trained head, in fp32, in nats a masked piece.
+def measure(model: PreTrainedModel, probe: Probe, encoder: Path, device: str) -> Losses | None:
+    """What a model's encoder knows of held-out text, in fp32.
+
+    The head is fitted in two steps, on the part of the text that nothing is measured on. A linear
+    map is found by least squares from the model's states to those of the pre-trained encoder. Then
+    all of the head but its output matrix is trained on the mapped states.
 
     Args:
-        model: Any model of the encoder's vocabulary; its own head is not used. Left on `device`.
+        model: Any model of the encoder's vocabulary; its own head is not used. It is left on
+            `device`, its weights as they are.
         probe: The masked text.
         encoder: Folder of the pre-trained encoder, whose head it is.
         device: `cpu` or `cuda`.
 
     Returns:
-        The mean over all masked pieces; `None` where the head does not fit the model.
+        The losses, each a mean over all masked pieces; `None` where the vocabulary is another.
 
     Raises:
-        DivergedError: The loss is NaN or infinite.
+        DivergedError: A loss, or what the encoder says, is NaN or infinite.
     """
     head = load_head(encoder)
-    if any(getattr(model.config, size) != getattr(head.config, size)
-           for size in ("hidden_size", "vocab_size")):  # fmt: skip
+    if model.config.vocab_size != head.config.vocab_size:
         return None
-    rows, targets = _load(probe.folder)
-    model.eval().to(device)
     nn.Module.to(head, device)
-    total = 0.0
+    known, held = (_ask(model, probe, part, device) for part in ("fit", "held_out"))
+    wide = held.states.shape[1] == head.config.hidden_size
+    plain = _loss(head, held) if wide else None
+    if not known.states.isfinite().all():
+        raise DivergedError("what the encoder says of the probe's text is NaN or infinite")
+    onto = _linear_map(known.states, _pretrained_states(probe, encoder, device))
+    fitted = _fitted(head, Asked(onto(known.states), known.pieces))
+    return Losses(plain, _loss(fitted, Asked(onto(held.states), held.pieces)))
+
+
+def floor(probe: Probe, encoder: Path, device: str) -> float:
+    """What naming the masked pieces costs who sees nothing of the text around them.
+
+    It is the lower one of two: the frequencies of pieces in the fit part, and the fitted head
+    before which all states are the same, which also knows frequencies from its pre-training.
+
+    Returns:
+        The loss in nats a masked piece.
+    """
+    head = load_head(encoder)
+    nn.Module.to(head, device)
+    states = _pretrained_states(probe, encoder, device)
+
+    def without_context(part: Part) -> Asked:
+        targets = torch.from_numpy(load_part(probe.folder, part).targets)
+        pieces = targets[targets != UNASKED].to(device)
+        return Asked(states.mean(0).expand(len(pieces), -1), pieces)
+
+    blind = _loss(_fitted(head, without_context("fit")), without_context("held_out"))
+    return min(probe.frequencies, blind)
+
+
+@torch.no_grad()
+def _ask(model: PreTrainedModel, probe: Probe, part: Part, device: str) -> Asked:
+    """Shows a model one part of the text."""
+    rows, targets = (masked := load_part(probe.folder, part)).rows, masked.targets
+    model.eval().to(device)
+    states, pieces = [], []
     order = np.argsort(rows.lengths, kind="stable")
     for begin in range(0, len(order), EVALUATION_BATCH):
         chosen = order[begin : begin + EVALUATION_BATCH]
@@ -150,45 +140,83 @@ def masked_loss(model: PreTrainedModel, probe: Probe, encoder: Path, device: str
         wanted = torch.full_like(inputs["input_ids"], UNASKED)
         wanted[inputs["attention_mask"].bool()] = torch.from_numpy(np.concatenate(flat)).to(device)
         asked = wanted != UNASKED
-        hidden = model.base_model(**inputs).last_hidden_state[asked].float()
-        for part, pieces in zip(hidden.split(PLACES), wanted[asked].split(PLACES), strict=True):
-            head.base_model.hidden = part[None]
-            logits = head(input_ids=inputs["input_ids"]).logits[0]
-            total += nn.functional.cross_entropy(logits, pieces, reduction="sum").item()
-    if not np.isfinite(total):
-        raise DivergedError("the masked-language-model loss is NaN or infinite")
-    return total / probe.masked
-
-
-def _masked_rows(passages: Sequence[str], encoder: Path, limit: int) -> dict[str, NDArray[Any]]:
-    """Tokenises passages and masks some of their pieces.
-
-    Returns:
-        `pieces` with the masks in place and `targets`, `UNASKED` where none is, each `[pieces]`;
-        `offsets`, where each row begins, `[rows + 1]`.
-    """
-    tokenizer = load_tokenizer(encoder)
-    if tokenizer.mask_token_id is None:
-        raise BenchError(f"the tokenizer in {encoder} has no mask: leave --probe-text.")
-    rows = tokenizer(list(passages), truncation=True, max_length=limit)["input_ids"]
-    pieces = np.concatenate([np.asarray(row, np.int64) for row in rows])
-    size = min(len(tokenizer), read_config(encoder).vocab_size)
-    ordinary = np.setdiff1d(np.arange(size), tokenizer.all_special_ids)
-    places = np.flatnonzero(np.isin(pieces, ordinary))
-    generator = np.random.default_rng(SEED)
-    asked = generator.permutation(places)[: int(np.ceil(SHARE * len(places)))]
-    fate = generator.random(len(asked))
-    others = generator.choice(ordinary, len(asked))
-    targets = np.full(len(pieces), UNASKED)
-    targets[asked] = pieces[asked]
-    pieces[asked] = np.where(fate < HIDDEN + EXCHANGED, others, pieces[asked])
-    pieces[asked] = np.where(fate < HIDDEN, tokenizer.mask_token_id, pieces[asked])
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    return {"pieces": pieces, "targets": targets, "offsets": offsets}
+        states.append(model.base_model(**inputs).last_hidden_state[asked].float())
+        pieces.append(wanted[asked])
+    return Asked(torch.cat(states), torch.cat(pieces))
 
 
 @functools.lru_cache(maxsize=1)
-def _load(folder: Path) -> tuple[Encoded, NDArray[np.int64]]:
-    """The masked rows of a probe, and the pieces that have to be named, `[pieces]`."""
-    tensors = load_file(folder / "rows.safetensors")
-    return Encoded.unlabelled(tensors["pieces"], tensors["offsets"]), tensors["targets"]
+def _pretrained_states(probe: Probe, encoder: Path, device: str) -> Tensor:
+    """What the pre-trained encoder says of the fit part, `[places, width]`."""
+    return _ask(load_masked_model(encoder)[0], probe, "fit", device).states
+
+
+class _LinearMap(NamedTuple):
+    """`(states − center) · weight + bias`."""
+
+    center: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, states: Tensor) -> Tensor:
+        return (states - self.center) @ self.weight + self.bias
+
+
+def _linear_map(states: Tensor, wanted: Tensor) -> _LinearMap:
+    """Ridge regression from states, `[places, width]`, to others, `[places, other width]`."""
+    center, bias = states.mean(0), wanted.mean(0)
+    width = states.shape[1]
+    gram = states.new_zeros(width, width, dtype=torch.float64)
+    product = states.new_zeros(width, wanted.shape[1], dtype=torch.float64)
+    for some, theirs in zip(states.split(1024), wanted.split(1024), strict=True):
+        gram += (some - center).double().T @ (some - center).double()
+        product += (some - center).double().T @ (theirs - bias).double()
+    # Where all states are the same, there is nothing to divide by.
+    ridge = (RIDGE * gram.trace() / width).clamp(min=1e-12)
+    gram.diagonal().add_(ridge)
+    return _LinearMap(center, torch.linalg.solve(gram, product).float(), bias)
+
+
+def _fitted(head: PreTrainedModel, known: Asked) -> PreTrainedModel:
+    """A copy of the head, trained on states: the same places in the same order for every model.
+
+    Its output matrix stays, since it is tied to the pre-trained word embeddings in all families and
+    as wide as the vocabulary, for which the text is much too short.
+    """
+    matrix = cast("nn.Linear", head.get_output_embeddings()).weight
+    fitted = copy.deepcopy(head, {id(matrix): matrix})
+    learnt = [weights.requires_grad_() for weights in fitted.parameters() if weights is not matrix]
+    matrix.requires_grad = False
+    optimizer = torch.optim.AdamW(learnt, lr=RATE, fused=True)
+    generator = np.random.default_rng(SEED)
+    count = len(known.pieces)
+    epochs = -(-STEPS * PLACES // count)
+    order = np.concatenate([generator.permutation(count) for _ in range(epochs)])
+    for step, places in enumerate(torch.from_numpy(order[: STEPS * PLACES]).split(PLACES)):
+        chosen = places.to(known.pieces.device)
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
+        optimizer.zero_grad()
+        logits = _logits(fitted, known.states[chosen])
+        nn.functional.cross_entropy(logits, known.pieces[chosen]).backward()
+        optimizer.step()
+    return fitted
+
+
+@torch.no_grad()
+def _loss(head: PreTrainedModel, asked: Asked) -> float:
+    """The mean loss over places, in nats."""
+    total = 0.0
+    for states, pieces in zip(asked.states.split(PLACES), asked.pieces.split(PLACES), strict=True):
+        logits = _logits(head, states)
+        total += nn.functional.cross_entropy(logits, pieces, reduction="sum").item()
+    if not np.isfinite(total):
+        raise DivergedError("the masked-language-model loss is NaN or infinite")
+    return total / len(asked.pieces)
+
+
+def _logits(head: PreTrainedModel, states: Tensor) -> Tensor:
+    """A logit for each piece of the vocabulary, `[places, vocabulary]`."""
+    head.base_model.hidden = states[None]
+    return cast(
+        "Tensor", head(input_ids=states.new_zeros(1, len(states), dtype=torch.long)).logits[0]
+    )

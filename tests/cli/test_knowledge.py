@@ -23,15 +23,22 @@ def test_a_record_says_what_is_left(finished: Path) -> None:
     for (method, _, seed), record in found.items():
         known = record.knowledge
         assert known is not None
-        assert set(known) == {"text", "hash", "rows", "masked", "loss", "pretrained", "finetuned"}
-        assert (known["text"], known["rows"]) == ("demo", 500)
+        assert set(known) == {
+            "text", "hash", "rows", "masked", "floor", "loss", "pretrained", "finetuned",
+            "refitted", "pretrained_refitted", "finetuned_refitted",
+        }  # fmt: skip
+        assert (known["text"], known["rows"]) == ("demo", 250)
         dense = found["dense", 1, seed].knowledge
         assert dense is not None
-        assert known["finetuned"] == dense["loss"]
-        if method == "majority":
-            assert known["loss"] == known["pretrained"]
-        elif method == "random-mask":
-            assert known["loss"] > known["finetuned"] > known["pretrained"]
+        for own, stage in (("loss", ""), ("refitted", "_refitted")):
+            before, after = known[f"pretrained{stage}"], known[f"finetuned{stage}"]
+            assert after == dense[own]
+            assert known["floor"] > before
+            if method == "majority":
+                assert known[own] == before
+            elif method == "random-mask":
+                assert known[own] > after > before
+        assert known["refitted"] < known["floor"]
     assert (
         len({str(record.knowledge and record.knowledge["hash"]) for record in found.values()}) == 1
     )
@@ -40,19 +47,20 @@ def test_a_record_says_what_is_left(finished: Path) -> None:
 def test_the_command_prints_rows_a_task(finished: Path) -> None:
     result = bench("knowledge", "--runs", finished)
     assert result.status == 0
-    assert "masked tokens of 500 passages (demo), mean over seeds" in result.out
-    rows = [line.split() for line in result.out.splitlines()]
-    methods = [row[0] for row in rows if len(row) == 6]
-    assert methods == ["pre-trained", "fine-tuned", "majority", "magnitude", "random-mask"]
-    fine_tuned = next(row for row in rows if row and row[0] == "fine-tuned")
-    assert (fine_tuned[3], fine_tuned[5]) == ("100.0", "100.0")
+    assert "masked tokens of 250 passages (demo), mean over seeds" in result.out
+    rows = [line.replace("word f", "word-f").split() for line in result.out.splitlines()]
+    rows = [row for row in rows if len(row) == 6 and row[0] != "method"]
+    methods = [row[0] for row in rows]
+    assert methods == [
+        "pre-trained", "fine-tuned", "majority", "magnitude", "random-mask", "word-frequencies",
+    ]  # fmt: skip
+    assert (rows[0][4], rows[-1][4]) == ("100.0", "0.0")
     page = (finished / "demo.md").read_text()
     shown = [
-        line.replace("|", " ").split() for line in page.partition("left of pre-t")[2].split("\n")
+        line.replace("|", " ").replace("word f", "word-f").split()
+        for line in page.partition("left of pre-t")[2].split("\n")
     ]
-    assert [row for row in rows if len(row) == 6] == [
-        row for row in shown if row[:1] and row[0] in methods
-    ][:5]
+    assert rows == [row for row in shown if row[:1] and row[0] in methods][:6]
 
 
 def test_the_object_has_means_over_seeds_and_shares(finished: Path) -> None:
@@ -63,9 +71,10 @@ def test_the_object_has_means_over_seeds_and_shares(finished: Path) -> None:
     losses = [record.knowledge["loss"] for record in mine if record.knowledge]
     assert rows["magnitude"]["loss"] == pytest.approx(np.mean(losses))
     assert rows["magnitude"]["score"] == pytest.approx(np.mean([record.score for record in mine]))
-    for figure in ("loss", "score"):
-        share = 100 * rows["magnitude"][figure] / rows["fine-tuned"][figure]
-        assert rows["magnitude"][f"{figure}_share"] == pytest.approx(share)
+    floor, best = rows["word frequencies"]["refitted"], rows["pre-trained"]["refitted"]
+    own = np.mean([record.knowledge["refitted"] for record in mine if record.knowledge])
+    share = 100 * (floor - own) / (floor - best)
+    assert rows["magnitude"]["above_floor"] == pytest.approx(share)
     assert rows["pre-trained"]["score"] is None
 
 
@@ -121,10 +130,8 @@ def test_records_that_were_not_probed_show_a_dash(tmp_path: Path) -> None:
     lines = bench("knowledge", "--runs", runs).out.splitlines()
     majority = next(line.split() for line in lines if "majority" in line)
     assert majority[:4] == ["majority", "1", "–", "–"]
-    fine_tuned = next(
-        line.split() for line in lines if "fine-tuned " in line and "ratio" not in line
-    )
-    assert fine_tuned[3] == "100.0"
+    masked = next(line.split() for line in lines if "random-mask" in line)
+    assert "–" not in masked
 
 
 def test_a_folder_of_several_suites_or_none_asks_which(finished: Path, tmp_path: Path) -> None:

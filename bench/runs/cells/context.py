@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from bench.compression.target import Kind
     from bench.data.corpus import Corpus
     from bench.data.prepare import Prepared
+    from bench.data.probe import Probe
     from bench.data.task import Task
     from bench.protocol import Protocol
     from bench.runs.cells.cell import Cell
-    from bench.training.knowledge import Probe
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DivergedError
 from bench.files import read_json, write_json
 from bench.results.store import Store
-from bench.training.knowledge import masked_loss
+from bench.training.knowledge import floor, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.runs.cells.cell_run import CellRun
-    from bench.training.knowledge import Probe
 
 
 def knowledge_of(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
@@ -24,37 +24,44 @@ def knowledge_of(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
     context, probe = run.context, run.context.probe
     if probe is None or probe.objection:
         return None
-    loss = masked_loss(model, probe, context.encoder, context.device)
-    if loss is None:
+    how = (probe, context.encoder, context.device)
+    losses = measure(model, *how)
+    if losses is None:
         return None
+
+    def known_of(load: Callable[[], PreTrainedModel]) -> dict[str, Any]:
+        found = measure(load(), *how)
+        return {} if found is None else dataclasses.asdict(found)
+
     known = probe.folder / f"pretrained-{context.weights}.json"
-    pretrained = _once(known, probe, run, run.pretrained)
+    pretrained = _once(known, run, lambda: known_of(run.pretrained) | {"floor": floor(*how)})
     try:
         reference = run.obtain_reference(None)
         known = reference.folder / f"knowledge-{probe.hash}.json"
-        finetuned = _once(known, probe, run, lambda: run.load(reference.folder))
+        finetuned = _once(known, run, lambda: known_of(lambda: run.load(reference.folder)))
     except DivergedError as error:  # which is no fault of this cell
         run.log(f"the fine-tuned model's knowledge is not known: {error}")
-        finetuned = None
+        finetuned = {}
     return {
         "text": probe.name,
         "hash": probe.hash,
         "rows": probe.rows,
         "masked": probe.masked,
-        "loss": loss,
-        "pretrained": pretrained,
-        "finetuned": finetuned,
+        "floor": pretrained["floor"],
+        "loss": losses.plain,
+        "pretrained": pretrained.get("plain"),
+        "finetuned": finetuned.get("plain"),
+        "refitted": losses.refitted,
+        "pretrained_refitted": pretrained.get("refitted"),
+        "finetuned_refitted": finetuned.get("refitted"),
     }
 
 
-def _once(
-    known: Path, probe: Probe, run: CellRun, load: Callable[[], PreTrainedModel]
-) -> float | None:
-    """The loss of a model that many cells ask for, computed once and kept in a file."""
-    context = run.context
-    with Store(context.runs).lock(f"{known.parent.name}-{known.stem}"):
+def _once(known: Path, run: CellRun, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What many cells ask for, computed once and kept in a file."""
+    with Store(run.context.runs).lock(f"{known.parent.name}-{known.stem}"):
         done = read_json(known)
         if done is None:
-            done = {"loss": masked_loss(load(), probe, context.encoder, context.device)}
+            done = make()
             write_json(known, done)
-    return done["loss"]  # type: ignore[no-any-return]
+    return done
