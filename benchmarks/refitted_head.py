@@ -43,12 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--probe-text", type=Path, required=True)
-    parser.add_argument("--steps", type=int, nargs="+", default=[100, 200, 400])
+    parser.add_argument("--steps", type=int, nargs="+", default=[knowledge.STEPS])
     arguments = parser.parse_args()
-    torch.manual_seed(0)
     torch.set_num_threads(1)
     encoder = arguments.model
     whole = AutoModel.from_pretrained(encoder)
+    torch.manual_seed(0)
     models = {
         "pre-trained": whole,
         "4x, largest weights": pruned(whole, largest(1 / 4)),
