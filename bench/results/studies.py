@@ -111,9 +111,24 @@ def is_study(summary: Any) -> TypeGuard[dict[str, Any]]:
 
 def _is_trial(trial: Any) -> bool:
     """A trial has its parameters, and either an error or its score and ratio."""
-    if not has(trial, "params", dict):
+    if not has(trial, "params", dict) or not _is_curve(trial.get("curve")):
         return False
     return has(trial, "error", str) or (has(trial, "score") and has(trial, "ratio"))
+
+
+def _is_curve(curve: Any) -> bool:
+    """A curve has a loss and a score at each step, and perhaps a gain; there may be no curve."""
+    if curve is None:
+        return True
+    if not all(has(curve, key, list) for key in ("steps", "loss", "score")):
+        return False
+    points, gain = [curve["steps"], curve["loss"], curve["score"]], curve.get("gain")
+    return (
+        len(curve["steps"]) > 0
+        and len(set(map(len, points))) == 1
+        and all(isinstance(value, int | float) for figures in points for value in figures)
+        and (gain is None or (has(gain, "points") and has(gain, "half_width")))
+    )
 
 
 def _is_range(rates: Any) -> bool:

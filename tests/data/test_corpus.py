@@ -112,6 +112,7 @@ def test_tinybert_reads_the_text_and_says_so(tmp_path) -> None:
     found = [r for r in records(tmp_path / "runs").values() if r.cell["method"] == "tinybert"]
     texts = {r.data["general_text"] for r in found}
     assert texts <= {"passages.txt", "demo-sentiment's own"}
-    assert len(list((tmp_path / "runs" / "shared").iterdir())) == 2  # another text, another stage 1
+    # Another text, another stage 1; of the task's own, a trial must not read the tune rows.
+    assert len(list((tmp_path / "runs" / "shared").iterdir())) == 3
     page = (tmp_path / "runs" / "demo.md").read_text()
     assert str(tmp_path) not in page

@@ -53,8 +53,9 @@ def test_compare_prints_what_the_page_ranks_by(finished: Path) -> None:
     leads = [abs(example["lead"]) for example in found["examples"]]
     assert leads == sorted(leads, reverse=True)
     text = bench("compare", "magnitude", "dense", "--task", "demo-sentiment", "--runs", finished)
-    assert "after Holm over every competitor against dense; " in text.out
+    assert "after Holm over every competitor against dense\n" in text.out
     assert "degrees of freedom" in text.out
+    assert "(exact permutation, 0.33 at the least)" in text.out
     assert found["holm_over"] == "every competitor against random-mask"
 
 
@@ -97,6 +98,12 @@ def test_compare_on_the_average_is_what_the_page_ranks_by() -> None:
     assert whole[smallest]["p_holm"] == pytest.approx(6 * ps[smallest])
 
 
+def test_who_has_no_average_is_not_compared_on_it() -> None:
+    refused = bench("compare", "magnitud", "dense", "--name", "glue-mini", "--runs", PAGES)
+    assert refused.status == 2
+    assert "with a score on stsb and sst2 and cola" in refused.err
+
+
 def test_a_method_is_not_compared_with_itself() -> None:
     refused = bench("compare", "movement", "movement", "--name", "glue-mini", "--runs", PAGES,
                     "--ratio", "20")  # fmt: skip
@@ -111,7 +118,7 @@ def test_a_method_is_not_compared_with_itself() -> None:
         ("magnitude dense --task demo-sentimen", "Did you mean 'demo-sentiment'?"),
         ("magnitude dense --task demo-sentiment --ratio 7", "no ratio 7; it has 4"),
         ("magnitude dense --task demo-sentiment --name sum", "unknown suite 'sum'"),
-        ("magnitud dense", "with a score on demo-sentiment"),
+        ("magnitude dense", "no task of the suite counts towards an average"),
     ],
 )
 def test_compare_names_what_there_is(words: str, said: str, finished: Path) -> None:

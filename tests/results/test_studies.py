@@ -27,7 +27,8 @@ STUDY: dict[str, Any] = {
     "best": 0,
     "trials": [
         {"params": {"learning_rate": 1e-4}, "score": 50.0, "ratio": 1.0, "steps": 5, "wall_s": 2.5,
-         "flops": {"training": 9}, "kept": {}, "reference": None, "curve": [[1, 0.7]]},
+         "flops": {"training": 9}, "kept": {}, "reference": None,
+         "curve": {"steps": [4, 5], "loss": [0.7, 0.6], "score": [40.0, 50.0], "gain": None}},
         {"params": {"learning_rate": 2e-4}, "error": "the loss is nan\u2028at step 1"},
     ],
     "train_flops": 9,
@@ -62,7 +63,7 @@ def test_published_studies_say_what_a_page_needs_and_no_seconds(tmp_path: Path) 
     assert study["id"] == "s1"
     first, second = study["trials"]
     assert first == {"params": {"learning_rate": 1e-4}, "score": 50.0, "ratio": 1.0, "steps": 5,
-                     "curve": [[1, 0.7]]}  # fmt: skip
+                     "curve": STUDY["trials"][0]["curve"]}  # fmt: skip
     assert second == STUDY["trials"][1]  # a message may hold what Python takes for a line's end
     path = published_path(out, "s")
     path.write_text(path.read_text().replace('"steps": 5', '"steps": 6'))

@@ -61,7 +61,7 @@ def test_every_record_is_whole(done: Path) -> None:
         assert record.score is not None
         assert 0 <= record.score <= 100
         assert record.footprint["weights"]["ratio"] == pytest.approx(record.cell["ratio"], rel=0.02)
-        assert set(record.footprint) == {"weights", "params", "flops", "bytes"}
+        assert set(record.footprint) == {"weights", "params", "flops", "flops_task", "bytes"}
         assert (record.cost["train_flops"] > 0) == (method != "majority")
         assert record.environment["threads"] == 1
         assert str(done.parent) not in (done / record.id / "record.json").read_text()
