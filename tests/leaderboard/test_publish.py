@@ -56,7 +56,7 @@ def test_a_page_has_five_short_bullets_at_most(suite: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- One.\n- Two.\n- Three.\n", "has 3 bullets, and 3 are computed from the records"),
+        ("- One.\n- Two.\n- Three.\n- Four.\n", "has 4 bullets, and 2 are computed"),
         ("- " + "word " * 31, "the bullet 'word word word word word …' has 31 words: 30 at most"),
         ("A sentence.\n", "'A sentence.' is no bullet"),
     ],
