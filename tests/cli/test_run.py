@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from harness import bench, outcomes, quick, records
+from harness import bench, quick, records
 from refusals import assert_refused
 
 from bench.files import write_json
@@ -85,13 +85,6 @@ def test_the_command_line_wins_over_a_file_of_options(tmp_path: Path) -> None:
     assert "bench run --methods majority,magnitude --tasks demo-sentiment --epochs 1" in page
     assert "--ratios 3" in page
     assert str(tmp_path) not in page
-
-
-def test_two_workers_make_what_one_makes(finished: Path, tmp_path: Path) -> None:
-    words = ("--seeds", "2", "--workers", "2")
-    result = quick(tmp_path / "runs", *words, methods="magnitude,random-mask,majority")
-    assert (result.status, result.err) == (0, "")
-    assert outcomes(tmp_path / "runs") == outcomes(finished)
 
 
 def test_a_dry_run_runs_nothing_and_leaves_no_trace(tmp_path: Path) -> None:
