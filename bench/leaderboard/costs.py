@@ -171,6 +171,7 @@ def _shape_notes(result: Standings) -> list[str]:
             record.cell["task"]: record.footprint
             for record in reversed(row.records)
             if record.status == "ok" and record.has_model and record.cell["task"] in result.sized
+            if all("actual" in record.footprint[axis] for axis in ("params", "flops"))
         }
         if any(_differ([found[axis]["actual"] for found in first.values()])
                for axis in ("params", "flops")):  # fmt: skip

@@ -197,3 +197,11 @@ def test_a_checkpoint_from_elsewhere_has_its_sizes() -> None:
         "20.00",
         "–",
     ]
+
+
+def test_a_record_that_names_ratios_alone_has_a_dash_for_its_size() -> None:
+    """As records may that were shared before there were counts."""
+    bare = {axis: {"ratio": 20.0} for axis in ("weights", "params", "flops")}
+    made = [record("shared", task, 20.0, 0, 50.0, footprint=bare) for task in ("one", "two")]
+    row = rows(page(found(*made)).tables[COSTS])["shared"]
+    assert (row["weights ×"], row["parameters, M"], row["MB"]) == ("20.00", "–", "–")
