@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,7 +133,7 @@ def test_a_task_of_ones_own_runs_to_a_leaderboard(tmp_path: Path) -> None:
     page = path.read_text()
     assert page.startswith(f"# {path.stem}: my\\|odd\\*model\\_, matched on weights")
     assert "| magnitude" in page
-    assert "| my\\_kinds (accuracy)" in page
+    assert re.search(r"\| my\\_kinds( †)? \(accuracy\)", page)  # so few rows may tell nothing
     assert "--tasks $TASK_DIR/kinds.toml " in page
     assert "--model $MODEL_DIR/'my|odd*model_'" in page
     assert str(tmp_path) not in "".join(map(str, page_files(runs).values()))

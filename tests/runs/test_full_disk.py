@@ -29,7 +29,7 @@ def test_a_disk_that_becomes_full_ends_the_run_and_keeps_what_is_done(runs, unru
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=3000k", "tmpfs", str(place)]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
