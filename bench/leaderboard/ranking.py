@@ -220,9 +220,9 @@ class Standings:
     def adjusted(self, pairs: Pairs, one: str, other: str) -> float:
         """A pair's p after Holm's correction over its family."""
         found = {
-            frozenset(pair): estimate.p
+            frozenset(pair): lead.p
             for pair in self.family(one, other)[1]
-            if (estimate := inference.difference(pairs, *pair)) is not None
+            if (lead := inference.between(pairs, *pair)) is not None
         }
         ps = inference.holm(list(found.values()))
         return dict(zip(found, ps, strict=True))[frozenset((one, other))]

@@ -21,6 +21,7 @@ permutation of seeds (`bench.leaderboard.permutation`), for other seeds. Its p i
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -149,19 +150,13 @@ class Difference:
 
     def beyond(self, points: float) -> Difference:
         """The same, less so many points: what is tested where a lead has to be larger than 0."""
-        moved = Estimate(
-            self.value - points,
-            self.estimate.variance,
-            self.estimate.freedom,
-            self.estimate.weighed,
-        )
+        moved = dataclasses.replace(self.estimate, value=self.value - points)
         strata = tuple((first - points, second) for first, second in self.strata)
         return Difference(moved, strata)
 
     def turned(self) -> Difference:
         """How far the second method is above the first."""
-        e = self.estimate
-        turned = Estimate(-e.value, e.variance, e.freedom, e.weighed)
+        turned = dataclasses.replace(self.estimate, value=-self.value)
         strata = tuple((second, first) for first, second in self.strata)
         return Difference(turned, strata)
 
@@ -252,9 +247,13 @@ def pairwise(samples: Mapping[str, Sample]) -> Pairs:
 
 def difference(pairs: Pairs, one: str, other: str) -> Difference | None:
     """How far one method is above another, `None` where they were not compared."""
-    if (other, one) in pairs:
-        return pairs[other, one].turned()
-    return pairs.get((one, other))
+    found = between(pairs, one, other)
+    return found.turned() if found and (one, other) not in pairs else found
+
+
+def between(pairs: Pairs, one: str, other: str) -> Difference | None:
+    """The difference of two methods, whichever is the first: its p, once found, stays known."""
+    return pairs.get((one, other)) or pairs.get((other, one))
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
