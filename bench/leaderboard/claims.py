@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.leaderboard import statistics as inference
-from bench.leaderboard.markdown import escape, rounded
+from bench.leaderboard.markdown import escape, least_p_words, p_words, rounded
 from bench.leaderboard.ranking import rows_of, sample
 from bench.results.claims import Claim
 
@@ -71,7 +71,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """In a line, for a terminal."""
-        p = "" if self.p is None else f" (p {_shown(self.p)})"
+        p = "" if self.p is None else f" (p {p_words(self.p)})"
         return f"{self.word}{p}: {self.claim}"
 
     def to_json(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _lines(verdict: Verdict) -> list[str]:
     said = f"“{escape(claim.sentence)}” " if claim.sentence else ""
     reason = escape(verdict.reason)
     why = f" {reason[0].upper()}{reason[1:]}." if reason else ""
-    p = "" if verdict.p is None else f" p {_shown(verdict.p)} after the correction."
+    p = "" if verdict.p is None else f" p {p_words(verdict.p)} after the correction."
     first = (
         f"- **{word[0].upper()}{word[1:]}.** {said}{escape(str(claim))}.{p}{why} Written "
         f"{escape(claim.written[:10])}."
@@ -231,16 +231,8 @@ def _lead_line(name: str, lead: Lead) -> str:
     return (
         f"  - over {escape(name)}: {rounded(lead.value, 1)} ± {rounded(lead.half_width, 1)} points "
         f"(95 %). The smallest lead that could have been seen is {rounded(lead.smallest, 1)}, the "
-        f"smallest p {_least(lead.least_p)}."
+        f"smallest p {least_p_words(lead.least_p)}."
     )
-
-
-def _least(p: float) -> str:
-    return "below 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def _shown(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def _six(figure: float) -> float:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from bench.leaderboard.markdown import escape, rounded
+from bench.leaderboard.markdown import escape, p_words, rounded
 from bench.leaderboard.statistics import difference
 from bench.results.record import DENSE, ENCODER_FLOOR, TEXT_FLOOR
 
@@ -68,7 +68,7 @@ def _tested(result: Standings, floor: str, task: str) -> str:
     if found is None:
         return "not tested"
     p = result.adjusted(pairs, DENSE, floor)
-    shown = f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
+    shown = f"p {p_words(p)}"
     if result.told_apart(pairs, DENSE, floor):
         return f"told apart ({shown})"
     least = math.isclose(p, found.least_p)

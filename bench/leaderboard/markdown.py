@@ -12,6 +12,16 @@ def rounded(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"  # -0 + 0 is 0
 
 
+def p_words(p: float) -> str:
+    """A p as in 'p = 0.33'."""
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def least_p_words(p: float) -> str:
+    """The smallest p that can come out, as in 'it is 0.0079'."""
+    return "below 0.001" if p < 0.001 else f"{p:.2g}"
+
+
 def significant(value: float | None) -> str:
     """A figure with three digits that count, or a dash where there is none."""
     return "–" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

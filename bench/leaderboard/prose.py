@@ -14,7 +14,7 @@ from bench.leaderboard.knowledge import (
     knowledge_row,
     knowledge_text,
 )
-from bench.leaderboard.markdown import escape, listed, pipe, rounded, small_list
+from bench.leaderboard.markdown import escape, least_p_words, listed, pipe, rounded, small_list
 from bench.leaderboard.ranking import (
     LEAST_ROWS,
     MAJORITY,
@@ -157,11 +157,10 @@ def power_note(result: Standings) -> str:
     if power is None:
         return ""
     pairs = f"{power.pairs} pair{'s' * (power.pairs != 1)}"
-    least = "below 0.001" if power.least_p < 0.001 else f"{power.least_p:.2g}"
     return (
         "What could have been seen: with so many seeds and tasks, the smallest p that can come "
-        f"out of {pairs} of competitors is {least}. The smallest difference of averages that can "
-        f"pass is {power.smallest:.1f} points (median over pairs)."
+        f"out of {pairs} of competitors is {least_p_words(power.least_p)}. The smallest difference "
+        f"of averages that can pass is {power.smallest:.1f} points (median over pairs)."
     )
 
 

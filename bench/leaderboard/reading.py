@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.errors import BenchError
-from bench.leaderboard.markdown import escape, rounded
+from bench.leaderboard.markdown import escape, p_words, rounded
 from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
 from bench.leaderboard.statistics import difference
 from bench.results.record import DENSE
@@ -303,7 +303,7 @@ def _interval(result: Standings, one: str, other: str) -> str:
 def _p(result: Standings, one: str, other: str) -> str:
     """A p after Holm's correction, as in 'p = 0.33'."""
     p = result.adjusted(result.average_pairs, one, other)
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+    return p_words(p)
 
 
 def _listed(names: Sequence[str], last: str = "and") -> str:
