@@ -76,9 +76,29 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_bytes(target: Path, data: bytes) -> None:
+    """Writes a file atomically; its errors are the system's own, as a library's may not be."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_json(target: Path, value: Any) -> None:
     """Writes plain data atomically as JSON; NaN has no place in it."""
     write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file of ours; none of an empty one.
+
+    Raises:
+        BenchError: It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
+    # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def parse_json(text: str) -> Any:

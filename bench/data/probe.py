@@ -21,7 +21,7 @@ from bench.data.equal_texts import normalised
 from bench.data.splits import row_hash
 from bench.data.tasks.demo import demo_encoder_path, probe_text
 from bench.errors import BenchError
-from bench.files import atomic_path, read_json, short_hash, write_json
+from bench.files import read_json, short_hash, write_bytes, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 
@@ -196,8 +196,7 @@ def _make(
         held = _views(rows, texts[part], shuffled, views, tokenizer.mask_token_id)
         for tensor in held.values():
             state.update(tensor.tobytes())
-        with atomic_path(folder / f"{part}.safetensors") as temporary:
-            temporary.write_bytes(save(held))  # whose errors are the system's own
+        write_bytes(folder / f"{part}.safetensors", save(held))
         asked = held["targets"][held["targets"] != UNASKED]
     known = texts["fit"][np.isin(texts["fit"], ordinary)]
     done = {

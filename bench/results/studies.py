@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from bench.errors import BenchError, first_line
-from bench.files import parse_json, read_json
+from bench.errors import BenchError
+from bench.files import parse_json, read_json, read_lines
 from bench.results.record import FIELDS, has
 
 if TYPE_CHECKING:
@@ -71,13 +71,8 @@ def read_studies(folder: Path, name: str) -> list[dict[str, Any]]:
     path = published_path(folder, name)
     if not path.exists():
         return []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
     found = []
-    # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+    for number, line in enumerate(read_lines(path) or [""], 1):  # an empty file was cut off
         try:
             study = parse_json(line)
         except ValueError as error:

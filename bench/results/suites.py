@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from bench.errors import BenchError, first_line, unknown_name
-from bench.files import NAME, lock, parse_json, read_json, write_json
+from bench.errors import BenchError, unknown_name
+from bench.files import NAME, lock, parse_json, read_json, read_lines, write_json
 from bench.protocol import SEQUENCE_LENGTH
 from bench.results.claims import are_claims, merge_claims
 from bench.results.predictions import in_store, published
@@ -295,13 +295,7 @@ def read_records(out: Path, name: str) -> list[Record]:
     """
     path = out / "records" / f"{name}.jsonl"
     records = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
-    # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
-    lines = text.removesuffix("\n").split("\n") if text else []  # a shard may have had none yet
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):  # a shard may have had none yet
         try:
             records.append(Record.from_json(parse_json(line)))
         except (ValueError, BenchError) as error:

@@ -20,7 +20,7 @@ from bench.compression.distillation import remember
 from bench.compression.params import TrainParams
 from bench.data.corpus import load_corpus
 from bench.errors import BenchError, DivergedError
-from bench.files import atomic_path, is_whole, json_hash, read_json, write_json
+from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
 from bench.models.checkpoint import load_model
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.results.store import Store
@@ -270,8 +270,7 @@ class CellRun:
                 with seeds.isolated_rng(0):
                     made = make(cast("Run", _SharedRun(run)))
                     tensors = {name: value.cpu().contiguous() for name, value in made.items()}
-                with atomic_path(folder / "tensors.safetensors") as temporary:
-                    temporary.write_bytes(save(tensors))  # whose errors are the system's own
+                write_bytes(folder / "tensors.safetensors", save(tensors))
                 cost = {"train_flops": sum(run.flops.values()), **identity}
                 write_json(folder / "cost.json", cost)
         self.made_once[folder.name] = ("general distillation", cost["train_flops"])

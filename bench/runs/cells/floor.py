@@ -14,7 +14,7 @@ from bench.compression.floor import Floor
 from bench.data.prepare import load
 from bench.data.texts import encode_texts, read_texts
 from bench.errors import BenchError
-from bench.files import atomic_path, is_whole, json_hash, read_json, write_json
+from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
 from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
 from bench.results.record import TEXT_FLOOR
@@ -114,8 +114,9 @@ def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -
                 raise BenchError(f"{method} answered {logits.shape}, not {shape}")
             if not np.isfinite(logits).all():
                 raise BenchError(f"{method} answered NaN or infinity")
-            with atomic_path(folder / "logits.safetensors") as temporary:
-                temporary.write_bytes(save({"logits": np.ascontiguousarray(logits)}))
+            write_bytes(
+                folder / "logits.safetensors", save({"logits": np.ascontiguousarray(logits)})
+            )
             known = {
                 "chosen": dict(answers.chosen),
                 "flops": lent.flops,
