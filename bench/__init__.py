@@ -23,11 +23,12 @@ _LAZY = {
     "bench.api": ["RunResult", "RunStoppedError", "compare", "footprint", "load_results", "run"],
     "bench.compression.callbacks": ["Batch", "Callback", "Loss", "Training"],
     "bench.compression.distillation": [
-        "Insides", "Projection", "answer", "look_inside", "loss_for", "taught_loss",
+        "Insides", "Projection", "answer", "last_relations", "look_inside", "loss_for",
+        "taught_loss",
     ],
     "bench.compression.losses": [
-        "distilled_loss", "hidden_loss", "label_loss", "score_loss", "soft_cross_entropy",
-        "task_loss",
+        "distilled_loss", "hidden_loss", "label_loss", "relation_loss", "score_loss",
+        "soft_cross_entropy", "task_loss",
     ],
     "bench.compression.masks": [
         "CubicSchedule", "GradualPruner", "MaskedTraining", "Masks", "input_norms",

@@ -13,6 +13,7 @@ from bench.compression.callbacks import Training as Training
 from bench.compression.distillation import Insides as Insides
 from bench.compression.distillation import Projection as Projection
 from bench.compression.distillation import answer as answer
+from bench.compression.distillation import last_relations as last_relations
 from bench.compression.distillation import look_inside as look_inside
 from bench.compression.distillation import loss_for as loss_for
 from bench.compression.distillation import taught_loss as taught_loss
@@ -22,6 +23,7 @@ from bench.compression.floor import FloorRun as FloorRun
 from bench.compression.losses import distilled_loss as distilled_loss
 from bench.compression.losses import hidden_loss as hidden_loss
 from bench.compression.losses import label_loss as label_loss
+from bench.compression.losses import relation_loss as relation_loss
 from bench.compression.losses import score_loss as score_loss
 from bench.compression.losses import soft_cross_entropy as soft_cross_entropy
 from bench.compression.losses import task_loss as task_loss

@@ -104,6 +104,16 @@ class TestTinyBERTFromRandom(MethodConformance):
     params: ClassVar = {"start": "random", "depth": 1, "intermediate_share": 0.7}
 
 
+class TestMiniLM(MethodConformance):
+    name = "minilm"
+
+
+class TestMiniLMFromRandom(MethodConformance):
+    name = "minilm"
+    ratio = 10.0
+    params: ClassVar = {"start": "random", "depth": 1}
+
+
 @pytest.mark.skipif(find_spec("textpruner") is None, reason="textpruner is not installed")
 class TestTextPruner(MethodConformance):
     name = "textpruner"

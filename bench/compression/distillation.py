@@ -1,4 +1,4 @@
-"""What a student learns from a teacher: soft labels, hidden states, attention scores.
+"""What a student learns from a teacher: soft labels, hidden states, attention scores, relations.
 
 Every mean is taken over real tokens and real query–key pairs, so that padding changes nothing. The
 scores are those before the softmax, which no model hands out by itself: a model that is run by
@@ -7,6 +7,8 @@ scores are those before the softmax, which no model hands out by itself: a model
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from bench.compression.callbacks import Callback
 from bench.compression.losses import distilled_loss, task_loss
 from bench.models.attention import scores_returned
-from bench.models.families import shape_of
+from bench.models.families import layers, shape_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,6 +91,35 @@ def compute_insides(model: PreTrainedModel, batch: Batch) -> Insides:
         tuple(hidden.float() for hidden in output.hidden_states),
         tuple(scores.float() for scores in output.attentions),
     )
+
+
+def last_relations(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """How the last layer's heads relate a text's tokens to one another, padding of no meaning.
+
+    What `MiniLM` (Wang et al. 2020, arXiv:2002.10957) takes from a teacher. Their size is that of
+    the text, not of the model, so that models of any depth and width can be compared.
+
+    Returns:
+        Queries with keys, q·k/√d, and values with values, v·v/√d, each before any mask and softmax,
+        `[rows, heads, pieces, pieces]`.
+    """
+    last = layers(model)[-1]
+    found: list[Tensor] = []
+
+    def keep(_: nn.Module, __: object, output: Tensor) -> None:
+        found.append(output.unflatten(-1, (last.heads, last.head_size)).transpose(1, 2))
+
+    with contextlib.ExitStack() as hooks:
+        for linear in (last.query, last.key, last.value):
+            hooks.enter_context(linear.register_forward_hook(keep))
+        model(**batch.inputs)
+    query, key, value = found
+    pairs = (query, key), (value, value)
+    first, second = (
+        torch.matmul(one, other.transpose(2, 3)).float() / math.sqrt(last.head_size)
+        for one, other in pairs
+    )
+    return first, second
 
 
 def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: float = 2.0) -> Loss:

@@ -1,4 +1,4 @@
-"""Losses from tensors: to labels, to a teacher's soft labels, hidden states and attention scores.
+"""Losses from tensors: to labels, to a teacher's soft labels, hidden states, scores and relations.
 
 Every mean is taken over real tokens and real query–key pairs, so that padding changes nothing.
 """
@@ -99,3 +99,25 @@ def score_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tenso
         ((s - t).square() * weights).sum() for s, t in zip(student, teacher, strict=True)
     ]
     return torch.stack(differences).sum() / pairs
+
+
+def relation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Divergence of how tokens relate to one another (Wang et al. 2020, arXiv:2002.10957).
+
+    A token's scores with all real tokens make a distribution by their softmax; the loss is
+    KL(teacher ‖ student), its mean over heads and real tokens, summed over the kinds of relation.
+
+    Args:
+        student: One tensor a kind of relation, `[rows, heads, pieces, pieces]`.
+        teacher: The same shapes.
+        mask: 1 for real tokens, `[rows, pieces]`.
+    """
+    real = mask.bool()
+    padding = ~real[:, None, None, :]
+    divergences = []
+    for own, wanted in zip(student, teacher, strict=True):
+        # a large number, not an infinite one, whose difference to itself would be none
+        log_own, log_wanted = (s.masked_fill(padding, -1e9).log_softmax(-1) for s in (own, wanted))
+        by_pair = nn.functional.kl_div(log_own, log_wanted, reduction="none", log_target=True)
+        divergences.append(by_pair.sum(dim=-1).transpose(1, 2)[real].mean())
+    return torch.stack(divergences).sum()

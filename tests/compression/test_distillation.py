@@ -10,7 +10,7 @@ import pytest
 import torch
 from plain_losses import LENGTHS, batch_of
 
-from bench.compression.distillation import look_inside, taught_loss
+from bench.compression.distillation import last_relations, look_inside, taught_loss
 from bench.compression.losses import distilled_loss
 from bench.models.families import layers
 
@@ -43,6 +43,22 @@ def test_scores_are_queries_times_keys_over_the_root_of_the_head_size(
             key = hidden @ layer.key.weight[part].T + layer.key.bias[part]
             wanted = query @ key.transpose(1, 2) / math.sqrt(layer.head_size)
             torch.testing.assert_close(scores[:, head], wanted)
+
+
+def test_last_relations_are_products_of_queries_keys_and_values(model: PreTrainedModel) -> None:
+    """From the weights, head by head; queries with keys are the last layer's scores, too."""
+    batch = batch_of(model)
+    seen = look_inside(model, batch)
+    queries_keys, values = last_relations(model, batch)
+    torch.testing.assert_close(queries_keys, seen.scores[-1])
+    last, hidden = layers(model)[-1], seen.hidden[-2]
+    for head in range(last.heads):
+        part = slice(head * last.head_size, (head + 1) * last.head_size)
+        value = hidden @ last.value.weight[part].T + last.value.bias[part]
+        wanted = value @ value.transpose(1, 2) / math.sqrt(last.head_size)
+        torch.testing.assert_close(values[:, head], wanted)
+    model.requires_grad_(False)
+    assert not any(relation.requires_grad for relation in last_relations(model, batch))
 
 
 def test_a_taught_loss_asks_both_models(model: PreTrainedModel) -> None:
