@@ -136,6 +136,8 @@ class Registry(Generic[T]):
         for field, hint in get_type_hints(self._info_type).items():
             if not _is_of(getattr(info, field), hint):
                 return f"{loaded.__name__}.info.{field} is not what it should be ({hint})"
+        if isinstance(info, MethodInfo) and info.works_from < 0:
+            return f"{loaded.__name__}.info.works_from is a number of steps: 0 or more"
         if missing := getattr(loaded, "__abstractmethods__", None):
             return f"{loaded.__name__} does not implement {', '.join(sorted(missing))}"
         if issubclass(loaded, Floor) and (loaded.Params, loaded.info.kind) != (Params, "reference"):
@@ -149,6 +151,8 @@ def _is_of(value: object, hint: Any) -> bool:
     """Whether a value is of an annotated type, as far as the fields of `info` need it."""
     if isinstance(hint, UnionType):
         return any(_is_of(value, option) for option in get_args(hint))
+    if isinstance(value, bool) and hint is not bool:  # to Python a flag is a whole number
+        return False
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     return isinstance(value, get_origin(hint) or hint)

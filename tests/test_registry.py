@@ -25,6 +25,8 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
         no_method="unruly:NoMethod",
         no_info="unruly:NoInfo",
         odd_kind="unruly:OddKind",
+        works_from_no="unruly:WorksFromNo",
+        works_backwards="unruly:WorksBackwards",
         misnamed="unruly:Raises",
         magnitude="unruly:Impostor",
     )
@@ -36,6 +38,8 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
         "no-method": "not a subclass of bench.Method",
         "no-info": "info is missing",
         "odd-kind": "info.kind is not what it should be",
+        "works-from-no": "info.works_from is not what it should be",
+        "works-backwards": "info.works_from is a number of steps: 0 or more",
         "misnamed": "not the registered name 'misnamed'",
         "magnitude": "already taken by prunebench",
     }

@@ -209,6 +209,14 @@ class OddKind(Unruly):
     info = dataclasses.replace(info("odd-kind"), kind="odd")  # type: ignore[arg-type]
 
 
+class WorksFromNo(Unruly):
+    info = dataclasses.replace(info("works-from-no"), works_from=False)
+
+
+class WorksBackwards(Unruly):
+    info = dataclasses.replace(info("works-backwards"), works_from=-540)
+
+
 class Needy(Unruly):
     """Needs a module of a package that is not there, and has a parameter without an upper end."""
 

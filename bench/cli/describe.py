@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
-from bench.cli.output import console, emit_json, examples, table
+from bench.cli.output import console, emit_json, examples, say, table
 from bench.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ def handle(arguments: argparse.Namespace) -> int:
         emit_json({**facts, **({"parameters": parameters} if parameters else {})})
         return 0
     out = console()
+    least = facts.pop("works_from", 0)
     shown = {head: value for head, value in facts.items() if value not in ("", {}, None, ())}
     out.print(table(["", ""], [[head.replace("_", " "), _text(v)] for head, v in shown.items()]))
+    if least:
+        say(out, f"Below {least:,} optimizer steps this method has not been seen to work.")
     if parameters:
         heads = ["parameter", "default", "range", "tuned", "what it is"]
         for row in parameters:

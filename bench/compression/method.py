@@ -50,6 +50,9 @@ class MethodInfo:
         paper: Where it is described, such as `arXiv:1710.01878`; empty for a control.
         paper_steps: Optimizer steps of a main GLUE run of the paper, where they are known; a page
             says so where a run had far fewer.
+        works_from: Optimizer steps below which the method has not been seen to choose better than
+            chance, from figures of our own (`benchmarks/works_from.py`); 0 where nothing is known.
+            A page says so where a run had fewer.
         families: `model_type`s of the encoders that it can serve.
         requires: Modules that must be importable, each with the line that installs it.
         version: Raise it when the same parameters would now give another model.
@@ -67,6 +70,7 @@ class MethodInfo:
     control: bool = False
     paper: str = ""
     paper_steps: int = 0
+    works_from: int = 0
     families: tuple[str, ...] = ("bert", "roberta", "electra", "distilbert")
     requires: Mapping[str, str] = dataclasses.field(default_factory=dict)
     version: int = 1

@@ -25,6 +25,7 @@ from bench.leaderboard.ranking import (
     decided_before,
 )
 from bench.leaderboard.revised import report_split_sentence, revision_note
+from bench.leaderboard.short_runs import short_run_note, works_from_note
 from bench.leaderboard.statistics import LEAST_SEEDS
 from bench.leaderboard.table import TWO_GROUPS
 from bench.protocol import Protocol
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
 
-
-FAR_FEWER = 10
-"""A run is said to be short where its paper's has at least so many times its steps."""
 
 CONTROLS = (RANDOM_MASK, "small-dense", MAJORITY, TEXT_FLOOR, ENCODER_FLOOR, DENSE)
 """What a page says of where it is missing."""
@@ -262,23 +260,12 @@ def table_notes(rows: Sequence[Row]) -> str:
             lines.append(f"failed: {what}: {message}")
     lines += [f"{where} ({', '.join(methods)})" for where, methods in notes.items()]
     lines += [
-        line for row in rows for say in (revision_note, _short_run_note) if (line := say(row))
+        line
+        for row in rows
+        for say in (revision_note, works_from_note, short_run_note)
+        if (line := say(row))
     ]
     return small_list(lines)
-
-
-def _short_run_note(row: Row) -> str:
-    """That a method ran with far fewer optimizer steps than in its paper, or nothing."""
-    published = row.facts.get("paper_steps", 0)
-    steps = [r.cost["steps"] for r in row.records if r.status == "ok" and r.cost.get("steps")]
-    if not steps or min(steps) * FAR_FEWER > published:
-        return ""
-    least, most = f"{min(steps):,}", f"{max(steps):,}"
-    made = least if least == most else f"{least} to {most}"
-    return (
-        f"{escape(row.method)}: {made} optimizer steps here, about {published:,} in a main GLUE "
-        "run of its paper"
-    )
 
 
 def missing_predictions_note(records: Sequence[Record]) -> str:

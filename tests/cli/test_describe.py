@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 from harness import bench
+
+from bench import registry
 
 pytestmark = pytest.mark.usefixtures("empty_place")
 
@@ -14,6 +17,19 @@ def test_describe_names_no_learning_rate_that_no_run_uses() -> None:
     (rate, *_) = json.loads(bench("describe", "movement", "--json").out)["parameters"]
     assert (rate["name"], rate["default"]) == ("learning_rate", None)
     assert "by width" in bench("describe", "movement").out
+
+
+def test_describe_says_below_how_many_steps_a_method_has_not_been_seen_to_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method = registry.methods.get("magnitude")
+    for shown in (bench("describe", "magnitude").out, bench("describe", "cola").out):
+        assert "seen to work" not in shown
+        assert "works from" not in shown
+    monkeypatch.setattr(method, "info", dataclasses.replace(method.info, works_from=1944))
+    said = "Below 1,944 optimizer steps this method has not been seen to work."
+    assert said in bench("describe", "magnitude").out
+    assert json.loads(bench("describe", "magnitude", "--json").out)["works_from"] == 1944
 
 
 def test_describe_says_after_which_tasks_a_method_was_revised() -> None:

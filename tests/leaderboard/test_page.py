@@ -156,6 +156,25 @@ def test_a_run_that_is_far_shorter_than_in_the_paper_is_told() -> None:
         assert ("a main GLUE run" in page) is shown
 
 
+def test_a_run_with_fewer_steps_than_its_method_is_known_to_need_is_told() -> None:
+    """By the tasks where it had fewer; records from before that was known say nothing."""
+    steps = {"cola": 750, "wnli": 60}
+
+    def page(**known: int) -> str:
+        found = [
+            replace(r, method=r.method | known, cost=r.cost | {"steps": steps[r.cell["task"]]})
+            if r.cell["method"] == "magnitude" else r for r in records()
+        ]  # fmt: skip
+        return make_page(suite(found), found, FOLDER).markdown
+
+    said = "{} optimizer steps on {}. Below {} steps this method has not been seen to work"
+    both, one = ("60 to 750", "cola, wnli"), ("60", "wnli")
+    for least, who in ((1_000, both), (751, both), (750, one), (61, one)):
+        assert f"magnitude: {said.format(*who, f'{least:,}')}" in page(works_from=least)
+    for unsaid in (page(works_from=60), page(works_from=0), page()):
+        assert "not been seen to work" not in unsaid
+
+
 def test_competitors_come_by_their_average_and_controls_apart() -> None:
     page = make_page(suite(records()), records(), FOLDER)
     order = list(rows(page.tables["20× fewer prunable weights"]))

@@ -149,6 +149,7 @@ def _method_facts(bound: BoundCell) -> dict[str, Any]:
         "teacher": params.get("teacher", info.teacher),
         "paper": info.paper,
         "paper_steps": info.paper_steps,
+        "works_from": info.works_from,
         "version": info.version,
         "revised_after": None if info.revised_after is None else list(info.revised_after),
         **({"delivers": ANSWERS} if issubclass(bound.method, Floor) else {}),
