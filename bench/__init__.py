@@ -39,7 +39,8 @@ _LAZY = {
     "bench.models.compact": ["load_compact"],
     "bench.models.cut": ["cut"],
     "bench.models.families": [
-        "FAMILIES", "Shape", "head_modules", "layers", "prunable", "shape_of",
+        "FAMILIES", "Shape", "embedding_modules", "head_modules", "layers", "prunable",
+        "shape_of",
     ],
     "bench.models.footprint": ["Counts", "count", "count_dense"],
     "bench.models.shrink": ["layer_map", "shrink", "small_model"],

@@ -57,6 +57,7 @@ from bench.models.compact import load_compact as load_compact
 from bench.models.cut import cut as cut
 from bench.models.families import FAMILIES as FAMILIES
 from bench.models.families import Shape as Shape
+from bench.models.families import embedding_modules as embedding_modules
 from bench.models.families import head_modules as head_modules
 from bench.models.families import layers as layers
 from bench.models.families import prunable as prunable

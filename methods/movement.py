@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class MovementParams(TrainParams):
     """What hard and soft movement pruning share: schedule and distillation."""
 
-    first_phase: float = knob(0.1, low=0.0, high=0.3, help="share of the steps before any cut")
-    final_phase: float = knob(0.3, low=0.0, high=0.6, help="share of the steps at the target")
+    first_phase: float = knob(0.1, low=0.0, high=0.6, help="share of the steps before any cut")
+    final_phase: float = knob(0.3, low=0.0, high=0.4, help="share of the steps at the target")
     teacher: Literal["finetuned", "none"] = knob(
         "finetuned", choices=("finetuned", "none"), tuned=False, help="who teaches"
     )
@@ -25,6 +25,12 @@ class MovementParams(TrainParams):
         0.9, low=0.0, high=1.0, tuned=False, help="weight of the teacher in the loss"
     )
     temperature: float = knob(2.0, low=0.5, high=10.0, tuned=False, help="of the soft labels")
+    init: Literal["pretrained", "finetuned"] = knob(
+        "pretrained", choices=("pretrained", "finetuned"), tuned=False, help="where it starts"
+    )
+    embeddings: Literal["trained", "frozen"] = knob(
+        "trained", choices=("trained", "frozen"), tuned=False, help="frozen, as by its authors"
+    )
 
 
 class MovementPruning(Method):
@@ -65,7 +71,7 @@ class MovementPruning(Method):
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Learns scores and weights together while the share that is kept falls."""
-        model = run.pretrained()
+        model = run.pretrained() if params.init == "pretrained" else run.finetuned()
         pruner = bench.MovementPruner(
             model,
             density=run.target.density(model),
@@ -73,8 +79,7 @@ class MovementPruning(Method):
             schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
             scope=params.scope,
         )
-        run.train(model, loss=_loss(run, params), params=params, callbacks=[pruner])
-        return pruner.finish()
+        return _trained(run, params, pruner)
 
 
 class SoftMovementPruning(Method):
@@ -111,15 +116,25 @@ class SoftMovementPruning(Method):
 
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Learns scores and weights together while threshold and regulariser rise."""
-        model = run.pretrained()
+        model = run.pretrained() if params.init == "pretrained" else run.finetuned()
         pruner = bench.SoftMovementPruner(
             model,
             density=run.target.density(model),
             score_travel=params.score_travel,
             schedule=bench.CubicSchedule(begin=params.first_phase, end=1 - params.final_phase),
         )
-        run.train(model, loss=_loss(run, params), params=params, callbacks=[pruner])
-        return pruner.finish()
+        return _trained(run, params, pruner)
+
+
+def _trained(run: Run, params: MovementParams, pruner: bench.MovementPruner) -> PreTrainedModel:
+    """The model, trained with or without its embeddings while its masks are learnt."""
+    embeddings = bench.embedding_modules(pruner.model)
+    for module in embeddings:
+        module.requires_grad_(params.embeddings == "trained")
+    run.train(pruner.model, loss=_loss(run, params), params=params, callbacks=[pruner])
+    for module in embeddings:
+        module.requires_grad_(True)
+    return pruner.finish()
 
 
 def _loss(run: Run, params: MovementParams) -> bench.Loss:

@@ -42,8 +42,18 @@ class TestMovementGlobal(MethodConformance):
     params: ClassVar = {"scope": "global", "teacher": "none", "final_phase": 0.0}
 
 
+class TestMovementAsByItsAuthors(MethodConformance):
+    name = "movement"
+    params: ClassVar = {"embeddings": "frozen", "first_phase": 0.6, "final_phase": 0.4}
+
+
 class TestSoftMovement(MethodConformance):
     name = "soft-movement"
+
+
+class TestSoftMovementFromFinetuned(MethodConformance):
+    name = "soft-movement"
+    params: ClassVar = {"init": "finetuned", "first_phase": 0.6, "final_phase": 0.4}
 
 
 class TestOneShotMagnitude(MethodConformance):

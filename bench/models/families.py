@@ -240,6 +240,12 @@ def embedding_projection(model: PreTrainedModel) -> nn.Linear | None:
     return getattr(model.base_model, path, None) if path else None
 
 
+def embedding_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """All that makes the first layer's input: the embeddings, and their projection if any."""
+    projection = embedding_projection(model)
+    return [embeddings(model), *([projection] if projection is not None else [])]
+
+
 def _encoder_prefix(model: PreTrainedModel) -> str:
     """What precedes the encoder's module names within `model`; nothing for a bare encoder."""
     return "" if model.base_model is model else f"{model.base_model_prefix}."

@@ -53,6 +53,23 @@ def test_bare_encoders_and_language_models_are_addressed_alike(name, build):
 
 
 @every_family
+def test_embedding_modules_are_all_that_the_first_layers_input_comes_from(name):
+    """By autograd, from the input of the first layer."""
+    model = tiny_classifier(name)
+    first = []
+    families.layer_modules(model)[0].register_forward_pre_hook(
+        lambda _, args, known: first.append(args[0] if args else known["hidden_states"]),
+        with_kwargs=True,
+    )
+    model(input_ids=torch.randint(5, 50, (2, 7)))
+    first[0].square().sum().backward()
+    wanted = {key for key, value in model.named_parameters() if value.grad is not None}
+    inside = {p for module in families.embedding_modules(model) for p in module.parameters()}
+    assert {key for key, value in model.named_parameters() if value in inside} == wanted
+    assert wanted
+
+
+@every_family
 def test_matrices_have_the_shapes_that_their_names_promise(name):
     shapes = {
         "query": (24, 24),
