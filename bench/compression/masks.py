@@ -79,18 +79,22 @@ def input_norms(
 class CubicSchedule:
     """Density over the steps of a training (Zhu and Gupta 2017, arXiv:1710.01878).
 
-    The share removed rises as s·(1 − (1 − x)³) while x goes from 0 to 1 between `begin` and `end`,
-    in about `events` cuts, at most one a step, the last exactly at the target.
+    The density falls as d + (i − d)·(1 − x)³ from `initial` i to the target d while x goes from 0
+    to 1 between `begin` and `end`, in about `events` cuts, at most one a step, the last exactly at
+    the target. Where `initial` is below 1, one more cut at `begin` jumps to it; where the target is
+    not below `initial`, that cut meets it.
 
     Attributes:
         begin: Share of the steps before the first cut.
         end: Share of the steps after which the target is met.
-        events: Number of cuts.
+        events: Number of cuts, the one to `initial` not counted.
+        initial: Density that the cubic begins at.
     """
 
     begin: float = 0.0
     end: float = 1.0
     events: int = 100
+    initial: float = 1.0
 
     def densities(self, total_steps: int, final: float) -> dict[int, float]:
         """The cuts of a training: density to cut to, by the number of steps made.
@@ -102,11 +106,12 @@ class CubicSchedule:
         begin = round(self.begin * total_steps)
         span = max(1, round(self.end * total_steps) - begin)
         events = min(self.events, span)
-        cuts = {}
+        initial = max(self.initial, final)
+        cuts = {} if initial == 1 else {begin: initial}
         for event in range(1, events + 1):
             step = min(total_steps, begin + -(-event * span // events))
             remaining = (1 - event / events) ** 3
-            cuts[step] = final + (1 - final) * remaining
+            cuts[step] = final + (initial - final) * remaining
         return cuts
 
 
@@ -132,6 +137,10 @@ class Masks:
             name: torch.ones_like(linear.weight, dtype=torch.bool)
             for name, linear in self.linears.items()
         }
+
+    def to(self, device: torch.device) -> None:
+        """Follows the model to a device."""
+        self.kept = {name: kept.to(device) for name, kept in self.kept.items()}
 
     def cut(self, scores: Mapping[str, Tensor], density: float, scope: Scope = "local") -> None:
         """Keeps the weights of the highest scores among those that were still kept.
@@ -230,9 +239,7 @@ class MaskedTraining(Callback):
 
     def start(self, training: Training) -> None:
         """Applies the masks before the first step."""
-        self.masks.kept = {
-            name: kept.to(training.model.device) for name, kept in self.masks.kept.items()
-        }
+        self.masks.to(training.model.device)
         self.masks.apply()
 
     def before_step(self, training: Training) -> None:
@@ -273,9 +280,12 @@ class GradualPruner(MaskedTraining):
         self._cuts: dict[int, float] = {}
 
     def start(self, training: Training) -> None:
-        """Lays out the cuts over the steps of this training."""
+        """Lays out the cuts over the steps of this training; one may come before the first step."""
         super().start(training)
         self._cuts = self.schedule.densities(training.total_steps, self.density)
+        if 0 in self._cuts:
+            self._cut(self._cuts[0])
+            self.masks.apply()
 
     def after_step(self, training: Training) -> None:
         """Cuts where the schedule says so."""

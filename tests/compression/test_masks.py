@@ -50,6 +50,34 @@ def test_a_schedule_waits_for_its_begin() -> None:
     assert min(CubicSchedule(begin=0.5, events=5).densities(100, 0.1)) == 60
 
 
+def test_a_schedule_may_begin_with_a_jump() -> None:
+    """d + (i − d)(1 − x)³ with i = 0.4 and d = 0.1, after a cut to i where the cubic begins."""
+    cuts = CubicSchedule(begin=0.2, end=0.7, events=5, initial=0.4).densities(100, 0.1)
+    assert list(cuts) == [20, 30, 40, 50, 60, 70]
+    for step, density in cuts.items():
+        x = (step - 20) / 50
+        assert density == pytest.approx(0.1 + 0.3 * (1 - x) ** 3, abs=1e-12)
+    assert (cuts[20], cuts[70]) == (0.4, 0.1)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 345])
+def test_no_jump_is_the_schedule_of_old(steps: int) -> None:
+    cuts = CubicSchedule(begin=0.1, end=0.8, initial=1.0).densities(steps, 0.05)
+    assert cuts == CubicSchedule(begin=0.1, end=0.8).densities(steps, 0.05)
+    assert min(cuts) > 0.1 * steps - 1
+    events = len(cuts)
+    wanted = [0.05 + (1 - 0.05) * (1 - k / events) ** 3 for k in range(1, events + 1)]
+    assert list(cuts.values()) == wanted
+
+
+def test_a_jump_never_falls_below_the_target() -> None:
+    """Where the target is not below the jump, the first cut meets it."""
+    cuts = CubicSchedule(initial=0.3, events=4).densities(100, 0.5)
+    assert list(cuts) == [0, 25, 50, 75, 100]
+    assert set(cuts.values()) == {0.5}
+    assert CubicSchedule(initial=0.3, events=4).densities(100, 1.0)[100] == 1.0
+
+
 @pytest.mark.parametrize("density", [0.5, 0.05, 1 / 3])
 def test_a_local_cut_keeps_the_largest_of_each_matrix_exactly(model, density: float) -> None:
     masks = Masks(model)
@@ -109,10 +137,13 @@ class Watch(Callback):
         self.alive.append(sum(int(lin.weight.count_nonzero()) for lin in linears.values()))
 
 
+@pytest.mark.parametrize("initial", [1.0, 0.5])
 @pytest.mark.parametrize("scope", ["local", "global"])
-def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: str) -> None:
+def test_gradual_pruning_follows_its_schedule_in_a_real_training(
+    model, scope: str, initial: float
+) -> None:
     watch = Watch()
-    schedule = CubicSchedule(end=0.5)
+    schedule = CubicSchedule(end=0.5, initial=initial)
     pruner = GradualPruner(model, density=0.1, schedule=schedule, scope=scope)
     protocol = Protocol(epochs=4, trials=0, precision="fp32", batch_size=8)
     steps = train(
@@ -126,7 +157,7 @@ def test_gradual_pruning_follows_its_schedule_in_a_real_training(model, scope: s
         callbacks=[pruner, watch],
     ).step
     total = sum(linear.weight.numel() for linear in bench.prunable(model).values())
-    wanted, density = [], 1.0
+    wanted, density = [], initial
     cuts = schedule.densities(steps, 0.1)
     for step in range(1, steps + 1):
         density = cuts.get(step, density)
