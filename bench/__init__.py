@@ -35,6 +35,7 @@ _LAZY = {
         "magnitude", "random_scores",
     ],
     "bench.compression.movement": ["MovementPruner", "SoftMovementPruner"],
+    "bench.compression.second_order": ["OptimalBrainSurgeon"],
     "bench.compression.target": ["Target", "default_depth"],
     "bench.models.compact": ["load_compact"],
     "bench.models.cut": ["cut"],

@@ -19,7 +19,7 @@ class BenchError(Exception):
 
 
 class DivergedError(BenchError):
-    """A training or an evaluation met a NaN or an infinite value; ends one cell, not the run."""
+    """Computing met a NaN, an infinite value or a singular matrix; ends one cell, not the run."""
 
 
 class UnreachableError(BenchError):

@@ -72,7 +72,7 @@ class TestObert(MethodConformance):
 class TestObertLocal(MethodConformance):
     name = "obert"
     ratio = 20.0
-    params: ClassVar = {"cuts": 3, "scope": "local", "teacher": "finetuned"}
+    params: ClassVar = {"events": 2, "recomputations": 2, "scope": "local", "teacher": "none"}
 
 
 class TestKnowledgeAware(MethodConformance):

@@ -139,9 +139,20 @@ def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: fl
     return loss
 
 
-def loss_for(run: Run, params: TaughtParams) -> Loss:
-    """The task's own loss, with the teacher's soft labels where `params` ask for them."""
-    return taught_loss(run.teacher()) if params.teacher == "finetuned" else task_loss
+def loss_for(
+    run: Run, params: TaughtParams, *, share: float = 0.9, temperature: float = 2.0
+) -> Loss:
+    """The task's own loss, with the teacher's soft labels where `params` ask for them.
+
+    Args:
+        run: Lends the teacher.
+        params: Say whether there is one.
+        share: See `taught_loss`.
+        temperature: See `taught_loss`.
+    """
+    if params.teacher == "none":
+        return task_loss
+    return taught_loss(run.teacher(), share=share, temperature=temperature)
 
 
 class Projection(Callback):
