@@ -36,6 +36,7 @@ _LAZY = {
     ],
     "bench.compression.movement": ["MovementPruner", "SoftMovementPruner"],
     "bench.compression.second_order": ["OptimalBrainSurgeon"],
+    "bench.compression.sensitivity": ["SensitivityPruner"],
     "bench.compression.target": ["Target", "default_depth"],
     "bench.models.compact": ["load_compact"],
     "bench.models.cut": ["cut"],

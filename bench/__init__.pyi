@@ -45,6 +45,7 @@ from bench.compression.params import TaughtParams as TaughtParams
 from bench.compression.params import TrainParams as TrainParams
 from bench.compression.params import knob as knob
 from bench.compression.second_order import OptimalBrainSurgeon as OptimalBrainSurgeon
+from bench.compression.sensitivity import SensitivityPruner as SensitivityPruner
 from bench.compression.target import Target as Target
 from bench.compression.target import default_depth as default_depth
 from bench.data.task import Source as Source

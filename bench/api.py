@@ -75,7 +75,7 @@ class RunResult:
 
 def run(
     *,
-    methods: str | Sequence[str] = "all",
+    methods: str | Sequence[str] | None = None,
     tasks: str | Sequence[str] = "demo",
     model: str | None = None,
     data_dir: str | Path | None = None,
@@ -115,7 +115,8 @@ def run(
     What the run folder holds is not run again. `bench run --help` says more of each option.
 
     Args:
-        methods: Names, perhaps with pinned parameters (`magnitude:scope=global`), or `all`.
+        methods: Names, perhaps with pinned parameters (`magnitude:scope=global`), or `all`,
+            which is the default but for the demo.
         tasks: Names, groups (`glue`, `demo`), or TOML files that declare a task.
         model: The pre-trained encoder: a folder, a name on the hub, or `demo`.
         data_dir: Folder in the original GLUE layout; the hub otherwise.
@@ -164,7 +165,7 @@ def run(
     from bench.runs.schedule import RERUN
 
     request = Request(
-        methods=said.names("methods", methods),
+        methods=None if methods is None else said.names("methods", methods),
         tasks=said.names("tasks", tasks),
         model=said.text("model", model),
         data_dir=said.path("data_dir", data_dir),

@@ -75,6 +75,17 @@ class TestObertLocal(MethodConformance):
     params: ClassVar = {"events": 2, "recomputations": 2, "scope": "local", "teacher": "none"}
 
 
+class TestPlaton(MethodConformance):
+    name = "platon"
+    ratio = 20.0
+    params: ClassVar = {"window": 2}
+
+
+class TestPlatonTaught(MethodConformance):
+    name = "platon"
+    params: ClassVar = {"teacher": "finetuned", "first_phase": 0.6, "final_phase": 0.0}
+
+
 class TestKnowledgeAware(MethodConformance):
     name = "knowledge-aware"
     ratio = 20.0

@@ -23,7 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=names,
         metavar="all|NAME,…",
         help="methods, each perhaps with pinned parameters "
-        "(magnitude:scope=global); dense always runs; default all",
+        "(magnitude:scope=global); dense always runs; default all (demo: the main ones and "
+        "the controls)",
     )
     what.add_argument(
         "--tasks",

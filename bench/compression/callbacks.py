@@ -58,16 +58,26 @@ class Training:
 
 
 class Callback:
-    """What a method does beside the optimizer; override what is needed."""
+    """What a method does beside the optimizer; override what is needed.
+
+    A gradient may be read on either side of the clip: as the backward pass left it in
+    `before_step`, as the optimizer applied it in `after_step`.
+    """
 
     def start(self, training: Training) -> None:
         """Before the first step."""
 
     def before_step(self, training: Training) -> None:
-        """When the gradients of a step are there, before they are clipped and applied."""
+        """When the gradients of a step are there, before they are clipped and applied.
+
+        What changes here is clipped and applied.
+        """
 
     def after_step(self, training: Training) -> None:
-        """When the weights have moved; `training.step` counts this step already."""
+        """When the weights have moved; `training.step` counts this step already.
+
+        The gradients that moved them are still there, clipped.
+        """
 
     def forward_flops(self, lengths: NDArray[np.int64]) -> int:
         """FLOPs beside the model's own of a forward pass over rows of so many pieces."""

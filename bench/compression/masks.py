@@ -106,13 +106,26 @@ class CubicSchedule:
         begin = round(self.begin * total_steps)
         span = max(1, round(self.end * total_steps) - begin)
         events = min(self.events, span)
-        initial = max(self.initial, final)
-        cuts = {} if initial == 1 else {begin: initial}
+        cuts = {} if self.initial == 1 else {begin: self._density(0.0, final)}
         for event in range(1, events + 1):
             step = min(total_steps, begin + -(-event * span // events))
-            remaining = (1 - event / events) ** 3
-            cuts[step] = final + (initial - final) * remaining
+            cuts[step] = self._density(event / events, final)
         return cuts
+
+    def density_after(self, steps: int, total_steps: int, final: float) -> float:
+        """The density after so many steps, for cuts that come at steps of their own.
+
+        Args:
+            steps: Optimizer steps made.
+            total_steps: Optimizer steps of the training.
+            final: Density at the end, 0–1.
+        """
+        begin = round(self.begin * total_steps)
+        span = max(1, round(self.end * total_steps) - begin)
+        return 1.0 if steps < begin else self._density(min((steps - begin) / span, 1.0), final)
+
+    def _density(self, progress: float, final: float) -> float:
+        return final + (max(self.initial, final) - final) * (1 - progress) ** 3
 
 
 def random_scores(model: PreTrainedModel, seed: int) -> dict[str, Tensor]:

@@ -121,11 +121,11 @@ def train(
             norm = accelerator.clip_grad_norm_(clipped, protocol.clip_norm)
             _check_finite(value, norm, training.step)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
             training.step += 1
             training.loss = float(value.detach())
             for callback in callbacks:
                 callback.after_step(training)
+            optimizer.zero_grad(set_to_none=True)
             progress(training.step, total)
     model.eval()
     return training

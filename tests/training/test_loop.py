@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -167,3 +168,31 @@ def test_bf16_trains_in_another_arithmetic_but_keeps_fp32_weights(model) -> None
     assert all(p.dtype == torch.float32 for p in twin.parameters())
     a, b = (predict(m, toy_rows(0, False), "cpu") for m in (model, twin))
     assert 0 < np.abs(a - b).max() < 0.1
+
+
+def test_a_callback_may_read_the_gradient_before_and_after_the_clip(model) -> None:
+    class Watch(Callback):
+        def before_step(self, training: Training) -> None:
+            self.raw = [p.grad.clone() for p in training.model.parameters()]
+
+        def after_step(self, training: Training) -> None:
+            norm = torch.cat([grad.flatten() for grad in self.raw]).norm()
+            assert norm > PROTOCOL.clip_norm / 100
+            for grad, parameter in zip(self.raw, training.model.parameters(), strict=True):
+                torch.testing.assert_close(parameter.grad, grad * (clip / norm).clamp(max=1))
+            norms.append(float(norm))
+
+    norms: list[float] = []
+    clip = 0.01
+    train(model, callbacks=[Watch()], protocol=dataclasses.replace(PROTOCOL, clip_norm=clip))
+    assert min(norms) > clip  # else nothing was clipped
+
+
+def test_the_gradients_of_a_step_do_not_enter_the_next(model) -> None:
+    class Watch(Callback):
+        def after_step(self, training: Training) -> None:
+            for parameter in training.model.parameters():
+                parameter.grad.fill_(math.nan)
+
+    train(model, callbacks=[Watch()])
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
