@@ -10,6 +10,7 @@ from bench.compression.callbacks import Batch as Batch
 from bench.compression.callbacks import Callback as Callback
 from bench.compression.callbacks import Loss as Loss
 from bench.compression.callbacks import Training as Training
+from bench.compression.contrastive import contrastive_loss as contrastive_loss
 from bench.compression.distillation import Insides as Insides
 from bench.compression.distillation import Projection as Projection
 from bench.compression.distillation import answer as answer

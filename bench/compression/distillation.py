@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.compression.callbacks import Callback
+from bench.compression.contrastive import contrastive_loss
 from bench.compression.losses import distilled_loss, task_loss
 from bench.models.attention import scores_returned
 from bench.models.families import layers, shape_of
@@ -142,17 +143,18 @@ def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: fl
 def loss_for(
     run: Run, params: TaughtParams, *, share: float = 0.9, temperature: float = 2.0
 ) -> Loss:
-    """The task's own loss, with the teacher's soft labels where `params` ask for them.
+    """The task's own loss, with soft labels and contrastive terms where `params` ask for them.
 
     Args:
         run: Lends the teacher.
-        params: Say whether there is one.
+        params: Say whether there is one, and whether the terms of `contrastive_loss` are added.
         share: See `taught_loss`.
         temperature: See `taught_loss`.
     """
-    if params.teacher == "none":
-        return task_loss
-    return taught_loss(run.teacher(), share=share, temperature=temperature)
+    loss: Loss = task_loss
+    if params.teacher != "none":
+        loss = taught_loss(run.teacher(), share=share, temperature=temperature)
+    return contrastive_loss(run, loss) if params.contrastive else loss
 
 
 class Projection(Callback):

@@ -115,13 +115,19 @@ class Run(Protocol):
         """The pre-trained encoder, frozen and in eval mode; not to be changed."""
 
     def sample(
-        self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
+        self,
+        model: PreTrainedModel,
+        rows: int | None = None,
+        *,
+        passes: int,
+        batch_size: int | None = None,
     ) -> list[Batch]:
         """Training rows drawn from the seed, in batches as `model` takes them.
 
         Args:
             model: The model that they are for.
-            rows: How many, at most all.
+            rows: How many, at most all; where it is not given all of them, those of like length
+                together.
             passes: Forward passes over them that the cell is charged (a gradient is worth three).
             batch_size: Rows of a batch; the protocol's where it is not given.
         """

@@ -190,3 +190,6 @@ class TaughtParams(TrainParams):
     teacher: Literal["none", "finetuned"] = knob(
         "none", choices=("none", "finetuned"), tuned=False, help="who gives soft labels"
     )
+    contrastive: bool = knob(
+        False, tuned=False, help="draw sentence vectors to those of earlier models (CAP)"
+    )

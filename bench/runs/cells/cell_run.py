@@ -185,12 +185,19 @@ class CellRun:
         return self._frozen(self.pretrained())[0]
 
     def sample(
-        self, model: PreTrainedModel, rows: int, *, passes: int, batch_size: int | None = None
+        self,
+        model: PreTrainedModel,
+        rows: int | None = None,
+        *,
+        passes: int,
+        batch_size: int | None = None,
     ) -> list[Batch]:
         """Training rows drawn from the seed; see `bench.Run.sample`."""
         data = self.data.train
-        generator = np.random.default_rng((self.seed, 1, rows))
-        drawn = generator.permutation(len(data))[:rows]
+        if rows is None:
+            drawn = np.argsort(data.lengths, kind="stable")
+        else:
+            drawn = np.random.default_rng((self.seed, 1, rows)).permutation(len(data))[:rows]
         size = batch_size or self.context.protocol.batch_size
         device = torch.device(self.context.device)
         nn.Module.to(model, device)
