@@ -10,11 +10,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import bench.models.cut  # noqa: F401 - makes cut models known
@@ -22,7 +23,14 @@ from bench.errors import BenchError, first_line, require
 from bench.files import atomic_path
 from bench.models.checkpoint import load_classifier, save_model
 from bench.models.compact import COMPACT, compact_state
-from bench.models.families import CUT_PREFIX, family_of, has_segments, max_text_positions
+from bench.models.families import (
+    CUT_PREFIX,
+    family_of,
+    has_segments,
+    layer_modules,
+    layers,
+    max_text_positions,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,8 +96,11 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
 
     All layers get as many neurons as the largest has, and as many heads as before the cut: the size
     of a head follows from their number. A model that is stock already is returned as it is.
+
+    Raises:
+        BenchError: Hidden dimensions were cut.
     """
-    return _padded(model, _stock_config(model)) if _is_cut(model) else model
+    return _padded(model) if _is_cut(model) else model
 
 
 def _is_cut(model: PreTrainedModel) -> bool:
@@ -97,10 +108,10 @@ def _is_cut(model: PreTrainedModel) -> bool:
 
 
 @torch.no_grad()
-def _padded(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
-    """A model in a shape that has more heads and neurons, which are zero."""
+def _padded(model: PreTrainedModel) -> PreTrainedModel:
+    """A cut model in a stock shape that has more heads and neurons, which are zero."""
     larger: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-        config, trust_remote_code=False
+        _stock_config(model), trust_remote_code=False
     )
     state = model.state_dict()
     for name, tensor in larger.state_dict().items():
@@ -114,6 +125,11 @@ def _stock_config(model: PreTrainedModel) -> PretrainedConfig:
     known = model.config.to_dict()
     family = family_of(model)
     neurons = known.pop("layer_neurons")
+    if (width := known.pop("cut_width")) is not None:
+        raise BenchError(
+            f"no stock configuration knows a width of {width} with heads and a classifier made for "
+            f"{model.config.hidden_size}: take --format sparse or onnx."
+        )
     for name in ("model_type", "architectures", "layer_heads"):
         known.pop(name)
     config: PretrainedConfig = AutoConfig.for_model(
@@ -122,15 +138,33 @@ def _stock_config(model: PreTrainedModel) -> PretrainedConfig:
     return config
 
 
-def _without_empty_layers(model: PreTrainedModel) -> PreTrainedModel:
-    """A cut model in which a layer without heads or neurons has one of zeros.
+def _without_empty_blocks(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy in which attention without heads, and feed-forward without neurons, is its bias.
 
     The reshapes of attention cannot be written as a graph for no heads at all.
     """
-    config = copy.deepcopy(model.config)
-    config.layer_heads = [max(1, heads) for heads in config.layer_heads]
-    config.layer_neurons = [max(1, neurons) for neurons in config.layer_neurons]
-    return _padded(model, config)
+    changed, family = copy.deepcopy(model), family_of(model)
+    for module, layer in zip(layer_modules(changed), layers(changed), strict=True):
+        if not layer.heads:
+            bias = layer.attention_output.bias
+            module.set_submodule(family.attention_output, _Constant(bias))
+            module.set_submodule(family.attention, _Constant((bias, None)))
+        if not layer.output.in_features:
+            bias = layer.output.bias
+            module.set_submodule(family.output, _Constant(bias))
+            module.set_submodule(family.intermediate.rpartition(".")[0], _Constant(bias))
+    return changed
+
+
+class _Constant(nn.Module):
+    """Gives the same whatever it is given."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self._value = value
+
+    def forward(self, *_: Any, **__: Any) -> Any:
+        return self._value
 
 
 def inputs_of(model: PreTrainedModel, rows: int, pieces: int, seed: int = 0) -> dict[str, Tensor]:
@@ -152,7 +186,7 @@ def write_onnx(model: PreTrainedModel, path: Path) -> None:
     """
     require("onnx", "onnxscript")
     if _is_cut(model):
-        model = _without_empty_layers(model)
+        model = _without_empty_blocks(model)
     example = inputs_of(model, 2, min(16, max_text_positions(model.config)))
     rows, pieces = torch.export.Dim("rows"), torch.export.Dim("pieces", min=2)
     with _silence():

@@ -9,6 +9,7 @@ import pytest
 from harness import start
 from tiny_models import sparse_classifier
 
+import bench
 from bench.deploy import engines
 from bench.deploy.engines import ENGINES, Load, find_engines
 from bench.deploy.latency import measure
@@ -44,12 +45,16 @@ def test_every_engine_answers_as_torch_does(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_openvino_answers_as_torch_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("narrow", [False, True])
+def test_openvino_answers_as_torch_does(narrow: bool, tmp_path: Path) -> None:
     """Not in this process: it leaves behind what a later signal of other tests crashes in."""
     names = [n for n in ("openvino", "openvino-bf16") if not ENGINES[n].objection()]
     if not names:
         pytest.skip(ENGINES["openvino"].objection())
-    sparse_classifier("bert", 0.1).save_pretrained(tmp_path)
+    model = sparse_classifier("bert", 0.1)
+    if narrow:
+        model = bench.cut(model, [[0]], [[]], stay=[1], dimensions=range(12))
+    model.save_pretrained(tmp_path)
     process = start("latency", tmp_path, "--engine", ",".join(names), "--batch", "3",
                     "--sequence-length", "16", "--threads", "2", "--json")  # fmt: skip
     out, err = process.communicate(timeout=180)

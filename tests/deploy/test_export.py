@@ -28,7 +28,12 @@ def uneven(family: str) -> PreTrainedModel:
     return cut(tiny_classifier(family), [[0, 2], []], [[1, 5, 7], list(range(20))])
 
 
-QUICK_GRAPHS = [(uneven, "bert"), (uneven, "distilbert")]
+def narrow(family: str) -> PreTrainedModel:
+    """The second of two layers, without neurons, and half the width."""
+    return cut(sparse_classifier(family, density=1), [[0]], [[]], stay=[1], dimensions=range(12))
+
+
+QUICK_GRAPHS = [(uneven, "bert"), (narrow, "distilbert")]
 """Each takes seconds to write; the cut ones are the harder ones."""
 
 
@@ -41,8 +46,24 @@ def test_a_cut_model_becomes_a_stock_one_that_predicts_the_same(family: str, tmp
     torch.testing.assert_close(logits(stock), logits(model))
 
 
+def test_a_layer_that_went_whole_is_none_of_the_stock_model(tmp_path: Path) -> None:
+    model = cut(sparse_classifier("bert"), [[0, 2]], [[1, 5, 7]], stay=[1])
+    export(saved(model, tmp_path / "cut"), tmp_path / "stock", "hf")
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "stock").eval()
+    assert stock.config.num_hidden_layers == 1
+    torch.testing.assert_close(logits(stock), logits(model))
+
+
+def test_a_narrow_model_has_no_stock_form(tmp_path: Path) -> None:
+    source = saved(narrow("bert"), tmp_path / "narrow")
+    with pytest.raises(BenchError, match="no stock configuration knows a width of 12") as caught:
+        export(source, tmp_path / "stock", "hf")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "stock").exists()
+
+
 @pytest.mark.parametrize("family", CONFIGS)
-@pytest.mark.parametrize("make", [tiny_classifier, uneven])
+@pytest.mark.parametrize("make", [tiny_classifier, uneven, narrow])
 def test_a_compact_file_gives_the_same_predictions_in_fp16(family: str, make, tmp_path) -> None:
     model = make(family)
     with torch.no_grad():
@@ -89,7 +110,7 @@ def test_a_compact_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     ("make", "family"),
     [
         pytest.param(make, family, marks=[pytest.mark.slow] * ((make, family) not in QUICK_GRAPHS))
-        for make in (tiny_classifier, uneven)
+        for make in (tiny_classifier, uneven, narrow)
         for family in CONFIGS
     ],
 )

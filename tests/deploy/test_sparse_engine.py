@@ -17,7 +17,11 @@ numba = pytest.importorskip("numba", reason="the sparse engine needs numba (the 
 
 from bench.deploy.sparse_engine import SparseEncoder, _SparseProduct  # noqa: E402
 
-CUT = ([[0, 2], []], [list(range(0, 40, 3)), [5]])
+CUTS = {
+    "whole": None,
+    "uneven": {"heads": [[0, 2], []], "neurons": [list(range(0, 40, 3)), [5]]},
+    "narrow": {"heads": [[1]], "neurons": [[]], "stay": [1], "dimensions": range(0, 24, 2)},
+}
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-4}
 
 
@@ -41,11 +45,11 @@ def assert_same_logits(engine, model, inputs) -> None:
         torch.testing.assert_close(engine(inputs), model(**inputs).logits, **TOLERANCE)
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("family", CONFIGS)
-def test_same_logits_as_the_model(family: str, cut: bool) -> None:
+def test_same_logits_as_the_model(family: str, cut: dict | None) -> None:
     model = sparse_classifier(family)
-    model = bench.cut(model, *CUT) if cut else model
+    model = bench.cut(model, **cut) if cut else model
     engine = SparseEncoder(model, batch=2, sequence_length=16, threads=2)
     assert set(engine.choices) == set(prunable(model))
     assert set(engine.choices.values()) <= {"sparse", "dense"}
