@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import bench
-from bench import Method, MethodInfo, Run, TrainParams, knob
+from bench import Method, MethodInfo, Run, TaughtParams, knob
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovementParams(TrainParams):
+class MovementParams(TaughtParams):
     """What hard and soft movement pruning share: schedule and distillation."""
 
     first_phase: float = knob(0.1, low=0.0, high=0.6, help="share of the steps before any cut")
@@ -131,16 +131,8 @@ def _trained(run: Run, params: MovementParams, pruner: bench.MovementPruner) -> 
     embeddings = bench.embedding_modules(pruner.model)
     for module in embeddings:
         module.requires_grad_(params.embeddings == "trained")
-    run.train(pruner.model, loss=_loss(run, params), params=params, callbacks=[pruner])
+    loss = bench.loss_for(run, params, share=params.teacher_share, temperature=params.temperature)
+    run.train(pruner.model, loss=loss, params=params, callbacks=[pruner])
     for module in embeddings:
         module.requires_grad_(True)
     return pruner.finish()
-
-
-def _loss(run: Run, params: MovementParams) -> bench.Loss:
-    """The task's own loss, with the teacher's soft labels where there is one."""
-    if params.teacher == "none":
-        return bench.task_loss
-    return bench.taught_loss(
-        run.teacher(), share=params.teacher_share, temperature=params.temperature
-    )

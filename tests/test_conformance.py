@@ -47,6 +47,10 @@ class TestMovementAsByItsAuthors(MethodConformance):
     params: ClassVar = {"embeddings": "frozen", "first_phase": 0.6, "final_phase": 0.4}
 
 
+class TestCAP(MethodConformance):
+    name = "cap"
+
+
 class TestSoftMovement(MethodConformance):
     name = "soft-movement"
 
