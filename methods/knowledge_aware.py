@@ -19,10 +19,16 @@ class KnowledgeAwarePruning(Method):
     The student keeps the general knowledge of pre-training; the teacher supplies what the task
     needs, layer by layer, as the smallest weights go. They go until the last step, so that the rate
     is constant by default, as its authors': of one that decays little is left once most weights are
-    gone. What all methods share here differs from theirs: one clip of all gradients (theirs is one
-    a parameter), a teacher without dropout. The score loss is a mean over pairs of real pieces,
-    where theirs counts padding up to 128 pieces too, so that a `score_weight` of theirs is worth
-    128 / pieces times as much here.
+    gone.
+
+    What differs from the authors' code:
+
+    * Means are over real pieces and pairs of them. Theirs are over 128 pieces: hidden states of
+      padding count, and the scores of padded queries for real keys (those of padded keys are
+      zero). So neither a `hidden_weight` nor a `score_weight` of theirs has the same worth here.
+    * One clip of all gradients (theirs is one a parameter), a teacher without dropout, and AdamW:
+      theirs corrects no bias, so that its first steps are longer at the same rate.
+    * The family's own head. Theirs has a ReLU between pooled state and classifier.
     """
 
     info = MethodInfo(
