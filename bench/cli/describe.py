@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.cli.output import console, emit_json, examples, say, table
+from bench.compression.params import spelled
 from bench.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def handle(arguments: argparse.Namespace) -> int:
     if parameters:
         heads = ["parameter", "default", "range", "tuned", "what it is"]
         for row in parameters:
-            row["default"] = "by width" if row["default"] is None else row["default"]
+            row["default"] = "by width" if row["default"] is None else spelled(row["default"])
         out.print(table(heads, [[_text(value) for value in row.values()] for row in parameters]))
     return 0
 
@@ -77,7 +78,7 @@ def _parameters(method: type[Method]) -> list[dict[str, Any]]:
 
 def _range(knob: Knob) -> str:
     if knob.choices is not None:
-        return " | ".join(map(str, knob.choices))
+        return " | ".join(map(spelled, knob.choices))
     low, high = ("" if bound is None else f"{bound:g}" for bound in (knob.low, knob.high))
     return f"{low} … {high}{' (log)' if knob.log else ''}"
 

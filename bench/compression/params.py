@@ -41,7 +41,7 @@ class Knob:
         """Raises `BenchError` where `value` lies outside what the knob allows."""
         if self.choices is not None:
             if value not in self.choices:
-                raise unknown_name(f"value of {name}", str(value), map(str, self.choices))
+                raise unknown_name(f"value of {name}", str(value), map(spelled, self.choices))
             return
         low, high = self._bounds()
         if not (isinstance(value, int | float) and low <= value <= high and math.isfinite(value)):
@@ -83,6 +83,11 @@ class Knob:
             -math.inf if self.low is None else self.low,
             math.inf if self.high is None else self.high,
         )
+
+
+def spelled(value: Any) -> str:
+    """A value as the command line takes it; flags are `true` and `false`, as in TOML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def knob(
@@ -156,7 +161,10 @@ def _parse(name: str, text: str, declared: Knob, default: Any) -> Any:
     """One parameter's checked value from its text; its default says of which type it is."""
     value: Any = text
     if declared.choices is not None:
-        value = next((choice for choice in declared.choices if str(choice) == text), text)
+        spellings = {
+            s: choice for choice in declared.choices for s in (str(choice), spelled(choice))
+        }
+        value = spellings.get(text, text)
     else:
         try:
             value = type(default)(text)

@@ -42,7 +42,9 @@ def test_the_search_space_is_what_tuning_may_move() -> None:
     [
         ("share=0.25", 0.25),
         ("count=7", 7),
+        ("fast=true", True),
         ("fast=True", True),
+        ("fast=false", False),
         ("fast=False", False),
         ("shape=square", "square"),
     ],
@@ -62,7 +64,7 @@ def test_texts_become_values_of_the_defaults_type(text: str, value: Any) -> None
         ("share", "half", "not of type float"),
         ("count", "2.5", "not of type int"),
         ("shape", "squar", "Did you mean 'square'"),
-        ("fast", "yes", "Known: False, True"),
+        ("fast", "yes", "Known: false, true"),
         ("shar", "0.5", "Did you mean 'share'"),
     ],
 )
