@@ -33,6 +33,16 @@ class TestMagnitudeGlobal(MethodConformance):
     params: ClassVar = {"scope": "global", "final_phase": 0.0, "init": "finetuned"}
 
 
+class TestGradualMagnitude(MethodConformance):
+    name = "gmp"
+    ratio = 20.0
+
+
+class TestGradualMagnitudeVariant(MethodConformance):
+    name = "gmp"
+    params: ClassVar = {"scope": "local", "teacher": "none", "init": "finetuned", "first_cut": 0.5}
+
+
 class TestMovement(MethodConformance):
     name = "movement"
 

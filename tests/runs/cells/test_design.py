@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 RATE = 1e-4
 KNOB = TrainParams.knobs()["learning_rate"]
 WITHIN = (RATE / RATE_SPAN, RATE * RATE_SPAN)
-TAUGHT = ("knowledge-aware", "magnitude", "movement", "soft-movement", "one-shot-magnitude",
+TAUGHT = ("knowledge-aware", "magnitude", "gmp", "movement", "soft-movement", "one-shot-magnitude",
           "one-shot-wanda", "obert", "textpruner", "random-mask", "dense")  # fmt: skip
 
 
