@@ -112,7 +112,10 @@ def _project_embeddings(
 ) -> None:
     """Takes the embeddings over; ELECTRA's keep their width, and their projection is projected."""
     theirs = dict(embeddings(model).named_modules())
-    widening = embedding_projection(small)
+    widening, large = embedding_projection(small), embedding_projection(model)
+    if widening is None and large is not None:
+        _fold_projection(model, small, large, basis)
+        return
     for name, module in embeddings(small).named_modules():
         same = widening is not None
         if isinstance(module, nn.Embedding):
@@ -123,9 +126,35 @@ def _project_embeddings(
             else:
                 _project_norm(theirs[name], module, basis, scale)
     if widening is not None:
-        large = embedding_projection(model)
         widening.weight.copy_(basis.T if large is None else basis.T @ large.weight)
         widening.bias.copy_(torch.zeros(()) if large is None else basis.T @ large.bias)
+
+
+def _fold_projection(
+    model: PreTrainedModel, small: PreTrainedModel, large: nn.Linear, basis: Tensor
+) -> None:
+    """ELECTRA's embeddings where the smaller width is their own, so that nothing widens them.
+
+    Scales and the projection go into the tables; scales and shifts of the smaller model are the
+    least-squares fit to what the larger one makes of all words.
+    """
+    narrow = basis.T @ large.weight
+    theirs: dict[str, Any] = dict(embeddings(model).named_modules())
+    ours: dict[str, Any] = dict(embeddings(small).named_modules())
+    (norm,) = (name for name, module in ours.items() if isinstance(module, nn.LayerNorm))
+    for name, module in ours.items():
+        if isinstance(module, nn.Embedding):
+            table = theirs[name].weight
+            centred = table - table.mean(dim=1, keepdim=True)
+            module.weight.copy_(centred * theirs[norm].weight @ narrow.T)
+    words: Any = model.get_input_embeddings().weight
+    projected: Any = small.get_input_embeddings().weight
+    wanted = theirs[norm](words) @ narrow.T + basis.T @ large.bias
+    found = nn.functional.layer_norm(projected, [len(narrow)], eps=ours[norm].eps)
+    centred = found - found.mean(dim=0)
+    scale = (centred * wanted).sum(dim=0) / centred.square().sum(dim=0)
+    ours[norm].weight.copy_(scale)
+    ours[norm].bias.copy_(wanted.mean(dim=0) - scale * found.mean(dim=0))
 
 
 def _project_norm(large: Any, small: nn.LayerNorm, basis: Tensor, scale: float) -> None:

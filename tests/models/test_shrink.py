@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
-from tiny_models import SHAPE, pieces
+from tiny_models import SHAPE, pieces, tiny_classifier
 
 import bench
-from bench.models.families import layers, shape_of
+from bench.models.families import embedding_projection, layers, shape_of
 
 
 def test_the_encoder_at_its_own_shape_is_itself(model) -> None:
@@ -34,6 +36,32 @@ def test_a_shrunk_layer_is_the_best_of_its_rank(model) -> None:
     inputs, outputs = large.intermediate.weight @ basis, basis.T @ large.output.weight
     expected = (inputs.norm(dim=1) * outputs.norm(dim=0)).topk(17).indices.sort().values
     torch.testing.assert_close(less.intermediate.weight, inputs[expected])
+
+
+def test_electra_can_be_as_narrow_as_its_embeddings() -> None:
+    """Nothing widens them then; scale and shift are numpy's line of best fit, word by word."""
+    torch.manual_seed(0)
+    model = tiny_classifier("electra")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3 + 0.01)
+    width, heads = model.config.embedding_size, 4
+    model.config.num_attention_heads = heads
+    small, basis = bench.shrink(model, bench.Shape(layers=1, width=width, heads=heads, neurons=9))
+    assert embedding_projection(small) is None
+    with torch.no_grad():
+        large = model.electra
+        states = large.embeddings.LayerNorm(large.embeddings.word_embeddings.weight)
+        wanted = (large.embeddings_project(states) @ basis).numpy()
+        ours = small.electra.embeddings
+        words = ours.word_embeddings.weight
+        normal = torch.nn.functional.layer_norm(words, [width], eps=ours.LayerNorm.eps).numpy()
+    for place in range(width):
+        slope, shift = np.polyfit(normal[:, place], wanted[:, place], 1)
+        assert ours.LayerNorm.weight[place].item() == pytest.approx(slope, abs=1e-4)
+        assert ours.LayerNorm.bias[place].item() == pytest.approx(shift, abs=1e-4)
+    left = ours.LayerNorm(words).detach().numpy() - wanted
+    assert (left**2).sum() < 0.3 * ((wanted - wanted.mean(axis=0)) ** 2).sum()
 
 
 def test_layers_are_taken_evenly() -> None:
