@@ -49,7 +49,7 @@ def contrastive_loss(run: Run, loss: Loss) -> Loss:
 
 
 class _Contrastive:
-    """The loss, with its banks of vectors; a bank has a tensor `[rows, width]` a model."""
+    """The loss, with its banks of vectors, `[rows, models, width]`."""
 
     def __init__(self, run: Run, loss: Loss) -> None:
         self._run, self._loss = run, loss
@@ -57,27 +57,26 @@ class _Contrastive:
         teachers = run.pretrained_teacher(), run.teacher()  # which are charged for their passes
         batches = run.sample(teachers[0], batch_size=ENCODING_BATCH, passes=0)
         self._labels = _by_row(batches, [batch.labels for batch in batches])
-        pretrained, finetuned = (_encode(teacher, batches) for teacher in teachers)
-        self._snapshots: list[Tensor] = []
-        self._banks = [[pretrained], [finetuned], self._snapshots]
+        self._teachers = [_encode(teacher, batches) for teacher in teachers]
+        self._snapshots = self._teachers[0][:, :0]
         self._visits = 0
 
     def __call__(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         """The other loss and a term a bank; a snapshot first where an epoch begins."""
-        if self._visits // len(self._labels) > len(self._snapshots):
+        if self._visits // len(self._labels) > self._snapshots.shape[1]:
             batches = self._run.sample(model, batch_size=ENCODING_BATCH, passes=1)
-            self._snapshots.append(_encode(model, batches))
+            self._snapshots = torch.cat([self._snapshots, _encode(model, batches)], dim=1)
         self._visits += len(batch.rows)
         with _sentence_vectors(model) as found:
             value = self._loss(model, batch)
         own = nn.functional.normalize(found[-1].float(), dim=-1)
         order = torch.randperm(len(self._labels), generator=self._generator).numpy()
         others = order[~np.isin(order, batch.rows)]
-        for bank in filter(None, self._banks):
-            rows = torch.from_numpy(np.concatenate([batch.rows, others[: OTHERS // len(bank)]]))
-            known = torch.stack([vectors[rows] for vectors in bank], dim=1).to(own.device)
-            labels = None if self._labels.is_floating_point() else self._labels[rows]
-            value = value + bank_loss(own, known, None if labels is None else labels.to(own.device))
+        for bank in (*self._teachers, self._snapshots):
+            if models := bank.shape[1]:
+                rows = torch.from_numpy(np.concatenate([batch.rows, others[: OTHERS // models]]))
+                labels = None if self._labels.is_floating_point() else self._labels[rows]
+                value = value + bank_loss(own, bank[rows].to(own.device), labels)
         return value
 
 
@@ -95,25 +94,19 @@ def bank_loss(own: Tensor, known: Tensor, labels: Tensor | None) -> Tensor:
         labels: Class numbers, `[rows + others]`; a regression has none, and then no such term.
     """
     rows, models = len(own), known.shape[1]
-    places = torch.arange(len(known), device=own.device)
-    place = torch.cat([places[:rows], places.repeat_interleave(models)])
-    itself = torch.zeros(rows, len(place), dtype=torch.bool, device=own.device)
-    itself[:, :rows].fill_diagonal_(True)
-    products = own @ torch.cat([own.detach(), known.flatten(0, 1)]).T / TEMPERATURE
-    log_p = products.masked_fill(itself, -torch.inf).log_softmax(dim=-1)
-    same_example = (places[:rows, None] == place) & ~itself
-    loss = EXAMPLE_WEIGHT * _attraction(log_p, same_example)
+    among = (own @ own.detach().T).fill_diagonal_(-torch.inf)
+    products = torch.cat([among, own @ known.flatten(0, 1).T], dim=1) / TEMPERATURE
+    log_p = products.log_softmax(dim=-1)
+    same_example = log_p[:, rows:].unflatten(1, (-1, models)).diagonal()
+    loss = -EXAMPLE_WEIGHT * same_example.mean() / models
     if labels is not None:
-        same_label = (labels[:rows, None] == labels[place]) & ~itself
-        loss = loss + LABEL_WEIGHT * _attraction(log_p, same_label)
+        of_all = torch.cat([labels[:rows], labels.repeat_interleave(models)]).to(own.device)
+        same_label = of_all[:rows, None] == of_all
+        same_label[:, :rows].fill_diagonal_(False)
+        counts = same_label.sum(dim=1)
+        means = log_p.masked_fill(~same_label, 0.0).sum(dim=1) / counts
+        loss = loss - LABEL_WEIGHT * means.sum() / counts.sum()
     return loss
-
-
-def _attraction(log_p: Tensor, positive: Tensor) -> Tensor:
-    """The sum over rows of their means, over the number of positives of all rows."""
-    counts = positive.sum(dim=1)
-    means = log_p.masked_fill(~positive, 0.0).sum(dim=1) / counts
-    return -means.sum() / counts.sum()
 
 
 @contextlib.contextmanager
@@ -133,14 +126,14 @@ def _sentence_vectors(model: PreTrainedModel) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def _encode(model: PreTrainedModel, batches: Sequence[Batch]) -> Tensor:
-    """Normalised vectors of all training rows without dropout, `[rows, width]`."""
+    """Normalised vectors of all training rows without dropout, `[rows, 1, width]`."""
     training = model.training
     model.eval()
     with _sentence_vectors(model) as found:
         for batch in batches:
             model(**batch.inputs)
     model.train(training)
-    return _by_row(batches, [nn.functional.normalize(v.float(), dim=-1) for v in found])
+    return _by_row(batches, [nn.functional.normalize(v.float(), dim=-1) for v in found])[:, None]
 
 
 def _by_row(batches: Sequence[Batch], values: Sequence[Tensor]) -> Tensor:

@@ -91,8 +91,8 @@ def test_banks_hold_what_the_models_make_of_the_training_rows(family: str, tmp_p
     """The pooled state of BERT, the first token's last state of others; unit length, no dropout."""
     run = toy_run(tmp_path, family)
     loss = bench.contrastive_loss(run, bench.task_loss)
-    for bank, model in zip(loss._banks, (run.pretrained(), run.finetuned()), strict=False):
-        (vectors,) = bank
+    for bank, model in zip(loss._teachers, (run.pretrained(), run.finetuned()), strict=True):
+        vectors = bank.squeeze(1)
         assert len(vectors) == ROWS
         model.eval()
         for batch in run.sample(model, passes=0, batch_size=7):
@@ -122,8 +122,8 @@ def test_a_snapshot_is_taken_where_an_epoch_begins_and_every_pass_is_charged(
     run.train(model, loss=loss, params=bench.TrainParams(learning_rate=1e-3), callbacks=[Watch()])
     assert run.flops["importance"] == 2 * one_pass  # three epochs, of which two begin later
     assert run.flops["training"] == 3 * 3 * one_pass
-    assert len(loss._snapshots) == 2
-    for epoch, vectors in enumerate(loss._snapshots, 1):
+    assert loss._snapshots.shape[1] == 2
+    for epoch, vectors in enumerate(loss._snapshots.split(1, dim=1), 1):
         model.load_state_dict(states[epoch * ROWS // 8])
         wanted = contrastive._encode(model, run.sample(model, passes=0))
         torch.testing.assert_close(vectors, wanted)
@@ -147,11 +147,11 @@ def test_the_terms_come_beside_the_other_loss(
         (without + sum(bank_loss(*given) for given in asked)).item()
     )
     assert len(asked) == 2
-    loss._snapshots += [loss._banks[0][0]] * 3
+    loss._snapshots = loss._teachers[0].repeat(1, 3, 1)
     loss(model, batch)
     assert [given[1].shape[:2] for given in asked[2:]] == [(28, 1), (28, 1), (14, 3)]
     labels = torch.from_numpy(run.data.train.labels)
-    banks = [bank[0] for bank in loss._banks]
+    banks = [bank[:, 0] for bank in (*loss._teachers, loss._snapshots)]
     for (_, known, given_labels), bank in zip(asked, [*banks[:2], *banks], strict=True):
         rows = (known[:, 0] @ bank.T).argmax(dim=1)
         assert torch.equal(known[:, -1], bank[rows])
@@ -166,10 +166,11 @@ def test_a_regression_has_no_term_of_labels(tmp_path: Path) -> None:
     model = run.pretrained().eval()
     batch = run.sample(model, 8, passes=0)[0]
     found = loss(model, batch)
-    own = contrastive._encode(model, [bench.Batch(batch.inputs, batch.labels, np.arange(8))])
+    alone = bench.Batch(batch.inputs, batch.labels, np.arange(8))
+    own = contrastive._encode(model, [alone]).squeeze(1)
     others = [row for row in range(ROWS) if row not in batch.rows]
     order = torch.tensor([*batch.rows, *others])
-    wanted = sum(bank_loss(own, bank[0][order][:, None], None) for bank in loss._banks[:2])
+    wanted = sum(bank_loss(own, bank[order], None) for bank in loss._teachers)
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
