@@ -94,10 +94,11 @@ def bank_loss(own: Tensor, known: Tensor, labels: Tensor | None) -> Tensor:
         labels: Class numbers, `[rows + others]`; a regression has none, and then no such term.
     """
     rows, models = len(own), known.shape[1]
-    among = (own @ own.detach().T).fill_diagonal_(-torch.inf)
+    among = own @ own.detach().T
+    among.fill_diagonal_(-torch.inf)
     products = torch.cat([among, own @ known.flatten(0, 1).T], dim=1) / TEMPERATURE
     log_p = products.log_softmax(dim=-1)
-    same_example = log_p[:, rows:].unflatten(1, (-1, models)).diagonal()
+    same_example: Tensor = log_p[:, rows:].unflatten(1, (-1, models)).diagonal()
     loss = -EXAMPLE_WEIGHT * same_example.mean() / models
     if labels is not None:
         of_all = torch.cat([labels[:rows], labels.repeat_interleave(models)]).to(own.device)
