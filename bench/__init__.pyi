@@ -21,6 +21,8 @@ from bench.compression.distillation import taught_loss as taught_loss
 from bench.compression.floor import Answers as Answers
 from bench.compression.floor import Floor as Floor
 from bench.compression.floor import FloorRun as FloorRun
+from bench.compression.language_model import LanguageModel as LanguageModel
+from bench.compression.language_model import Question as Question
 from bench.compression.losses import distilled_loss as distilled_loss
 from bench.compression.losses import hidden_loss as hidden_loss
 from bench.compression.losses import label_loss as label_loss

@@ -25,6 +25,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    BertTokenizer,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 ROWS = 48
 PIECES = 10
 VOCABULARY = 60
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 EPOCHS = 2
 """Of the conformance suite, which asks for a size and a repetition, not for what was learnt."""
 
@@ -93,7 +95,7 @@ def toy_rows(seed: int, is_regression: bool) -> Encoded:
     generator = np.random.default_rng(seed)
     lengths = generator.integers(4, PIECES, ROWS)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    pieces = generator.integers(5, VOCABULARY, offsets[-1]).astype(np.int32)
+    pieces = generator.integers(len(SPECIAL), VOCABULARY, offsets[-1]).astype(np.int32)
     first = pieces[offsets[:-1]]
     labels = (first / VOCABULARY).astype(np.float32) if is_regression else (first > 32).astype(int)
     return Encoded(
@@ -316,6 +318,9 @@ class Toy:
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_config(toy_config(family))
         model.save_pretrained(self._encoder)
+        pieces = [*SPECIAL, *(f"w{number}" for number in range(VOCABULARY - len(SPECIAL)))]
+        vocabulary = {piece: number for number, piece in enumerate(pieces)}
+        BertTokenizer(vocabulary).save_pretrained(self._encoder)
 
     def run(
         self, seed: int = 0, ratio: float | None = None, is_regression: bool = False

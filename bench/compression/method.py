@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from bench.compression.callbacks import Batch, Callback, Loss
+    from bench.compression.language_model import LanguageModel
     from bench.compression.params import Knob, Params
     from bench.compression.target import Target
     from bench.data.task import Task
@@ -114,6 +115,19 @@ class Run(Protocol):
     def pretrained_teacher(self) -> PreTrainedModel:
         """The pre-trained encoder, frozen and in eval mode; not to be changed."""
 
+    def language_model(self) -> LanguageModel:
+        """A fresh copy of the pre-trained encoder with its masked-language-model head.
+
+        Where the checkpoint has no head, one is fitted on the frozen encoder and the text that
+        `train_general` trains on, and charged.
+
+        Raises:
+            BenchError: The tokenizer has no mask, or the library no such head for this encoder.
+        """
+
+    def language_teacher(self) -> LanguageModel:
+        """The same, frozen and in eval mode; not to be changed."""
+
     def sample(
         self,
         model: PreTrainedModel,
@@ -185,7 +199,8 @@ class Run(Protocol):
             key: What they depend on beside the encoder, the text and the method: plain data.
             make: Makes them with a run that has a seed of its own and lends neither labels nor what
                 was trained on them: `task`, `target`, `seed`, `log`, `pretrained`,
-                `pretrained_teacher` and `train_general` are there, anything else is a `BenchError`.
+                `pretrained_teacher`, `language_model`, `language_teacher` and `train_general` are
+                there, anything else is a `BenchError`.
         """
 
 

@@ -95,8 +95,6 @@ class Augmenter:
             raise BenchError(f"--augment: the vocabulary has not even {CANDIDATES} whole words.")
         self._no_words = torch.tensor([not word for word in self._words], device=device)
         self._counts = count_dense(self._encoder)
-        # The head's products, on one piece; `dim` leaves out biases and normalisations.
-        self._head_weights = sum(p.numel() for p in self._head.parameters() if p.dim() == 2)
         self._known: dict[str, Slots] = {}
         self._flops = 0
 
@@ -179,6 +177,8 @@ class Augmenter:
         A batch holds one text's words only: all its rows are equally long, and no digit depends on
         which other texts there are. Larger ones were no faster on a processor.
         """
+        from bench.models.masked_lm import head_flops, piece_logits
+
         encoded = self._tokenizer(
             text, text, return_offsets_mapping=True, return_token_type_ids=True, verbose=False
         )
@@ -196,12 +196,10 @@ class Augmenter:
             if has_segments(self._encoder.config):
                 inputs["token_type_ids"] = segments.repeat(len(masked), 1)
             hidden = self._encoder(**inputs).last_hidden_state[rows, masked]
-            # The head is as wide as the vocabulary: it sees the masked places only.
-            self._head.base_model.hidden = hidden[None]
-            logits = self._head(**inputs).logits[0].masked_fill(self._no_words, -torch.inf)
+            logits = piece_logits(self._head, hidden).masked_fill(self._no_words, -torch.inf)
             found[begin : begin + len(masked)] = logits.topk(CANDIDATES).indices.cpu().numpy()
         self._flops += self._counts.forward_flops([len(pieces)] * len(spans))
-        self._flops += 2 * self._head_weights * len(spans)
+        self._flops += head_flops(self._head, len(spans))
         return Slots(np.array(list(spans.values()), np.int32).reshape(-1, 2), found)
 
     def _places(self, text: str, encoded: Any) -> dict[int, tuple[int, int]]:

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 VERSION = 2
 """Of masks, and of how a head is fitted on them: raised where the same text gives other losses."""
 
-SHARE = 0.15
-"""Of the pieces of a row, how many are hidden behind the mask (Devlin et al., 2018)."""
-
 VIEWS: dict[Part, int] = {"fit": 6, "held_out": 2}
 """How often each passage of a part is a row, other pieces hidden each time. A piece of the fit part
 is asked for once at most: fewer are learnt by heart by the head that is fitted."""
@@ -173,11 +170,12 @@ def _make(
     folder: Path, passages: Sequence[str], encoder: Path, limit: int, identity: str
 ) -> dict[str, Any]:
     """Writes the masked rows of both parts, and what a probe says of them."""
+    from bench.models.masked_lm import ordinary_pieces
+
     tokenizer = load_tokenizer(encoder)
     if tokenizer.mask_token_id is None:
         raise BenchError(f"the tokenizer in {encoder} has no mask: leave --probe-text.")
-    size = min(len(tokenizer), read_config(encoder).vocab_size)
-    ordinary = np.setdiff1d(np.arange(size), tokenizer.all_special_ids)
+    ordinary = ordinary_pieces(tokenizer, read_config(encoder).vocab_size)
     generator = np.random.default_rng(SEED)
     # A hash of the masks themselves, since no seed promises the same draws for ever.
     state = hashlib.sha256(identity.encode())
@@ -224,6 +222,8 @@ def _views(
     Returns:
         `pieces` and `targets`, each `[views · pieces]`; `offsets`, `[views · rows + 1]`.
     """
+    from bench.models.masked_lm import SHARE
+
     pieces, targets = np.tile(text, (views, 1)), np.full((views, len(text)), UNASKED)
     each = int(np.ceil(SHARE * len(places)))
     for view in range(views):

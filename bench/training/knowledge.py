@@ -8,11 +8,10 @@ lies elsewhere in its hidden states, or where they have another width.
 
 from __future__ import annotations
 
-import copy
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 
 from bench.data.probe import UNASKED, load_part
 from bench.errors import DivergedError
-from bench.models.masked_lm import load_head, load_masked_model
+from bench.models.masked_lm import load_head, load_masked_model, piece_logits
 from bench.training.batches import EVALUATION_BATCH, collate
+from bench.training.word_head import PLACES, Asked, fitted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,32 +29,12 @@ if TYPE_CHECKING:
     from bench.data.probe import Part, Probe
 
 
-PLACES = 128
-"""Masked places that the head sees at once, and learns from in a step. It is as wide as the
-vocabulary: all of a batch would take more memory than training a small model does, and a record
-tells that."""
-
 STEPS = 200
-RATE = 1e-3
-"""Of fitting the head: AdamW, the rate falling to 0. docs/knowledge.md has the trial. Whoever
-changes these or `RIDGE` raises `bench.data.probe.VERSION`."""
+"""Of fitting the head; docs/knowledge.md has the trial. Whoever changes them, `RIDGE` or what
+`bench.training.word_head` does raises `bench.data.probe.VERSION`."""
 
 RIDGE = 1e-4
 """Of the map onto the head's width, times the mean variance of the states."""
-
-SEED = 0
-
-
-class Asked(NamedTuple):
-    """The places of masked pieces.
-
-    Attributes:
-        states: What an encoder says there, `[places, width]`, fp32.
-        pieces: The pieces that are right, `[places]`.
-    """
-
-    states: Tensor
-    pieces: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,8 +80,8 @@ def measure(model: PreTrainedModel, probe: Probe, encoder: Path, device: str) ->
     if not known.states.isfinite().all():
         raise DivergedError("what the encoder says of the probe's text is NaN or infinite")
     onto = _linear_map(known.states, _pretrained_states(probe, encoder, device))
-    fitted = _fitted(head, Asked(onto(known.states), known.pieces))
-    return Losses(plain, _loss(fitted, Asked(onto(held.states), held.pieces)))
+    own = fitted(head, Asked(onto(known.states), known.pieces), STEPS)
+    return Losses(plain, _loss(own, Asked(onto(held.states), held.pieces)))
 
 
 def floor(probe: Probe, encoder: Path, device: str) -> float:
@@ -122,7 +102,7 @@ def floor(probe: Probe, encoder: Path, device: str) -> float:
         pieces = targets[targets != UNASKED].to(device)
         return Asked(states.mean(0).expand(len(pieces), -1), pieces)
 
-    blind = _loss(_fitted(head, without_context("fit")), without_context("held_out"))
+    blind = _loss(fitted(head, without_context("fit"), STEPS), without_context("held_out"))
     return min(probe.frequencies, blind)
 
 
@@ -177,46 +157,13 @@ def _linear_map(states: Tensor, wanted: Tensor) -> _LinearMap:
     return _LinearMap(center, torch.linalg.solve(gram, product).float(), bias)
 
 
-def _fitted(head: PreTrainedModel, known: Asked) -> PreTrainedModel:
-    """A copy of the head, trained on states: the same places in the same order for every model.
-
-    Its output matrix stays, since it is tied to the pre-trained word embeddings in all families and
-    as wide as the vocabulary, for which the text is much too short.
-    """
-    matrix = cast("nn.Linear", head.get_output_embeddings()).weight
-    fitted = copy.deepcopy(head, {id(matrix): matrix})
-    learnt = [weights.requires_grad_() for weights in fitted.parameters() if weights is not matrix]
-    matrix.requires_grad = False
-    optimizer = torch.optim.AdamW(learnt, lr=RATE, fused=True)
-    generator = np.random.default_rng(SEED)
-    count = len(known.pieces)
-    epochs = -(-STEPS * PLACES // count)
-    order = np.concatenate([generator.permutation(count) for _ in range(epochs)])
-    for step, places in enumerate(torch.from_numpy(order[: STEPS * PLACES]).split(PLACES)):
-        chosen = places.to(known.pieces.device)
-        optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
-        optimizer.zero_grad()
-        logits = _logits(fitted, known.states[chosen])
-        nn.functional.cross_entropy(logits, known.pieces[chosen]).backward()
-        optimizer.step()
-    return fitted
-
-
 @torch.no_grad()
 def _loss(head: PreTrainedModel, asked: Asked) -> float:
     """The mean loss over places, in nats."""
     total = 0.0
     for states, pieces in zip(asked.states.split(PLACES), asked.pieces.split(PLACES), strict=True):
-        logits = _logits(head, states)
+        logits = piece_logits(head, states)
         total += nn.functional.cross_entropy(logits, pieces, reduction="sum").item()
     if not np.isfinite(total):
         raise DivergedError("the masked-language-model loss is NaN or infinite")
     return total / len(asked.pieces)
-
-
-def _logits(head: PreTrainedModel, states: Tensor) -> Tensor:
-    """A logit for each piece of the vocabulary, `[places, vocabulary]`."""
-    head.base_model.hidden = states[None]
-    return cast(
-        "Tensor", head(input_ids=states.new_zeros(1, len(states), dtype=torch.long)).logits[0]
-    )

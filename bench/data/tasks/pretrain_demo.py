@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy, softshrink
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 
 from bench.data.tasks import demo
+from bench.models.masked_lm import hidden_behind, ordinary_pieces
 
 STEPS = 16_000
 BATCH = 64
@@ -72,7 +73,7 @@ def _rate(word: str) -> float:
 def batches(
     tokenizer: PreTrainedTokenizerBase, passages: Iterator[str], size: int, seed: int
 ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-    """Masks passages: of the words to predict, 80 % are hidden and 10 % exchanged, as in BERT.
+    """Masks passages, as in BERT but for which words are to be predicted.
 
     Remarks are asked for most, since they depend on all that they remark on, and function words,
     which depend on nothing, least.
@@ -83,18 +84,15 @@ def batches(
     draw = torch.Generator().manual_seed(seed)
     vocabulary = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     rates = torch.tensor([_rate(word) for word in vocabulary])
+    ordinary = torch.from_numpy(ordinary_pieces(tokenizer, len(tokenizer)))
     while texts := list(islice(passages, size)):
         # Sentences stand as a pair in most rows, as they do in the tasks.
         halves = [t.split(" . ") if i % 5 else [t] for i, t in enumerate(texts)]
         encoded = tokenizer.pad([tokenizer(*half) for half in halves], return_tensors="pt")
         ids = encoded["input_ids"]
         asked = torch.rand(ids.shape, generator=draw) < rates[ids]
-        fate = torch.rand(ids.shape, generator=draw)
-        exchanged = torch.randint(len(SPECIAL), len(tokenizer), ids.shape, generator=draw)
-        labels = torch.where(asked, ids, UNMASKED)
-        ids = torch.where(asked & (fate < 0.9), exchanged, ids)
-        ids = torch.where(asked & (fate < 0.8), tokenizer.mask_token_id, ids)
-        yield {**encoded, "input_ids": ids}, labels
+        shown = hidden_behind(tokenizer.mask_token_id, ids, asked, ordinary, draw)
+        yield {**encoded, "input_ids": shown}, torch.where(asked, ids, UNMASKED)
 
 
 def masked_loss(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,12 +24,14 @@ from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
 from bench.models.checkpoint import load_model
 from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.results.store import Store
+from bench.runs.cells.teachers import TeacherMeter, frozen, frozen_head
 from bench.training import seeds
 from bench.training.batches import collate, steps_per_epoch
 from bench.training.curve import Curve
 from bench.training.loop import train
 from bench.training.reference import Reference, obtain
 from bench.training.teacher_cache import KeptAnswers
+from bench.training.word_head import load_language_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,12 +39,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.compression.callbacks import Batch, Loss, Training
+    from bench.compression.language_model import LanguageModel
     from bench.compression.method import Run
     from bench.compression.target import Target
     from bench.data.encoded import Encoded
     from bench.data.prepare import TaskData
     from bench.data.task import Task
-    from bench.models.footprint import Counts
     from bench.runs.cells.context import Context
 
 
@@ -60,42 +62,13 @@ class _KeepsTraining(Callback):
         self.training = training
 
 
-@dataclass
-class _TeacherMeter:
-    """Charges what a teacher answers, whether it computes the answer or has it on disk.
-
-    Attributes:
-        counts: Those of the teacher.
-        add: Takes FLOPs.
-    """
-
-    counts: Counts
-    add: Callable[[int], None]
-    _running: bool = True
-
-    def charge(self, lengths: NDArray[np.int64]) -> None:
-        """Charges a pass over rows of these lengths."""
-        if self._running:
-            self.add(self.counts.forward_flops(lengths))
-
-    def before_pass(self, _: nn.Module, args: Any, inputs: dict[str, Tensor]) -> None:
-        """Charges a pass of the teacher itself."""
-        self.charge(inputs["attention_mask"].sum(dim=1).cpu().numpy())
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Charges nothing inside the block."""
-        self._running = False
-        try:
-            yield
-        finally:
-            self._running = True
-
-
 class _SharedRun:
     """What of a run depends neither on labels nor on the cell's seed."""
 
-    LENT = ("task", "target", "seed", "log", "pretrained", "pretrained_teacher", "train_general")
+    LENT = (
+        "task", "target", "seed", "log", "pretrained", "pretrained_teacher", "language_model",
+        "language_teacher", "train_general",
+    )  # fmt: skip
 
     def __init__(self, run: CellRun) -> None:
         self._run = run
@@ -164,7 +137,8 @@ class CellRun:
 
         What it answers to the training rows is read from the disk where the run folder keeps it.
         """
-        model, meter = self._frozen(self.finetuned())
+        model = self.finetuned()
+        meter = self._frozen(model)
         if self.context.teacher_cache_gb:
             folder = self.obtain_reference(None).folder
             known = KeptAnswers(
@@ -182,7 +156,33 @@ class CellRun:
 
     def pretrained_teacher(self) -> PreTrainedModel:
         """The pre-trained encoder, frozen, in eval mode, each of its passes charged."""
-        return self._frozen(self.pretrained())[0]
+        self._frozen(model := self.pretrained())
+        return model
+
+    def language_model(self) -> LanguageModel:
+        """A fresh copy of the encoder with its language-model head; see `bench.Run`."""
+        return copy.deepcopy(self._language_model)
+
+    def language_teacher(self) -> LanguageModel:
+        """The same, frozen, in eval mode, each of its passes charged."""
+        model = self.language_model()
+        self._frozen(model.encoder)
+        frozen_head(model.head, self.context.device, functools.partial(self._charge, "teacher"))
+        return model
+
+    @functools.cached_property
+    def _language_model(self) -> LanguageModel:
+        with seeds.isolated_rng(self.seed):
+            model, flops = load_language_model(
+                self.context.encoder,
+                self.corpus,
+                dropout=self.context.protocol.dropout,
+                device=self.context.device,
+            )
+        if flops:
+            self.log("the encoder has no masked-language-model head: one is fitted on the text")
+            self._charge("masked-language-model head", flops)
+        return model
 
     def sample(
         self,
@@ -329,13 +329,9 @@ class CellRun:
         """What the method's training looks like: its own, or else the reference's it asked for."""
         return self.curve.described() or self._asked
 
-    def _frozen(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _TeacherMeter]:
-        """The model as a teacher, each of whose passes is charged, and what charges it."""
-        model.requires_grad_(False)
-        nn.Module.to(model, self.context.device)
-        meter = _TeacherMeter(count_dense(model), functools.partial(self._charge, "teacher"))
-        model.register_forward_pre_hook(meter.before_pass, with_kwargs=True)
-        return model, meter
+    def _frozen(self, model: PreTrainedModel) -> TeacherMeter:
+        """Makes a teacher of a model, and gives what charges each of its passes."""
+        return frozen(model, self.context.device, functools.partial(self._charge, "teacher"))
 
     def load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
         """A saved model as a classifier for the task, with the protocol's dropout."""
