@@ -37,6 +37,7 @@ _LAZY = {
         "magnitude", "random_scores",
     ],
     "bench.compression.movement": ["MovementPruner", "SoftMovementPruner"],
+    "bench.compression.rewinding": ["Rewinding"],
     "bench.compression.second_order": ["OptimalBrainSurgeon"],
     "bench.compression.sensitivity": ["SensitivityPruner"],
     "bench.compression.target": ["Target", "default_depth"],

@@ -47,6 +47,7 @@ from bench.compression.params import Params as Params
 from bench.compression.params import TaughtParams as TaughtParams
 from bench.compression.params import TrainParams as TrainParams
 from bench.compression.params import knob as knob
+from bench.compression.rewinding import Rewinding as Rewinding
 from bench.compression.second_order import OptimalBrainSurgeon as OptimalBrainSurgeon
 from bench.compression.sensitivity import SensitivityPruner as SensitivityPruner
 from bench.compression.target import Target as Target

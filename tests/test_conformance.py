@@ -110,6 +110,16 @@ class TestKnowledgeAwareVariant(MethodConformance):
     params: ClassVar = {"init": "finetuned", "teacher": "none", "scope": "global"}
 
 
+class TestPruneOnceForAll(MethodConformance):
+    name = "prune-ofa"
+
+
+class TestPruneOnceForAllUntaught(MethodConformance):
+    name = "prune-ofa"
+    ratio = 20.0
+    params: ClassVar = {"general_epochs": 3, "teacher": "none"}
+
+
 class TestRandomMask(MethodConformance):
     name = "random-mask"
     ratio = 20.0

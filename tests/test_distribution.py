@@ -81,8 +81,8 @@ def test_the_registry_is_the_same_however_it_is_installed(
     assert [entry["name"] for entry in listed["methods"]["methods"]] == [
         "cap", "dense", "encoder-floor", "gmp", "int8", "knowledge-aware", "magnitude",
         "majority", "minilm", "movement", "obert", "one-shot-magnitude", "one-shot-wanda",
-        "platon", "random-mask", "small-dense", "soft-movement", "text-floor", "textpruner",
-        "tinybert",
+        "platon", "prune-ofa", "random-mask", "small-dense", "soft-movement", "text-floor",
+        "textpruner", "tinybert",
     ]  # fmt: skip
     assert len(listed["tasks"]["tasks"]) == 12
     assert not listed["methods"]["broken"] + listed["tasks"]["broken"]

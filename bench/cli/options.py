@@ -47,9 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--corpus",
         metavar="FILE|HUB",
-        help="unlabelled text for general distillation (tinybert, minilm): .txt with a passage a "
-        "line, .jsonl or .parquet with a column text, or a data set of the hub; default: the "
-        "task's own",
+        help="unlabelled text for general distillation (tinybert, minilm) and pruning "
+        "(prune-ofa): .txt with a passage a line, .jsonl or .parquet with a column text, or a "
+        "data set of the hub; default: the task's own",
     )
     what.add_argument(
         "--revision",

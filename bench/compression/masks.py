@@ -155,6 +155,13 @@ class Masks:
         """Follows the model to a device."""
         self.kept = {name: kept.to(device) for name, kept in self.kept.items()}
 
+    @classmethod
+    def of_zeros(cls, model: PreTrainedModel) -> Masks:
+        """Masks that keep all but what is zero already: they lock the pattern of a sparse model."""
+        masks = cls(model)
+        masks.kept = {name: linear.weight != 0 for name, linear in masks.linears.items()}
+        return masks
+
     def cut(self, scores: Mapping[str, Tensor], density: float, scope: Scope = "local") -> None:
         """Keeps the weights of the highest scores among those that were still kept.
 

@@ -176,8 +176,8 @@ def _shared_sentence(records: Sequence[Record], seeds: int) -> list[str]:
     if seeds == 1 or not names:
         return []
     return [
-        f"{escape(', '.join(names))}: the general distillation is drawn once, for all seeds. So "
-        "its chance is no part of the intervals."
+        f"{escape(', '.join(names))}: the training on unlabelled text is drawn once, for all "
+        "seeds. So its chance is no part of the intervals."
     ]
 
 

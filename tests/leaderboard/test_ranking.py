@@ -48,7 +48,7 @@ def test_what_is_drawn_once_for_all_seeds_is_said() -> None:
     made = [record("tiny", "cola", 20, 20.0, seed) for seed in (0, 1)]
     taught = [replace(one, data={"general_text": "its own"}) for one in made]
     suite = {"settings": SETTINGS, "cells": {}}
-    said = "tiny: the general distillation is drawn once, for all seeds."
+    said = "tiny: the training on unlabelled text is drawn once, for all seeds."
     assert said in protocol_section(suite, taught, ["cola"], 0)
     assert said not in protocol_section(suite, made, ["cola"], 0)
     assert said not in protocol_section(suite, taught[:1], ["cola"], 0)
