@@ -101,6 +101,8 @@ class MovementPruner(Callback):
     def _choose(self, training: Training) -> None:
         """Keeps the highest scores; where they are those of all matrices, some of each."""
         self._now = self._cuts.get(training.step, self._now)
+        if self._now == 1:
+            return  # before the first cut all are kept
         self._masks.choose(self.scores, self._now, self.scope)
         least = min(LEAST_KEPT, self._now)
         if any(kept.sum() < int(least * kept.numel()) for kept in self._masks.kept.values()):
