@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
+from bench.schema import Id, is_of, parse_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -50,6 +50,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file or folder in one of ours, by a name that may come out of a file that anybody wrote.
+
+    Raises:
+        BenchError: The name could lead elsewhere.
+    """
+    if not is_of(name, Id):
+        raise BenchError(f"{folder}: {name[:80]!r} is no name of a file in it.")
+    return folder / name
 
 
 def remove(path: Path, root: Path) -> None:
@@ -101,24 +112,11 @@ def read_lines(path: Path) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def parse_json(text: str) -> Any:
-    """Plain data from JSON, which has neither NaN nor infinity, though Python's reader takes them.
-
-    Raises:
-        json.JSONDecodeError: It is none.
-    """
-
-    def refuse(constant: str) -> Any:
-        raise json.JSONDecodeError(f"{constant} is no number", text, text.find(constant))
-
-    return json.loads(text, parse_constant=refuse)
-
-
 def read_json(path: Path) -> Any | None:
-    """Reads a JSON file; `None` where there is none, where it was cut short, or holds NaN."""
+    """Reads a JSON file; `None` where there is none, where it was cut short, or holds no JSON."""
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
+        return parse_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 
@@ -170,11 +168,7 @@ def lock(folder: Path, name: str) -> BaseFileLock:
 
     locks = folder / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{name}.lock")
-
-
-ID = re.compile(r"[0-9a-f]{16}")
-"""What an id of ours looks like: the first digits of a `json_hash`."""
+    return FileLock(inside(locks, f"{name}.lock"))
 
 
 def json_hash(value: object) -> str:
@@ -195,9 +189,6 @@ def is_storage_error(error: BaseException) -> bool:
         chain = chain.__cause__ or chain.__context__
     return False
 
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-"""What a method or task may be called: such names become folders and table cells."""
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -21,7 +21,7 @@ from bench.compression.method import Method, MethodInfo
 from bench.compression.params import MOST_TUNED, Params
 from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, unknown_name
-from bench.files import NAME
+from bench.schema import Name, is_of
 
 OWN_DISTRIBUTION = "prunebench"
 
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
             return f"{loaded.__name__}.info is missing or not a {self._info_type.__name__}"
         if not isinstance(info, MethodInfo | TaskInfo) or info.name != name:
             return f"{loaded.__name__}.info.name is not the registered name '{name}'"
-        if not NAME.fullmatch(name):
+        if not is_of(name, Name):
             return "a name has lower case letters, digits, '-' and '_' only"
         for field, hint in get_type_hints(self._info_type).items():
             if not _is_of(getattr(info, field), hint):

@@ -38,7 +38,7 @@ def handle(arguments: argparse.Namespace) -> int:
     from bench.leaderboard.page import write_run_page
     from bench.leaderboard.text import tables_of
     from bench.machine import resolve_device
-    from bench.results.record import AXES
+    from bench.results.layout import AXES
     from bench.results.store import Store
     from bench.results.suites import counted_length, open_suite, suites_run_in
     from bench.runs import external

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from bench.results.seeds import listed_seeds
+from bench.schema import Count, Name, Positive, check
 
 Plain = Mapping[str, Any]
 """A claim as JSON holds it."""
 
 STATED = ("better", "worse", "tasks", "ratio", "by", "seeds", "versions")
 """Fields that make a claim another one; its sentence and its date do not."""
-
-LISTS = {"worse": str, "tasks": str, "seeds": int}
-"""Fields that are lists, and of what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class Claim:
     """
 
     better: str
-    worse: tuple[str, ...]
-    tasks: tuple[str, ...]
-    ratio: float
+    worse: Annotated[tuple[str, ...], Meta(min_length=1)]
+    tasks: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    ratio: Positive
     by: float
-    seeds: tuple[int, ...]
+    seeds: Annotated[tuple[Count, ...], Meta(min_length=1)]
     versions: dict[str, int]
     sentence: str = ""
     written: str = ""
@@ -69,29 +69,12 @@ class Claim:
 
     @classmethod
     def from_json(cls, plain: Plain) -> Claim:
-        """Reads plain data back, of which `are_claims` is true."""
-        lists: dict[str, Any] = {key: tuple(plain[key]) for key in LISTS}
-        return cls(**{**plain, **lists})
+        """Reads plain data back.
 
-
-def are_claims(held: Any) -> bool:
-    """Whether something that was read is the claims of a suite."""
-    return isinstance(held, list) and all(map(_is_claim, held))
-
-
-def _is_claim(held: Any) -> bool:
-    names = {field.name for field in dataclasses.fields(Claim)}
-    return (
-        isinstance(held, dict)
-        and held.keys() == names
-        and all(isinstance(held[key], str) for key in ("better", "sentence", "written"))
-        and all(type(held[key]) in (int, float) for key in ("ratio", "by"))
-        and all(
-            isinstance(held[key], list) and {*map(type, held[key])} == {kind}
-            for key, kind in LISTS.items()
-        )
-        and isinstance(held["versions"], dict)
-    )
+        Raises:
+            BenchError: It is no claim.
+        """
+        return check(plain, cls)
 
 
 def same_claim(one: Plain, other: Plain) -> bool:

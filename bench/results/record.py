@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from types import UnionType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from bench.errors import BenchError
 from bench.protocol import SEQUENCE_LENGTH
+from bench.results.layout import ANSWERS, RecordFile, Status
+from bench.schema import check
 
 
 def record_hash(record: Record) -> str:
@@ -49,89 +49,10 @@ AGAINST_MAJORITY = "against_majority"
 whether the task tells anything: `dense` and `score`, on the tune rows, and `p` of the difference.
 It was made before any report row was read."""
 
-AXES = ("weights", "params", "flops")
-"""What every footprint says a ratio of."""
-
 SIZES = ("weights", "bytes", "params", "flops", "flops_task")
 """All that a footprint may say a ratio of: old ones lack the FLOPs at a task's lengths."""
 
-ANSWERS = "answers"
-"""What the method of a cell delivers that made no model, as its `delivers` says; such a cell has
-neither a footprint nor a speed."""
-
-Status = Literal["ok", "missed", "unreachable", "failed", "external"]
 STATUSES = get_args(Status)
-SCORED = ("ok", "missed", "external")
-"""Statuses of a cell that came to a model."""
-
-FIELDS: dict[str, dict[str, type | UnionType]] = {
-    "cell": {"method": str, "task": str, "axis": str, "ratio": int | float, "seed": int},
-    "method": {"kind": str, "control": bool, "starts_from": str, "teacher": str},
-    "params": {},
-    "tuning": {},
-    "scores": {},
-    "footprint": {},
-    "cost": {},
-    "data": {
-        "train": int,
-        "train_available": int,
-        "report": int,
-        "skipped_rows": int,
-        "cut_to_fit": dict,
-    },
-    "environment": {
-        "python": str,
-        "packages": dict,
-        "processor": str,
-        "vector_extensions": list,
-        "device": str,
-        "threads": int,
-        "precision": str,
-    },
-    "knowledge": {
-        "text": str,
-        "hash": str,
-        "rows": int,
-        "masked": int,
-        "loss": int | float | None,
-        "pretrained": int | float | None,
-        "finetuned": int | float | None,
-    },
-    "latency": {
-        "rows": list,
-        "engines": dict,
-        "threads": int,
-        "processor": str,
-        "vector_extensions": list,
-    },
-    "curve": {"steps": list, "loss": list},
-    "error": {"type": str, "message": str, "log": str},
-}
-"""Fields of a record that hold names and values; what a page reads of them, where they are filled,
-and of what type."""
-
-LATER: dict[str, dict[str, type | UnionType]] = {
-    "knowledge": {
-        "floor": int | float,
-        "refitted": int | float,
-        "pretrained_refitted": int | float | None,
-        "finetuned_refitted": int | float | None,
-    },
-}
-"""Like `FIELDS`, of names that old records do not have."""
-
-NULLABLE = ("knowledge", "latency", "curve", "error")
-
-TIMING = {
-    "model": str,
-    "engine": str,
-    "batch": int,
-    "seq_len": int,
-    "gain": int | float,
-    "median_ms": int | float,
-    "agrees": bool,
-}
-"""What a page reads of a row of `latency`, and of what type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +90,7 @@ class Record:
         created: When, with its time zone, in ISO 8601.
         error: Type, message and the log's name of a failure.
         schema: Version of this layout and of that of its predictions.
+        more: What a later version of this package has written beside, kept as it is.
     """
 
     id: str
@@ -190,6 +112,7 @@ class Record:
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
     error: dict[str, str] | None = None
     schema: int = SCHEMA
+    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def timing(self) -> dict[str, Any] | None:
@@ -209,7 +132,9 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, in the order of the fields."""
-        return dataclasses.asdict(self)
+        data: dict[str, Any] = dataclasses.asdict(self)
+        more: dict[str, Any] = data.pop("more")
+        return data | more
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
@@ -220,56 +145,9 @@ class Record:
         """
         if not isinstance(data, dict) or data.get("schema") not in READABLE:
             raise BenchError(f"not a record of schema {' or '.join(map(str, READABLE))}")
-        known = {f.name: data[f.name] for f in dataclasses.fields(cls) if f.name in data}
-        if missing := {"id", "status", "cell"} - set(known):
-            raise BenchError(f"a record without {', '.join(sorted(missing))}")
-        odd = list(_odd_fields(known))
-        if known["status"] not in STATUSES:
-            odd.append("status")
-        if known["status"] in SCORED:
-            counted = known.get("footprint", {})
-            whole = "footprint" in odd or all(has(counted.get(axis), "ratio") for axis in AXES)
-            method = known.get("method")
-            delivers = method.get("delivers") if isinstance(method, dict) else None
-            if not whole and (counted or delivers != ANSWERS):
-                odd.append("footprint")
-            if known["status"] != "external":
-                cost = known.get("cost", {})
-                if not has(cost, "train_flops"):
-                    odd.append("cost.train_flops")
-                parts = cost.get("parts", {}) if isinstance(cost, dict) else {}
-                if not isinstance(parts, dict) or not all(has(parts, part) for part in parts):
-                    odd.append("cost.parts")
-            if not has(known, "score"):
-                odd.append("score")
-        if odd:
-            raise BenchError(f"a record with no valid {', '.join(odd)}")
-        return cls(**known)
-
-
-def _odd_fields(record: dict[str, Any]) -> Iterator[str]:
-    """The fields, or keys of fields, that are not what `FIELDS` says; a field may be empty."""
-    for name, keys in FIELDS.items():
-        held = record.get(name, {})
-        if held is None and name in NULLABLE:
-            continue
-        if not isinstance(held, dict):
-            yield name
-        elif held:
-            later = {key: kind for key, kind in LATER.get(name, {}).items() if key in held}
-            known = (keys | later).items()
-            yield from (f"{name}.{key}" for key, kind in known if not has(held, key, kind))
-
-    latency = record.get("latency")
-    timings = latency.get("rows") if isinstance(latency, dict) else None
-    if isinstance(timings, list) and not all(
-        has(row, key, kind) for row in timings for key, kind in TIMING.items()
-    ):
-        yield "latency.rows"
-
-
-def has(held: Any, key: str, kind: type | UnionType = int | float) -> bool:
-    """Whether `held` is a mapping that has a value of a type under a key; a flag is no number."""
-    if not isinstance(held, dict) or key not in held:
-        return False
-    return isinstance(held[key], kind) and (kind is bool or not isinstance(held[key], bool))
+        check({name: held for name, held in data.items() if held != {}}, RecordFile)
+        known = {field.name for field in dataclasses.fields(cls)} - {"more"}
+        return cls(
+            **{name: held for name, held in data.items() if name in known},
+            more={name: held for name, held in data.items() if name not in known},
+        )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+from msgspec import Meta
 
 from bench.errors import BenchError
 from bench.files import read_json, write_json
+from bench.protocol import Precision  # noqa: TC001 - resolved when a file is checked
 from bench.results.store import Store
-
-if TYPE_CHECKING:
-    from bench.protocol import Precision
+from bench.schema import check
 
 SETTINGS = "settings.json"
 
@@ -27,8 +28,8 @@ class FolderSettings:
     """
 
     precision: Precision
-    threads: int
-    teacher_cache_gb: float
+    threads: Annotated[int, Meta(ge=1)]
+    teacher_cache_gb: Annotated[float, Meta(ge=0)] = 0.0  # before there was one, no folder had any
 
     def __str__(self) -> str:
         """In words."""
@@ -50,18 +51,10 @@ def read_settings(runs: Path) -> FolderSettings | None:
     """
     if not (runs / SETTINGS).exists():
         return None
-    held = read_json(runs / SETTINGS)
-    if not isinstance(held, dict):
-        held = {}
-    precision, threads = held.get("precision"), held.get("threads")
-    cache = held.get("teacher_cache_gb", 0.0)  # before there was one, no folder had any
-    if (
-        precision not in ("fp32", "bf16")
-        or not isinstance(threads, int)
-        or not isinstance(cache, (int, float))
-    ):
-        raise BenchError(f"{runs / SETTINGS} does not say precision and threads: remove it.")
-    return FolderSettings(precision=precision, threads=threads, teacher_cache_gb=cache)
+    try:
+        return check(read_json(runs / SETTINGS), FolderSettings)
+    except BenchError as error:
+        raise BenchError(f"{runs / SETTINGS} holds no settings ({error}): remove it.") from None
 
 
 def agree_on_settings(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.files import lock, read_json, write_json, write_parquet
+from bench.files import inside, lock, read_json, write_json, write_parquet
 from bench.results.record import Record
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Store:
 
     def folder(self, cell_id: str) -> Path:
         """Where a cell's record, predictions, log and model lie."""
-        return self.root / cell_id
+        return inside(self.root, cell_id)
 
     def get(self, cell_id: str) -> Record | None:
         """A cell's record; `None` where there is none, or where its file is no whole record."""
@@ -94,7 +94,7 @@ class Store:
         """Whether some process works on a cell right now."""
         from filelock import Timeout
 
-        if not (self.root / "locks" / f"{name}.lock").exists():
+        if not inside(self.root / "locks", f"{name}.lock").exists():
             return False
         try:
             with self.lock(name).acquire(timeout=0):

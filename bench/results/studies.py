@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.errors import BenchError
-from bench.files import parse_json, read_json, read_lines
-from bench.results.record import FIELDS, has
+from bench.files import inside, read_json, read_lines
+from bench.results.layout import StudyFile
+from bench.schema import Id, check, is_of, parse_json
 
 if TYPE_CHECKING:
     from bench.results.store import Store
+
+
+class PublishedStudy(StudyFile, kw_only=True):
+    """A study of many in a file."""
+
+    id: Id
+
 
 KEPT_APART = ("wall_s", "flops", "kept", "reference")
 """What only the run folder knows of a trial: records say what tuning cost in all."""
@@ -24,9 +32,9 @@ KEPT_APART = ("wall_s", "flops", "kept", "reference")
 NOT_TUNED = "not tuned: no trial worked"
 AT_EDGE = "best rate at the edge of the range"
 
-SAID_LATER = {"rates": list, "edge": str, "floor": int | float, "not_tuned": bool}
-"""What a study says of itself, of which type, where it does: the ranges of the learning rate, the
-side on which the best lies at their edge, the text floor, and whether no trial was above that."""
+SAID_LATER = ("rates", "edge", "floor", "not_tuned")
+"""What a study may say of itself: the ranges of the learning rate, the side on which the best lies
+at their edge, the text floor, and whether no trial was above that."""
 
 
 def marks(found: Mapping[str, Any]) -> list[str]:
@@ -37,7 +45,7 @@ def marks(found: Mapping[str, Any]) -> list[str]:
 
 def summary_path(store: Store, study: str) -> Path:
     """Where a run folder has the summary of a study."""
-    return store.root / "tuning" / study / "study.json"
+    return inside(store.root / "tuning", study) / "study.json"
 
 
 def suite_studies(store: Store, suite: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -51,8 +59,11 @@ def suite_studies(store: Store, suite: Mapping[str, Any]) -> list[dict[str, Any]
         path = summary_path(store, study)
         if not path.exists():  # none of its trials has ended
             continue
-        if not is_study(summary := read_json(path)):
-            raise BenchError(f"{path} sums up no study: restore it, or remove it.")
+        summary: Any = read_json(path)
+        try:
+            check(summary, StudyFile)
+        except BenchError as error:
+            raise BenchError(f"{path} sums up no study ({error}): restore or remove it.") from None
         found.append({"id": study, **summary})
     return sorted(found, key=_order)
 
@@ -75,10 +86,9 @@ def read_studies(folder: Path, name: str) -> list[dict[str, Any]]:
     for number, line in enumerate(read_lines(path) or [""], 1):  # an empty file was cut off
         try:
             study = parse_json(line)
-        except ValueError as error:
+            check(study, PublishedStudy)
+        except (ValueError, BenchError) as error:
             raise BenchError(f"{path}:{number}: no study: {error}.") from None
-        if not is_study(study) or not has(study, "id", str):
-            raise BenchError(f"{path}:{number}: no study.")
         found.append(study)
     return sorted(found, key=_order)
 
@@ -91,56 +101,7 @@ def study_lines(studies: Iterable[Mapping[str, Any]]) -> str:
 
 def is_study(summary: Any) -> TypeGuard[dict[str, Any]]:
     """Whether something that was read sums up a study; it may say more than is asked for here."""
-    return (
-        isinstance(summary, dict)
-        and all(has(summary.get("cell"), key, kind) for key, kind in FIELDS["cell"].items())
-        and has(summary, "complete", bool)
-        and has(summary, "sampler", str)
-        and isinstance(summary.get("trials"), list)
-        and all(map(_is_trial, summary["trials"]))
-        and _is_best(summary)
-        and all(summary.get(k) is None or has(summary, k, kind) for k, kind in SAID_LATER.items())
-        and all(map(_is_range, summary.get("rates") or []))
-    )
-
-
-def _is_trial(trial: Any) -> bool:
-    """A trial has its parameters, and either an error or its score and ratio."""
-    if not has(trial, "params", dict) or not _is_curve(trial.get("curve")):
-        return False
-    return has(trial, "error", str) or (has(trial, "score") and has(trial, "ratio"))
-
-
-def _is_curve(curve: Any) -> bool:
-    """A curve has a loss and a score at each step, and perhaps a gain; there may be no curve."""
-    if curve is None:
-        return True
-    if not all(has(curve, key, list) for key in ("steps", "loss", "score")):
-        return False
-    points, gain = [curve["steps"], curve["loss"], curve["score"]], curve.get("gain")
-    return (
-        len(curve["steps"]) > 0
-        and len(set(map(len, points))) == 1
-        and all(isinstance(value, int | float) for figures in points for value in figures)
-        and (gain is None or (has(gain, "points") and has(gain, "half_width")))
-    )
-
-
-def _is_range(rates: Any) -> bool:
-    """A range is a low and a high rate above 0."""
-    return (
-        isinstance(rates, list)
-        and len(rates) == 2
-        and all(isinstance(rate, int | float) and rate > 0 for rate in rates)
-    )
-
-
-def _is_best(summary: Mapping[str, Any]) -> bool:
-    """Whether the best is none, or the place of a trial that has a score."""
-    best, trials = summary.get("best"), summary["trials"]
-    if best is None:
-        return True
-    return has(summary, "best", int) and 0 <= best < len(trials) and "score" in trials[best]
+    return is_of(summary, StudyFile)
 
 
 def _slim(study: Mapping[str, Any]) -> dict[str, Any]:

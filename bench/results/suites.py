@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.errors import BenchError, unknown_name
-from bench.files import NAME, lock, parse_json, read_json, read_lines, write_json
+from bench.files import lock, read_json, read_lines, write_json
 from bench.protocol import SEQUENCE_LENGTH
-from bench.results.claims import are_claims, merge_claims
+from bench.results.claims import merge_claims
+from bench.results.layout import SuiteFile
 from bench.results.predictions import in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
 from bench.results.studies import read_studies, suite_studies
+from bench.schema import check, is_of, parse_json
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -52,21 +54,6 @@ in a run folder."""
 FIGURES = ("kept", "tuning", "curves", "cd")
 """What the figures of a page are called beside its first one: `<suite>-<figure>.svg`."""
 
-SUITE_KEYS = {
-    "name": str,
-    "model": str,
-    "weights": str,
-    "axis": str,
-    "protocol": str,
-    "settings": dict,
-    "data": dict,
-    "commands": list,
-    "workers": int,
-    "cells": dict,
-}
-"""What a suite's description has at least, and of what type."""
-SETTINGS_KEYS = {"trials", "epochs", "batch_size", "dropout", "precision", "max_train_samples"}
-
 
 def counted_length(suite: Mapping[str, Any] | None) -> int:
     """Tokens of the example that a suite's FLOPs are counted on; the usual number without one."""
@@ -94,13 +81,17 @@ def read_suite(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / f"{name}.json"
     if not path.exists():
         return None
-    suite = read_json(path)
-    if not is_suite(suite) or suite["name"] != name:
+    suite: Any = read_json(path)
+    try:
+        if check(suite, SuiteFile).name != name:
+            raise BenchError(f"name: it is not {name}")
+    except BenchError as error:
         raise BenchError(
-            f"{path} does not describe a suite: restore it, or remove it and run the suite again, "
-            "which finds its cells."
-        )
-    return suite
+            f"{path} does not describe a suite ({error}): restore it, or remove it and run the "
+            "suite again, which finds its cells."
+        ) from None
+    found: dict[str, Any] = suite
+    return found
 
 
 def check_suite_name(name: str) -> None:
@@ -111,18 +102,7 @@ def check_suite_name(name: str) -> None:
 
 def is_suite(suite: Any) -> TypeGuard[dict[str, Any]]:
     """Whether something that was read describes a suite."""
-    return (
-        isinstance(suite, dict)
-        and all(isinstance(suite.get(key), kind) for key, kind in SUITE_KEYS.items())
-        and NAME.fullmatch(suite["name"]) is not None
-        and suite["settings"].keys() >= SETTINGS_KEYS
-        and are_claims(suite.get("claims", []))
-        and all(
-            isinstance(cell, list)
-            and list(map(type, cell)) in ([str, str, float, int], [str, str, int, int])
-            for cell in suite["cells"].values()
-        )
-    )
+    return is_of(suite, SuiteFile)
 
 
 def same_suite(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from bench.compression.target import Target, check_ratio
 from bench.data.task import Source
 from bench.errors import BenchError, unknown_name
-from bench.files import NAME
 from bench.models.checkpoint import max_pieces
 from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
@@ -27,6 +26,7 @@ from bench.runs.encoder import (
 )
 from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
 from bench.runs.suite import Suite
+from bench.schema import Name, is_of
 
 if TYPE_CHECKING:
     from bench.compression.target import Axis
@@ -389,7 +389,7 @@ def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
         name = name.strip("-_") or "suite"
         if request.axis != "weights":
             name += f"-{request.axis}"
-    if not NAME.fullmatch(name):
+    if not is_of(name, Name):
         raise BenchError(f"--name '{name}': lower case letters, digits, '-' and '_' only.")
     check_suite_name(name)
     return name

@@ -25,7 +25,8 @@ from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.data.tasks.formats import FORMATS
 from bench.data.tasks.rows import Layout, read_splits
 from bench.errors import BenchError, unknown_name
-from bench.files import NAME, read_toml
+from bench.files import read_toml
+from bench.schema import Name, is_of
 
 
 def _is_text(value: Any) -> bool:
@@ -50,7 +51,7 @@ _FILE = f"a file that ends in {', '.join(FORMATS)}"
 _REQUIRED = ("name", "train", "dev", "text", "label")
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (
-        lambda v: isinstance(v, str) and NAME.fullmatch(v) is not None,
+        lambda v: is_of(v, Name),
         "a name of lower case letters, digits, '-' and '_'",
     ),
     "train": (_is_file, _FILE),

@@ -23,8 +23,9 @@ from bench.errors import BenchError, UnreachableError
 from bench.files import is_storage_error, remove
 from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
+from bench.results.layout import ANSWERS, Status
 from bench.results.predictions import as_table
-from bench.results.record import ANSWERS, DENSE, Record, Status
+from bench.results.record import DENSE, Record
 from bench.results.store import Store
 from bench.runs.cells.cell import Cell, reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress

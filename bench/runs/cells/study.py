@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.compression.target import TOLERANCE, meets
-from bench.files import ID, read_json, remove, write_json
+from bench.files import inside, read_json, remove, write_json
 from bench.results.record import DENSE
 from bench.results.store import Store
 from bench.results.studies import is_study, summary_path
 from bench.runs.cells.design import RATE, SAMPLER, Rates, Tried, first_half, trial_params
 from bench.runs.cells.storage import is_running, journal, spent, storage_errors, suggest
+from bench.schema import Hash, is_of
 
 if TYPE_CHECKING:
     import optuna
@@ -205,8 +206,8 @@ class Study:
     def _keep_reference(self, best: str, outcomes: Sequence[dict[str, Any]]) -> None:
         root = self._store.root
         for key in {str(outcome.get("reference")) for outcome in outcomes} - {best}:
-            if ID.fullmatch(key):  # the journal may come from anybody, and name any folder
-                remove(root / "references" / key, root)
+            if is_of(key, Hash):  # the journal may come from anybody, and name any folder
+                remove(inside(root / "references", key), root)
 
     def tell(self, claim: Claim, outcome: Outcome) -> None:
         """Stores what came of a trial."""
