@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import registry
+from bench.compression.params import spelled
 from bench.compression.target import Target
 from bench.errors import BenchError, unknown_name
 from bench.models.checkpoint import read_config
@@ -69,7 +70,7 @@ def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str
                 continue
             values = method.Params.parse(dict(variant.pins))
             method.Params(**values)
-            pins = tuple((name, str(value)) for name, value in sorted(values.items()))
+            pins = tuple((name, spelled(value)) for name, value in sorted(values.items()))
             variant = Variant(variant.method, pins)  # 1e-3 and 0.001 are one variant
             variants[variant] = method.info.kind == "reference"
     return variants, notices

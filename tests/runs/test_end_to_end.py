@@ -267,6 +267,8 @@ def test_a_value_written_in_two_ways_is_one_variant(tmp_path: Path) -> None:
 
     variants, _ = select_methods(["magnitude:warmup=0.10", "magnitude:warmup=1e-1"])
     assert [str(v) for v in variants] == ["dense", "magnitude:warmup=0.1"]
+    variants, _ = select_methods(["magnitude:contrastive=True", "magnitude:contrastive=true"])
+    assert [str(v) for v in variants] == ["dense", "magnitude:contrastive=true"]
 
 
 def test_an_orphaned_page_does_not_pass_the_check(copy: Path, tmp_path: Path) -> None:
