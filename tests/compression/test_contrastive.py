@@ -21,9 +21,13 @@ from bench.testing import ROWS, Toy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import PreTrainedModel
-
     from bench.runs.cells.cell_run import CellRun
+
+
+def takers() -> list[str]:
+    """Methods that have the parameter."""
+    methods = {n: m for n, m in registry.methods.usable().items() if issubclass(m, bench.Method)}
+    return [name for name, method in methods.items() if "contrastive" in method.Params.knobs()]
 
 
 def toy_run(folder: Path, family: str = "bert", is_regression: bool = False) -> CellRun:
@@ -174,14 +178,19 @@ def test_a_regression_has_no_term_of_labels(tmp_path: Path) -> None:
     assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["magnitude", "random-mask", "one-shot-magnitude"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n != "magnitude" else []) for n in takers()],
+)
 def test_pruners_take_it_by_a_parameter(name: str, tmp_path: Path) -> None:
-    models: list[PreTrainedModel] = []
+    states, passes = [], []
     for contrast in (False, True):
         method = registry.methods.get(name)
         toy = Toy(tmp_path / str(contrast), method, 4.0, {"contrastive": contrast}, epochs=1)
         run, model = toy.compress()
-        assert ("importance" in run.flops) is contrast
-        models.append(model)
-    first, second = (model.state_dict() for model in models)
-    assert not all(torch.equal(first[key], second[key]) for key in first)
+        states.append(model.state_dict())
+        passes.append(run.flops.get("teacher", 0))
+    assert not all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert passes[1] - passes[0] == 2 * count_dense(run.pretrained()).forward_flops(
+        run.data.train.lengths
+    )
