@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
-from bench.schema import Id, is_of, parse_json
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -58,6 +57,8 @@ def inside(folder: Path, name: str) -> Path:
     Raises:
         BenchError: The name could lead elsewhere.
     """
+    from bench.schema import Id, is_of
+
     if not is_of(name, Id):
         raise BenchError(f"{folder}: {name[:80]!r} is no name of a file in it.")
     return folder / name
@@ -114,6 +115,8 @@ def read_lines(path: Path) -> list[str]:
 
 def read_json(path: Path) -> Any | None:
     """Reads a JSON file; `None` where there is none, where it was cut short, or holds no JSON."""
+    from bench.schema import parse_json  # not above: who only hashes needs no msgspec
+
     try:
         return parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -57,7 +57,7 @@ class Defaults:
 
 
 DEMO_METHODS = (
-    "knowledge-aware", "magnitude", "movement", "platon", "tinybert",
+    "knowledge-aware", "magnitude", "movement", "platon", "gmp", "tinybert",
     "random-mask", "small-dense", "int8", "majority", "text-floor", "encoder-floor",
 )  # fmt: skip
 """What is compared and the controls, in three minutes on two cores; `all` takes twice as long."""
