@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from bench.leaderboard.prose import protocol_section
 from bench.leaderboard.ranking import LEAST_ROWS, is_uninformative, rows_of, standings
-from bench.results.record import AXES, Record
+from bench.results.layout import AXES
+from bench.results.record import Record
 
 SETTINGS = {
     "trials": 0, "epochs": 1, "batch_size": 32, "dropout": 0.1, "precision": "fp32",

@@ -40,7 +40,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_fitted_head_names_what_the_frozen_encoder_knows(bare: Path) -> None:
     before = BertModel.from_pretrained(bare).state_dict()
-    known, held = demo_text(2000, seed=1), demo_text(300, seed=2)
+    known, held = demo_text(5000, seed=1), demo_text(300, seed=2)
     torch.manual_seed(0)
     model, flops = load_language_model(bare, lambda: known, dropout=0.1, device="cpu")
     for name, value in model.encoder.state_dict().items():

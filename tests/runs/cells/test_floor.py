@@ -66,7 +66,7 @@ def test_a_record_has_scores_and_answers_and_no_size(context: Context) -> None:
     assert (context.runs / record.id / "predictions.parquet").is_file()
     assert not (context.runs / record.id / "model").exists()
     damaged = record.to_json() | {"method": {**record.method, "delivers": "a model"}}
-    with pytest.raises(BenchError, match="no valid footprint"):
+    with pytest.raises(BenchError, match="without a footprint"):
         Record.from_json(damaged)
 
 
