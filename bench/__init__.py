@@ -27,7 +27,9 @@ _LAZY = {
         "Insides", "Projection", "answer", "last_relations", "look_inside", "loss_for",
         "taught_loss",
     ],
+    "bench.compression.lagrangian": ["GatePruner"],
     "bench.compression.language_model": ["LanguageModel", "Question"],
+    "bench.compression.layerwise": ["layerwise_loss", "nearest_layers"],
     "bench.compression.losses": [
         "distilled_loss", "hidden_loss", "label_loss", "relation_loss", "score_loss",
         "soft_cross_entropy", "task_loss",

@@ -21,8 +21,11 @@ from bench.compression.distillation import taught_loss as taught_loss
 from bench.compression.floor import Answers as Answers
 from bench.compression.floor import Floor as Floor
 from bench.compression.floor import FloorRun as FloorRun
+from bench.compression.lagrangian import GatePruner as GatePruner
 from bench.compression.language_model import LanguageModel as LanguageModel
 from bench.compression.language_model import Question as Question
+from bench.compression.layerwise import layerwise_loss as layerwise_loss
+from bench.compression.layerwise import nearest_layers as nearest_layers
 from bench.compression.losses import distilled_loss as distilled_loss
 from bench.compression.losses import hidden_loss as hidden_loss
 from bench.compression.losses import label_loss as label_loss

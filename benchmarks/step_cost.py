@@ -38,9 +38,13 @@ ROUNDS = 5
 LIMITS = {"magnitude": 1.15, "platon": 1.25, "gmp": 1.5,
           "movement": 1.5, "soft-movement": 1.5, "cap": 1.7,
           "knowledge-aware": 1.6, "knowledge-aware, answers kept": 1.3,
-          "tinybert": 2.2, "minilm": 1.0}  # fmt: skip
+          "tinybert": 2.2, "minilm": 1.0,
+          "block-movement": 1.6, "cofi": 2.0}  # fmt: skip
 """What a step may cost at most, in steps of dense fine-tuning; for small dense models in their last
 phase. The teacher runs along but where its answers are kept (`--teacher-cache-gb`)."""
+
+WHOLE = ("block-movement", "cofi")
+"""Those that are timed in their first phase: what they train in the last one is a smaller model."""
 
 
 class Stopwatch(Callback):
@@ -60,9 +64,9 @@ class Stopwatch(Callback):
         self.phases[-1].append(now - self._last)
         self._last = now
 
-    def seconds(self) -> float:
-        """Mean time of a step of the last phase, without its first two."""
-        return statistics.fmean(self.phases[-1][2:])
+    def seconds(self, phase: int) -> float:
+        """Mean time of a step of a phase, without its first two."""
+        return statistics.fmean(self.phases[phase][2:])
 
 
 class TimedRun(CellRun):
@@ -112,7 +116,7 @@ def main() -> None:
                     if "general_epochs" in method.Params.knobs():
                         params = method.Params(general_epochs=0)
                     method().compress(run, params)
-                times.setdefault(row, []).append(run.watch.seconds())
+                times.setdefault(row, []).append(run.watch.seconds(0 if name in WHOLE else -1))
         dense = statistics.median(times["dense"])
         rate = product_rate(384, "fp32")
         print(f"{given.model.name}, {given.task}, batch 32, fp32, one thread; "

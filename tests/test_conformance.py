@@ -171,6 +171,16 @@ class TestTextPrunerWithoutHeads(MethodConformance):
     params: ClassVar = {"teacher": "finetuned", "iterations": 3}
 
 
+class TestCofi(MethodConformance):
+    name = "cofi"
+
+
+class TestCofiPretrained(MethodConformance):
+    name = "cofi"
+    ratio = 20.0
+    params: ClassVar = {"init": "pretrained", "layer_map": "free", "ramp": 1.0}
+
+
 class TestDense(MethodConformance):
     name = "dense"
 

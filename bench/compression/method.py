@@ -45,6 +45,8 @@ class MethodInfo:
             layers; `small` is a smaller dense model; `reference` compresses nothing and is one
             cell a (task, seed), at ratio 1.
         removes: What goes, in a few words ("single weights of the six matrices of each layer").
+        cuts_width: Whether a structured one removes hidden dimensions, too: it then reaches ratios
+            that heads and neurons alone do not.
         starts_from: The weights that it starts from, unless a parameter `init` says otherwise.
         teacher: Who teaches it, unless a parameter `teacher` says otherwise.
         control: Whether it stands in the table to be beaten rather than to compete.
@@ -66,6 +68,7 @@ class MethodInfo:
     summary: str
     kind: Kind
     removes: str
+    cuts_width: bool = False
     starts_from: Start
     teacher: Teacher = "none"
     control: bool = False

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, get_args
 
+from bench.compression.units import VALUE, Axis, cost_of, unit_costs
 from bench.errors import BenchError, UnreachableError, unknown_name
 from bench.models.families import Shape, family_of, reshaped, shape_of
 from bench.protocol import SEQUENCE_LENGTH
@@ -22,17 +23,11 @@ from bench.protocol import SEQUENCE_LENGTH
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+    from bench.compression.units import UnitCosts
     from bench.models.footprint import Counts
 
 
 Kind = Literal["reference", "unstructured", "structured", "small"]
-
-Axis = Literal["weights", "flops", "bytes"]
-"""What a ratio is counted in: prunable weights, FLOPs of one example, or bytes of the file with
-values of 16 bits, embeddings included, which is the compact file where zeros are left out."""
-
-VALUE = 2
-"""Bytes of a value."""
 
 TOLERANCE = 0.98
 """Share of the wanted ratio that a delivered model has to achieve."""
@@ -125,7 +120,7 @@ class Target:
         @functools.cache
         def cost(width: int, neurons: int) -> int:
             small = reshaped(config, Shape(layers, width, encoder.heads, neurons))
-            return _cost(count_dense(small), self.axis, self.sequence_length)
+            return cost_of(count_dense(small), self.axis, self.sequence_length)
 
         def proportional(width: int) -> Fraction:
             return Fraction(cost(width, max(1, round(width * encoder.neurons / encoder.width))))
@@ -134,7 +129,7 @@ class Target:
         if family_of(config).embedding_projection and config.embedding_size in widths[:-1]:
             widths.remove(config.embedding_size)  # at which there would be no projection to fill
         if cost(widths[0], 1) > wanted:
-            best = _cost(dense, self.axis, self.sequence_length) / cost(widths[0], 1)
+            best = cost_of(dense, self.axis, self.sequence_length) / cost(widths[0], 1)
             raise UnreachableError(
                 f"{layers} layers reach {best:,.2f}× on {self.axis} at most, "
                 f"not the wanted {self.ratio:g}×.",
@@ -170,11 +165,12 @@ class Target:
         from bench.models.footprint import count_dense
 
         encoder, dense = shape_of(config), count_dense(config)
-        head, neuron, fixed = _unit_costs(config, dense, self.axis, self.sequence_length)
+        costs = unit_costs(config, dense, self.axis, self.sequence_length)
+        head, neuron, fixed = costs.at_width(encoder.width, encoder.layers)
         all_heads, all_neurons = encoder.layers * encoder.heads, encoder.layers * encoder.neurons
         left = self._allowed(dense) - fixed
         if left < neuron:
-            best = _cost(dense, self.axis, self.sequence_length) / (fixed + neuron)
+            best = cost_of(dense, self.axis, self.sequence_length) / (fixed + neuron)
             raise UnreachableError(
                 f"a single neuron and no head reach {best:,.2f}× on {self.axis} at most, "
                 f"not the wanted {self.ratio:g}×.",
@@ -188,13 +184,43 @@ class Target:
             heads = min(all_heads, int((left - neurons * neuron) // head))
         return heads, neurons
 
+    def structure_budget(self, config: PretrainedConfig) -> tuple[UnitCosts, int, int]:
+        """What units of a structure cost, and what those that stay may cost together.
+
+        Args:
+            config: The reference, a classifier.
+
+        Returns:
+            The costs of a unit, what is allowed, and what the reference costs.
+
+        Raises:
+            UnreachableError: Not even a single neuron and a single hidden dimension fit.
+        """
+        from bench.models.footprint import count_dense
+
+        dense = count_dense(config)
+        costs = unit_costs(config, dense, self.axis, self.sequence_length)
+        whole, allowed = cost_of(dense, self.axis, self.sequence_length), self._allowed(dense)
+        if costs.least > allowed:
+            raise UnreachableError(
+                f"a single neuron and hidden dimension reach {whole / costs.least:,.2f}× on "
+                f"{self.axis} at most, not the wanted {self.ratio:g}×.",
+                whole / costs.least,
+            )
+        return costs, int(allowed), whole
+
     def _allowed(self, dense: Counts) -> Fraction:
         """What a model may cost on the axis; the ratio as it was written: 2.2 is 11/5."""
-        return _cost(dense, self.axis, self.sequence_length) / Fraction(str(self.ratio))
+        return cost_of(dense, self.axis, self.sequence_length) / Fraction(str(self.ratio))
 
 
 def best_ratio(
-    kind: Kind, config: PretrainedConfig, axis: Axis, sequence_length: int = SEQUENCE_LENGTH
+    kind: Kind,
+    config: PretrainedConfig,
+    axis: Axis,
+    sequence_length: int = SEQUENCE_LENGTH,
+    *,
+    cuts_width: bool = False,
 ) -> float:
     """The largest ratio that a kind of method can reach on a model, as counting tells.
 
@@ -203,24 +229,29 @@ def best_ratio(
         config: The reference, a classifier.
         axis: What the ratio is counted in.
         sequence_length: Tokens of the example that FLOPs are counted for.
+        cuts_width: Whether a structured one removes layers and hidden dimensions, too.
 
     Returns:
         1 for a reference; for zeros alone, the ratio with one weight left in each matrix; with
-        heads and neurons gone, that of a single neuron in all; for a small model, that of the
-        default depth with heads of width 1 and one neuron a layer.
+        heads and neurons gone, that of a single neuron in all, of the encoder's width or of 1; for
+        a small model, that of the default depth with heads of width 1 and one neuron a layer.
     """
     from bench.models.footprint import count_dense
 
     if kind == "reference":
         return 1.0
     dense = count_dense(config)
-    whole = _cost(dense, axis, sequence_length)
+    whole = cost_of(dense, axis, sequence_length)
     if kind == "small":
         heads = shape_of(config).heads
         least = Shape(default_depth(config), width=heads, heads=heads, neurons=1)
-        return whole / _cost(count_dense(reshaped(config, least)), axis, sequence_length)
+        return whole / cost_of(count_dense(reshaped(config, least)), axis, sequence_length)
     if kind == "structured":
-        _, neuron, fixed = _unit_costs(config, dense, axis, sequence_length)
+        costs = unit_costs(config, dense, axis, sequence_length)
+        if cuts_width:
+            return whole / costs.least
+        shape = shape_of(config)
+        _, neuron, fixed = costs.at_width(shape.width, shape.layers)
         return whole / (fixed + neuron)
     return _best_of_zeros(dense, axis, sequence_length)
 
@@ -229,28 +260,6 @@ def default_depth(config: PretrainedConfig) -> int:
     """Layers of a small model: the whole number nearest two thirds of the encoder's, at least 2."""
     layers = int(config.num_hidden_layers)
     return min(layers, max(2, (4 * layers + 3) // 6))
-
-
-def _cost(counts: Counts, axis: Axis, sequence_length: int) -> int:
-    if axis == "bytes":
-        return counts.bytes
-    return counts.weights if axis == "weights" else counts.flops(sequence_length)
-
-
-def _unit_costs(
-    config: PretrainedConfig, dense: Counts, axis: Axis, sequence_length: int
-) -> tuple[int, int, int]:
-    """What a head costs, what a neuron costs, and what stays when all of them are gone."""
-    shape = shape_of(config)
-    head_size = shape.width // shape.heads
-    head, neuron = 4 * shape.width * head_size, 2 * shape.width
-    if axis == "flops":
-        head = 2 * sequence_length * (head + 2 * sequence_length * head_size)
-        neuron *= 2 * sequence_length
-    if axis == "bytes":  # biases of query, key and value, and of the neuron, go with them
-        head, neuron = VALUE * (head + 3 * head_size), VALUE * (neuron + 1)
-    units = shape.layers * (shape.heads * head + shape.neurons * neuron)
-    return head, neuron, _cost(dense, axis, sequence_length) - units
 
 
 def keep_counts(sizes: Sequence[int], density: float, *, least: int = 1) -> list[int]:
@@ -319,7 +328,7 @@ def check_ratio(ratio: float, said: str | None = None) -> float:
 def _best_of_zeros(dense: Counts, axis: Axis, sequence_length: int) -> float:
     """The ratio that zeros alone reach, with one weight left in each matrix."""
     fixed, a_weight = _zeros_costs(dense, axis, sequence_length)
-    return _cost(dense, axis, sequence_length) / (fixed + a_weight * dense.matrices)
+    return cost_of(dense, axis, sequence_length) / (fixed + a_weight * dense.matrices)
 
 
 _STAYS = {
@@ -334,4 +343,4 @@ def _zeros_costs(dense: Counts, axis: Axis, sequence_length: int) -> tuple[int, 
     """What stays when all prunable weights are zero but no head is gone, and what one costs."""
     a_weight = {"weights": 1, "flops": 2 * sequence_length, "bytes": VALUE}[axis]
     added = dense.bitmap_bytes if axis == "bytes" else 0
-    return _cost(dense, axis, sequence_length) + added - a_weight * dense.weights, a_weight
+    return cost_of(dense, axis, sequence_length) + added - a_weight * dense.weights, a_weight

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.runs.cells.cell import Cell
 
 if TYPE_CHECKING:
-    from bench.compression.target import Axis
+    from bench.compression.units import Axis
     from bench.runs.cells.cell import Variant
 
 

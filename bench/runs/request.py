@@ -29,7 +29,7 @@ from bench.runs.suite import Suite
 from bench.schema import Name, is_of
 
 if TYPE_CHECKING:
-    from bench.compression.target import Axis
+    from bench.compression.units import Axis
     from bench.data.corpus import Text
     from bench.data.task import Task
     from bench.protocol import Overlap

@@ -21,7 +21,7 @@ from bench.results.suites import keep_suite
 from bench.runs.plan import Selection, plan
 
 if TYPE_CHECKING:
-    from bench.compression.target import Axis
+    from bench.compression.units import Axis
     from bench.data.corpus import Text
     from bench.data.task import Source
     from bench.protocol import Protocol

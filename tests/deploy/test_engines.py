@@ -10,10 +10,13 @@ from harness import start
 from tiny_models import sparse_classifier
 
 import bench
+from bench import registry
 from bench.deploy import engines
 from bench.deploy.engines import ENGINES, Load, find_engines
 from bench.deploy.latency import measure
 from bench.errors import BenchError
+from bench.runs.cells.parameters import resolve_params
+from bench.testing import Toy
 
 pytestmark = pytest.mark.usefixtures("short_measurements")
 
@@ -41,6 +44,22 @@ def test_every_engine_answers_as_torch_does(name: str) -> None:
     timings = measure(sparse_classifier("bert", 0.1), None, [engine],
                       [Load(1, 8, 1), Load(3, 16, 2)])  # fmt: skip
     assert len(timings) == 4
+    assert all(timing.agrees for timing in timings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cofi", "block-movement"])
+@pytest.mark.parametrize(("axis", "ratio"), [("weights", 8.0), ("bytes", 1.2)])
+def test_every_engine_answers_as_what_a_structured_method_delivers(
+    name: str, axis: str, ratio: float, tmp_path: Path
+) -> None:
+    toy = Toy(tmp_path, registry.methods.get(name), ratio, {})
+    run = toy.run()
+    run.target = bench.Target(axis, ratio, 16)
+    model = toy.method().compress(run, resolve_params(toy.method, {}, run.context.protocol))
+    able = [e for key, e in ENGINES.items() if "openvino" not in key and not e.objection()]
+    timings = measure(model.eval(), None, able, [Load(1, 8, 1), Load(3, 10, 1)])
+    assert {timing.engine for timing in timings} == {engine.name for engine in able}
     assert all(timing.agrees for timing in timings)
 
 

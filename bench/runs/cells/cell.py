@@ -11,7 +11,7 @@ from bench.files import json_hash
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:
-    from bench.compression.target import Axis
+    from bench.compression.units import Axis
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class BoundCell:
     def limit(self) -> float:
         """The largest ratio that its method can reach on its axis."""
         labels, encoder = self.task.num_labels, self.context.encoder
-        return _limit(self.method.info.kind, encoder, labels, self.target)
+        info = self.method.info
+        return _limit(info.kind, info.cuts_width, encoder, labels, self.target)
 
     @functools.cached_property
     def space(self) -> dict[str, Knob]:
@@ -193,9 +194,9 @@ def _classifier_config(encoder: Path, labels: int) -> PretrainedConfig:
 
 
 @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
-def _limit(kind: Kind, encoder: Path, labels: int, target: Target) -> float:
+def _limit(kind: Kind, cuts_width: bool, encoder: Path, labels: int, target: Target) -> float:
     config = _classifier_config(encoder, labels)
-    return best_ratio(kind, config, target.axis, target.sequence_length)
+    return best_ratio(kind, config, target.axis, target.sequence_length, cuts_width=cuts_width)
 
 
 @functools.cache  # shapes of every depth are counted for it: a second for a large encoder

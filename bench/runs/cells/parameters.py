@@ -71,9 +71,14 @@ def objection(
         return f"{method.info.name} serves {', '.join(served)}, and the encoder is of type {family}"
     try:
         for target in targets:
-            if target.ratio <= best_ratio(
-                method.info.kind, config, target.axis, target.sequence_length
-            ):
+            best = best_ratio(
+                method.info.kind,
+                config,
+                target.axis,
+                target.sequence_length,
+                cuts_width=method.info.cuts_width,
+            )
+            if target.ratio <= best:
                 search_space(method, config, target)
     except BenchError as error:
         return str(error).rstrip(".")
