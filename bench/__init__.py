@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "bench.api": ["RunResult", "RunStoppedError", "compare", "footprint", "load_results", "run"],
+    "bench.compression.blocks": ["BlockMovementPruner"],
     "bench.compression.callbacks": ["Batch", "Callback", "Loss", "Training"],
     "bench.compression.contrastive": ["contrastive_loss"],
     "bench.compression.distillation": [

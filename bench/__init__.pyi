@@ -6,6 +6,7 @@ from bench.api import compare as compare
 from bench.api import footprint as footprint
 from bench.api import load_results as load_results
 from bench.api import run as run
+from bench.compression.blocks import BlockMovementPruner as BlockMovementPruner
 from bench.compression.callbacks import Batch as Batch
 from bench.compression.callbacks import Callback as Callback
 from bench.compression.callbacks import Loss as Loss

@@ -171,6 +171,16 @@ class TestTextPrunerWithoutHeads(MethodConformance):
     params: ClassVar = {"teacher": "finetuned", "iterations": 3}
 
 
+class TestBlockMovement(MethodConformance):
+    name = "block-movement"
+
+
+class TestBlockMovementPretrained(MethodConformance):
+    name = "block-movement"
+    ratio = 20.0
+    params: ClassVar = {"init": "pretrained", "teacher": "none", "first_phase": 0.0}
+
+
 class TestCofi(MethodConformance):
     name = "cofi"
 

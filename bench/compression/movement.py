@@ -70,7 +70,7 @@ class MovementPruner(Callback):
         self._masks = Masks(self.model)  # on the device that the model is trained on
         for name, linear in self._masks.linears.items():
             self._dense[name] = linear.weight.detach().clone()
-            self.scores[name] = torch.zeros_like(linear.weight, requires_grad=True)
+        self.scores = {name: scores.requires_grad_() for name, scores in self._no_scores().items()}
         training.optimizer.add_param_group(
             {
                 "params": list(self.scores.values()),
@@ -82,13 +82,15 @@ class MovementPruner(Callback):
     @torch.no_grad()
     def before_step(self, training: Training) -> None:
         """Turns the gradient of W' into those of scores and weights, and puts W in place."""
+        moved = {}
         for name, linear in self._masks.linears.items():
             gradient = linear.weight.grad
             if gradient is None:
                 raise ValueError(f"the loss does not depend on {name}")
-            self.scores[name].grad = gradient * self._dense[name]
+            moved[name] = gradient * self._dense[name]
             gradient.mul_(self._masks.kept[name])
             linear.weight.copy_(self._dense[name])
+        self._learn(moved)
 
     @torch.no_grad()
     def after_step(self, training: Training) -> None:
@@ -97,6 +99,15 @@ class MovementPruner(Callback):
         for name, linear in self._masks.linears.items():
             self._dense[name].copy_(linear.weight)
         self._masks.apply()
+
+    def _no_scores(self) -> dict[str, Tensor]:
+        """Scores of zero, by matrix."""
+        return {name: torch.zeros_like(weight) for name, weight in self._dense.items()}
+
+    def _learn(self, moved: Mapping[str, Tensor]) -> None:
+        """Gives the scores their gradients, from those of the weights, ∂L/∂W' ⊙ W."""
+        for name, gradient in moved.items():
+            self.scores[name].grad = gradient
 
     def _choose(self, training: Training) -> None:
         """Keeps the highest scores; where they are those of all matrices, some of each."""
