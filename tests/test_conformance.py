@@ -40,7 +40,7 @@ class TestGradualMagnitude(MethodConformance):
 
 class TestGradualMagnitudeVariant(MethodConformance):
     name = "gmp"
-    params: ClassVar = {"scope": "local", "teacher": "none", "init": "finetuned", "first_cut": 0.5}
+    params: ClassVar = {"scope": "local", "teacher": "none", "init": "finetuned", "first_cut": 0.0}
 
 
 class TestMovement(MethodConformance):

@@ -102,7 +102,7 @@ def test_without_a_final_phase_weights_go_until_the_last_step(tmp_path: Path) ->
     _, last, watch = watched(tmp_path, warmup=0.0, final_phase=0.0)
     assert watch.rates == [1e-2] * STEPS
     alive = [int(weights.count_nonzero()) for weights in watch.left]
-    assert alive[-2] > alive[-1] == int(last.count_nonzero()) == last.numel() // RATIO
+    assert alive[-4] > alive[-1] == int(last.count_nonzero()) == last.numel() // RATIO
 
 
 @pytest.mark.parametrize("is_regression", [False, True])
