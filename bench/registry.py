@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.compression.method import Method, MethodInfo
 from bench.compression.params import MOST_TUNED, Params
 from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, unknown_name
-from bench.schema import Name, is_of
+from bench.patterns import NAME
 
 OWN_DISTRIBUTION = "prunebench"
 
@@ -131,7 +132,7 @@ class Registry(Generic[T]):
             return f"{loaded.__name__}.info is missing or not a {self._info_type.__name__}"
         if not isinstance(info, MethodInfo | TaskInfo) or info.name != name:
             return f"{loaded.__name__}.info.name is not the registered name '{name}'"
-        if not is_of(name, Name):
+        if not re.search(NAME, name):
             return "a name has lower case letters, digits, '-' and '_' only"
         for field, hint in get_type_hints(self._info_type).items():
             if not _is_of(getattr(info, field), hint):

@@ -11,14 +11,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from bench.errors import BenchError
+from bench.patterns import ID, NAME
 
 T = TypeVar("T")
-
-ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,159}\Z"
-"""What an id is: it becomes a file's name."""
-
-NAME = r"^[a-z0-9][a-z0-9_-]{0,99}\Z"
-"""What a method, a task or a suite may be called: such names become folders and table cells."""
 
 Id = Annotated[str, msgspec.Meta(pattern=ID)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]

@@ -8,9 +8,6 @@ from pathlib import Path
 from bench.cli.output import console, emit_json, examples, say, table
 from bench.errors import BenchError
 from bench.progress import duration
-from bench.results.status import STATES, suite_state
-from bench.results.store import Store
-from bench.results.suites import suites_run_in
 
 RUNS = Path("runs")
 
@@ -30,6 +27,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Prints a row a suite of the run folder."""
+    from bench.results.status import STATES, suite_state
+    from bench.results.store import Store
+    from bench.results.suites import suites_run_in
+
     if arguments.runs != RUNS and not arguments.runs.is_dir():  # by default there may be none yet
         raise BenchError(f"{arguments.runs} is no folder: --runs names a run folder.")
     store = Store(arguments.runs)
