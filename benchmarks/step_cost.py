@@ -36,7 +36,7 @@ from bench.runs.encoder import default_learning_rate
 
 ROUNDS = 5
 LIMITS = {"magnitude": 1.15, "platon": 1.25, "gmp": 1.5,
-          "movement": 1.5, "soft-movement": 1.5, "cap": 1.7,
+          "movement": 1.5, "soft-movement": 1.5, "cap": 1.7, "prune-ofa": 1.5,
           "knowledge-aware": 1.6, "knowledge-aware, answers kept": 1.3,
           "tinybert": 2.2, "minilm": 1.0,
           "block-movement": 1.6, "cofi": 2.0}  # fmt: skip
@@ -113,8 +113,8 @@ def main() -> None:
                 if name == "dense":
                     run.train(run.pretrained(), loss=bench.task_loss, params=params)
                 else:
-                    if "general_epochs" in method.Params.knobs():
-                        params = method.Params(general_epochs=0)
+                    if general := method.Params.knobs().get("general_epochs"):
+                        params = dataclasses.replace(params, general_epochs=general.low)
                     method().compress(run, params)
                 times.setdefault(row, []).append(run.watch.seconds(0 if name in WHOLE else -1))
         dense = statistics.median(times["dense"])
