@@ -47,6 +47,7 @@ class Method(Struct, kw_only=True):
     delivers: str | UnsetType = UNSET
     paper: str | UnsetType = UNSET
     paper_steps: Count | UnsetType = UNSET
+    works_from: Count | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 
