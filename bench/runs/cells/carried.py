@@ -34,7 +34,8 @@ def carry(
         published: Folder of pages, where a suite is looked for that the run folder does not have.
 
     Raises:
-        BenchError: There is no such suite, or it has not tuned what is to be run.
+        BenchError: There is no such suite, it has not tuned what is to be run, or a value that it
+            found is none that the method takes today.
     """
     name, task, ratio = _parse(wanted)
     suite, records = _find(name, context.runs, published)
@@ -56,6 +57,11 @@ def carry(
             if knob in space and (same_encoder or not depends_on_encoder(bound.method, space, knob))
         }
         source = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
+        for knob, value in params.items():  # a method's ranges may have changed since
+            try:
+                bound.method.Params.knobs()[knob].check(knob, value)
+            except BenchError as error:
+                raise BenchError(f"--carry-from {source}: {cell.method}'s {error}") from None
         found[key] = Carried(params, source, record.tuning["trials"])
     return found
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from harness import bench, quick, records
+from refusals import assert_refused
 
 from bench.results.store import Store
 from bench.runs import launch
@@ -45,6 +46,26 @@ def test_cells_with_carried_parameters_are_others_where_these_are(
     assert one[0] == two[0]
     assert one[1].items() <= two[1].items()
     assert not set(one[1].values()) & set(other[1].values())
+
+
+def test_a_value_that_the_method_no_longer_takes_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned_cells = [
+        SimpleNamespace(
+            cell={"method": method, "task": "demo-sentiment", "ratio": ratio},
+            tuning={"found": found, "trials": 3},
+        )
+        for method, ratio, found in (
+            ("dense", 1.0, {"learning_rate": 1e-3}),
+            ("movement", 10.0, {"learning_rate": 1e-3, "final_phase": 0.52}),
+        )
+    ]
+    monkeypatch.setattr(carrying, "check_source", lambda *_: None)
+    monkeypatch.setattr(carrying, "_find", lambda *_: ({"weights": "other"}, tuned_cells))
+    words = ("--carry-from", "source", "--ratios", "10", "--dry-run")
+    said = "--carry-from source, demo-sentiment, 10×: movement's final_phase=0.52 lies outside"
+    assert_refused(quick(tmp_path / "runs", *words, methods="movement"), said)
 
 
 @pytest.mark.slow
