@@ -14,10 +14,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.checksums import damaged, is_as_written, sum_of, write_sums
 from bench.errors import BenchError, first_line
 
 if TYPE_CHECKING:
@@ -31,8 +32,12 @@ def short_hash(key: object) -> str:
 
 
 @contextlib.contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside `target` that takes its place when the block ends well.
+
+    Args:
+        target: The file.
+        sealed: Whether its folder keeps a checksum of it; see `bench.checksums`.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -46,7 +51,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)  # mkstemp's 0600 would hide a shared folder's records from others
+        if sealed:  # a kill between any two of the lines leaves a file without a sum at worst
+            found = sum_of(temporary)
+            write_sums(target.parent, {target.name: None})
         temporary.replace(target)
+        if sealed:
+            write_sums(target.parent, {target.name: found})
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -89,14 +99,23 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_bytes(target: Path, data: bytes) -> None:
-    """Writes a file atomically; its errors are the system's own, as a library's may not be."""
-    with atomic_path(target) as temporary:
+    """Writes a file with a checksum; its errors are the system's own, as a library's may not be."""
+    with atomic_path(target, sealed=True) as temporary:
         temporary.write_bytes(data)
 
 
-def write_json(target: Path, value: Any) -> None:
-    """Writes plain data atomically as JSON; NaN has no place in it."""
-    write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+SEAL = '{\n "sha256": "'
+"""How a JSON file of ours begins; the sum of all that follows its line, and that line's end, come
+after it."""
+
+
+def write_json(target: Path, value: Mapping[str, Any]) -> None:
+    """Writes plain data atomically as JSON, its checksum first; NaN has no place in it."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if value:
+        rest = text.removeprefix("{\n")
+        text = f'{SEAL}{hashlib.sha256(rest.encode()).hexdigest()}",\n{rest}'
+    write_text(target, text)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -113,24 +132,75 @@ def read_lines(path: Path) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def read_json(path: Path) -> Any | None:
-    """Reads a JSON file; `None` where there is none, where it was cut short, or holds no JSON."""
-    from bench.schema import parse_json  # not above: who only hashes needs no msgspec
+def read_json(path: Path, kind: type[Any] = object) -> Any | None:
+    """Reads a JSON file of ours; `None` where there is none, or where it is damaged.
+
+    Args:
+        path: The file.
+        kind: What it has to say; it may say more.
+    """
+    from bench.schema import check
 
     try:
-        return parse_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        held = _unsealed(path.read_bytes())
+        check(held, kind)
+        return held
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, BenchError) as error:
+        damaged(path, str(error))
         return None
 
 
-def read_parquet(path: Path, remedy: str) -> Table:
-    """Reads a Parquet file of ours.
+def read_checked(path: Path, kind: type[Any]) -> Any:
+    """Reads a JSON file of ours that has to say what a type declares, and may say more.
+
+    Returns:
+        The plain data.
+
+    Raises:
+        BenchError: The reason: it cannot be read, it is damaged, or a field is not what it should
+            be.
+    """
+    from bench.schema import check
+
+    try:
+        held = _unsealed(path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BenchError(str(error)) from None
+    check(held, kind)
+    return held
+
+
+def _unsealed(data: bytes) -> Any:
+    """Plain data from the bytes of a JSON file; without a checksum it is of before there were any.
+
+    Raises:
+        ValueError: It is no JSON, or not what was written.
+    """
+    from bench.schema import parse_json  # not above: who only hashes needs no msgspec
+
+    head = SEAL.encode()
+    if not data.startswith(head):
+        return parse_json(data)
+    line, _, rest = data.partition(b'",\n')
+    if line != head + hashlib.sha256(rest).hexdigest().encode():
+        raise ValueError("it does not match its checksum")
+    return parse_json(b"{" + rest)
+
+
+def read_parquet(path: Path, remedy: str, *, sealed: bool = True) -> Table:
+    """Reads a Parquet file of ours, whose folder keeps a checksum of it if it is `sealed`.
 
     Raises:
         BenchError: It is damaged; the message says what mends it.
     """
     from pyarrow import ArrowException, parquet
 
+    if sealed and path.exists() and not is_as_written(path):
+        raise BenchError(f"{path} does not match its checksum: {remedy}.")
     try:
         return parquet.read_table(path)
     except (ArrowException, OSError) as error:
@@ -138,13 +208,13 @@ def read_parquet(path: Path, remedy: str) -> Table:
         raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
 
 
-def write_parquet(path: Path, table: Table) -> None:
+def write_parquet(path: Path, table: Table, *, sealed: bool = True) -> None:
     """Writes a Parquet file of ours, whole or not at all."""
     from pyarrow import parquet, types
 
     # Lists are of logits, which do not recur: a dictionary of them would take half as much again.
     lists = [one.name for one in table.schema if types.is_list(one.type)]
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sealed=sealed) as temporary:
         parquet.write_table(
             table,
             temporary,
@@ -155,9 +225,11 @@ def write_parquet(path: Path, table: Table) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a safetensors file is there and as long as its header says."""
+    """Whether a safetensors file is there, as it was written, and as long as its header says."""
     from safetensors import SafetensorError, safe_open
 
+    if not is_as_written(path):
+        return False
     try:
         with safe_open(path, framework="np"):
             return True

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.checksums import is_as_written
 from bench.data.encoded import Encoded
 from bench.errors import BenchError
 from bench.files import read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
+from bench.schema import Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,8 +98,8 @@ def prepare_corpus(text: Text, encoder: Path, cache: Path, length: int) -> Corpu
     """
     limit = min(length, max_pieces(encoder))
     folder = cache / f"corpus-{short_hash([text.hash, tokenizer_hash(encoder), limit])}"
-    done = read_json(folder / "corpus.json")
-    if done is None:
+    done = read_json(folder / "corpus.json", dict[str, Count])
+    if done is None or not is_as_written(folder / "rows.parquet"):
         passages = [passage for path in text.files for passage in read_passages(path)]
         if not passages:
             raise BenchError(f"{text.name} holds no text.")

@@ -109,7 +109,7 @@ class Encoded:
         if self.sources is not None:
             columns["source"] = self.sources
         table = pyarrow.table(columns).replace_schema_metadata({"cut": str(self.cut)})
-        with atomic_path(path) as temporary:
+        with atomic_path(path, sealed=True) as temporary:
             parquet.write_table(table, temporary)
 
     @classmethod

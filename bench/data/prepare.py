@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 
+from bench.checksums import is_as_written
 from bench.data.encoded import Encoded
 from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune, find_twins
@@ -19,6 +21,7 @@ from bench.errors import BenchError
 from bench.files import lock, read_json, short_hash, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
+from bench.schema import Count
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -139,10 +142,10 @@ def prepare(
     if augmenter is not None:
         key += augmenter.identity
     folder = cache / f"{task.name}-{short_hash(key)}"
-    done = read_json(folder / "prepared.json")
+    done = _found(folder)
     if done is None:
         with lock(cache, folder.name):  # to augment twice would cost more than to wait
-            done = read_json(folder / "prepared.json")
+            done = _found(folder)
             if done is None:
                 done = _write(
                     folder, task, splits, data, encoder, limit, cap_at, overlap, augmenter
@@ -157,6 +160,24 @@ def prepare(
         mean_length=done["mean_length"],
         facts=done["facts"],
     )
+
+
+def _found(folder: Path) -> dict[str, Any] | None:
+    """What `prepared.json` says, if it and the rows are what was written."""
+    done = read_json(folder / "prepared.json", _Described)
+    files = (folder / "train.parquet", folder / "report.parquet")
+    return done if done is not None and all(map(is_as_written, files)) else None
+
+
+class _Described(Struct, kw_only=True):
+    """What `prepared.json` has to say."""
+
+    fingerprint: str
+    train_rows: Count
+    report_rows: Count
+    mean_length: float
+    tune: list[Count]
+    facts: dict[str, Any]
 
 
 def _write(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from msgspec import Struct
 from safetensors.numpy import load_file, save
 
 from bench.data.corpus import read_passages
@@ -21,7 +22,7 @@ from bench.data.equal_texts import normalised
 from bench.data.splits import row_hash
 from bench.data.tasks.demo import demo_encoder_path, probe_text
 from bench.errors import BenchError
-from bench.files import read_json, short_hash, write_bytes, write_json
+from bench.files import is_whole, read_json, short_hash, write_bytes, write_json
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 
@@ -46,6 +47,15 @@ SALT = "probe"
 
 SMOOTHING = np.geomspace(1e-3, 10, 41)
 """Of the word frequencies: what may be added to each piece's count."""
+
+
+class _Described(Struct, kw_only=True):
+    """What `probe.json` has to say."""
+
+    hash: str
+    rows: int
+    masked: int
+    frequencies: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +128,8 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path, length: int)
     limit = min(length, max_pieces(encoder))
     identity = [VERSION, passages, tokenizer_hash(encoder), limit]
     folder = cache / f"probe-{short_hash(identity)}"
-    done = read_json(folder / "probe.json")
-    if done is None:
+    done = read_json(folder / "probe.json", _Described)
+    if done is None or not all(is_whole(folder / f"{part}.safetensors") for part in VIEWS):
         done = _make(folder, passages, encoder, limit, repr(identity))
     return Probe(name=name, folder=folder, **done)
 

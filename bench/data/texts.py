@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bench.checksums import is_as_written
 from bench.data.encoded import Encoded
 from bench.files import read_parquet, write_parquet
 from bench.models.checkpoint import load_tokenizer, max_pieces
@@ -38,7 +39,7 @@ def keep_texts(folder: Path, splits: Mapping[Split, Dataset]) -> None:
     import pyarrow
 
     for split, rows in splits.items():
-        if not (path := _file(folder, split)).exists():
+        if not is_as_written(path := _file(folder, split)):
             names = [name for name in ("id", "text", "text_pair") if name in rows.column_names]
             write_parquet(path, pyarrow.table({name: rows[name][:] for name in names}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.checksums import damaged_files
 from bench.errors import BenchError
 from bench.models.folder import check_model
 from bench.results.record import DENSE
@@ -29,6 +30,11 @@ def kept_model(store: Store, record: Record) -> Path:
         raise BenchError(
             f"the model of cell {record.id} was not kept: run it with --keep-models all and "
             "--rerun all."
+        )
+    if damaged := damaged_files(folder):
+        raise BenchError(
+            f"{folder / damaged[0]} is not what was written: remove {folder.parent} and run the "
+            "same command again with --keep-models all."
         )
     check_model(folder)
     return folder

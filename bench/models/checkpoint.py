@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bench.checksums import seal
 from bench.errors import BenchError, first_line
 from bench.files import remove
 from bench.hub import local_path
@@ -212,6 +213,7 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
         temporary.chmod(0o755)
         for path in temporary.iterdir():
             path.chmod(0o644)  # safetensors writes 0600, which would hide a shared folder's models
+        seal(temporary)
         if folder.exists():
             remove(folder, folder.parent)
         temporary.replace(folder)

@@ -96,7 +96,8 @@ def read_published(path: Path) -> dict[str, Table]:
 
     if not path.exists():
         return {}
-    table = read_parquet(path, "restore it, or remove it and take the suite's run folder in again")
+    remedy = "restore it, or remove it and take the suite's run folder in again"
+    table = read_parquet(path, remedy, sealed=False)
     cells = table["cell"].to_numpy(zero_copy_only=False)
     begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
     return {
@@ -112,7 +113,9 @@ def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str
 
     chosen = [tables[cell] for cell in sorted(cells) if cell in tables]
     if chosen:  # parts and logits are null in the rows of cells that have none
-        write_parquet(path, pyarrow.concat_tables(chosen, promote_options="default"))
+        write_parquet(
+            path, pyarrow.concat_tables(chosen, promote_options="default"), sealed=False
+        )
 
 
 def to_publish(path: Path) -> Table:

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from bench.errors import BenchError
-from bench.files import read_json, write_json
+from bench.files import read_checked, write_json
 from bench.protocol import Precision  # noqa: TC001 - resolved when a file is checked
 from bench.results.store import Store
 from bench.schema import check
@@ -52,7 +52,7 @@ def read_settings(runs: Path) -> FolderSettings | None:
     if not (runs / SETTINGS).exists():
         return None
     try:
-        return check(read_json(runs / SETTINGS), FolderSettings)
+        return check(read_checked(runs / SETTINGS, FolderSettings), FolderSettings)
     except BenchError as error:
         raise BenchError(f"{runs / SETTINGS} holds no settings ({error}): remove it.") from None
 

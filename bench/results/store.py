@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.checksums import is_as_written
 from bench.errors import BenchError
 from bench.files import inside, lock, read_json, write_json, write_parquet
 from bench.results.record import Record
@@ -20,6 +21,10 @@ from bench.results.record import Record
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from pyarrow import Table
+
+
+PREDICTIONS = "predictions.parquet"
+"""What a cell's folder calls its predictions."""
 
 
 class Store:
@@ -46,11 +51,17 @@ class Store:
         except BenchError:
             return None
 
+    def whole(self, cell_id: str) -> Record | None:
+        """A cell's record, if its predictions, too, are still what was written."""
+        record, predictions = self.get(cell_id), self.folder(cell_id) / PREDICTIONS
+        damaged = predictions.exists() and not is_as_written(predictions)
+        return None if damaged else record
+
     def put(self, record: Record, predictions: Table | None = None) -> None:
         """Writes a record, after its predictions, so that a record implies them."""
         folder = self.folder(record.id)
         if predictions is not None:
-            write_parquet(folder / "predictions.parquet", predictions)
+            write_parquet(folder / PREDICTIONS, predictions)
         write_json(folder / "record.json", record.to_json())
 
     def amend(self, record: Record, **changes: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.errors import BenchError
-from bench.files import inside, read_json, read_lines
+from bench.files import inside, read_checked, read_lines
 from bench.results.layout import StudyFile
 from bench.schema import Id, check, is_of, parse_json
 
@@ -59,9 +59,8 @@ def suite_studies(store: Store, suite: Mapping[str, Any]) -> list[dict[str, Any]
         path = summary_path(store, study)
         if not path.exists():  # none of its trials has ended
             continue
-        summary: Any = read_json(path)
         try:
-            check(summary, StudyFile)
+            summary: dict[str, Any] = read_checked(path, StudyFile)
         except BenchError as error:
             raise BenchError(f"{path} sums up no study ({error}): restore or remove it.") from None
         found.append({"id": study, **summary})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bench.errors import BenchError, unknown_name
-from bench.files import lock, read_json, read_lines, write_json
+from bench.files import lock, read_checked, read_json, read_lines, write_json
 from bench.protocol import SEQUENCE_LENGTH
 from bench.results.claims import merge_claims
 from bench.results.layout import SuiteFile
@@ -21,7 +21,7 @@ from bench.results.predictions import in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
 from bench.results.studies import read_studies, suite_studies
-from bench.schema import check, is_of, parse_json
+from bench.schema import is_of, parse_json
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -81,17 +81,16 @@ def read_suite(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / f"{name}.json"
     if not path.exists():
         return None
-    suite: Any = read_json(path)
     try:
-        if check(suite, SuiteFile).name != name:
+        suite: dict[str, Any] = read_checked(path, SuiteFile)
+        if suite["name"] != name:
             raise BenchError(f"name: it is not {name}")
     except BenchError as error:
         raise BenchError(
             f"{path} does not describe a suite ({error}): restore it, or remove it and run the "
             "suite again, which finds its cells."
         ) from None
-    found: dict[str, Any] = suite
-    return found
+    return suite
 
 
 def check_suite_name(name: str) -> None:

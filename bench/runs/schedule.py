@@ -44,7 +44,7 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
     """
     again = RERUN[rerun]
     store = Store(context.runs)
-    found = [(cell, store.get(context.bind(cell).id)) for cell in cells]
+    found = [(cell, store.whole(context.bind(cell).id)) for cell in cells]
     todo = [
         Job(cell, replaces=None if record is None else record.created)
         for cell, record in found

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
+from bench.checksums import damaged_files
 from bench.compression.losses import task_loss
 from bench.files import is_whole, json_hash, lock, read_json, write_json
 from bench.models.checkpoint import load_model, save_model
@@ -28,6 +31,14 @@ if TYPE_CHECKING:
     from bench.data.task import Task
     from bench.protocol import Protocol
     from bench.training.curve import Curve
+
+
+class _Described(Struct, kw_only=True):
+    """What `reference.json` has to say."""
+
+    train_flops: int
+    steps: int
+    curve: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -87,8 +98,8 @@ def obtain(
     key = json_hash({**identity, **settings})[:16]
     folder = runs / "references" / key
     with lock(runs, f"reference-{key}"):
-        done = read_json(folder / "reference.json")
-        if done is None or not is_whole(folder / "model.safetensors"):
+        done = read_json(folder / "reference.json", _Described)
+        if done is None or not is_whole(folder / "model.safetensors") or damaged_files(folder):
             begin = time.perf_counter()
             with isolated_rng(seed):
                 model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)

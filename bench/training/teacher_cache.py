@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -147,7 +149,11 @@ class KeptAnswers:
                     self._make_room(need)
                     computing = autocast(self._model.device, self._precision)
                     try:
-                        with self._meter.paused(), computing, atomic_path(path) as temporary:
+                        with (
+                            self._meter.paused(),
+                            computing,
+                            atomic_path(path, sealed=True) as temporary,
+                        ):
                             self._write(file, temporary)
                     except OSError as error:
                         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -155,7 +161,8 @@ class KeptAnswers:
                         self._limit = 0  # the cell can do without, the disk may have room for it
                         self._log(f"the teacher answers anew each time, not from disk: {error}")
                         return None
-                path.touch()
+                now, found = time.time_ns(), path.stat()
+                os.utime(path, ns=(now, found.st_mtime_ns))  # when it was last used
                 self._open[file] = self._mapped(path)
         self._meter.charge(self._lengths[batch.rows])
         return self._open[file]
@@ -172,7 +179,7 @@ class KeptAnswers:
         for left_by_a_kill in self._runs.glob(f"references/*/{FOLDER}/.*"):
             remove(left_by_a_kill, self._runs)
         files = list(self._runs.glob(f"references/*/{FOLDER}/*.safetensors"))
-        files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        files.sort(key=lambda path: path.stat().st_atime, reverse=True)
         taken = sum(path.stat().st_size for path in files)
         while files and taken + need > self._limit:
             taken -= files[-1].stat().st_size

@@ -61,7 +61,7 @@ def test_damaged_predictions_are_named_with_what_mends_them(runs: Path, tmp_path
     ):
         result = bench(*words)
         assert (result.status, result.err.count("\n")) == (2, 1), result.err
-        assert f"{path} cannot be read" in result.err
+        assert f"{path} does not match its checksum" in result.err
         assert f"remove {path.parent}" in result.err
     shutil.rmtree(path.parent)
     assert quick(runs, methods="magnitude,movement").status == 0
@@ -100,13 +100,15 @@ def test_pages_are_not_published_into_a_run_folder(runs: Path) -> None:
     assert sorted(runs.rglob("*")) == before
 
 
-def test_damaged_rows_are_named_with_what_mends_them(runs: Path) -> None:
-    path = cut_short(next(runs.glob("data/*/train.parquet")))
-    result = quick(runs, "--seeds", "2")
-    assert (result.status, result.err.count("\n")) == (2, 1), result.err
-    assert f"remove {path.parent}" in result.err
-    shutil.rmtree(path.parent)
+def test_damaged_rows_are_made_again_and_that_is_said(
+    runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = next(runs.glob("data/*/train.parquet"))
+    before = path.read_bytes()
+    cut_short(path)
     assert quick(runs, "--seeds", "2").status == 0
+    assert f"{path} is damaged: it does not match its checksum" in caplog.text
+    assert path.read_bytes() == before
 
 
 def test_a_damaged_reference_is_trained_again(runs: Path) -> None:
@@ -139,7 +141,9 @@ def test_a_changed_digit_in_what_a_suite_was_asked_for_fails_the_check(
     cell = records(runs)["magnitude", 4.0, 0].id
     changed = cell[:-1] + ("0" if cell[-1] != "0" else "1")
     path.write_text(path.read_text().replace(cell, changed))
-    assert bench("leaderboard", "--check", "--out", out).status == 1
+    result = bench("leaderboard", "--check", "--out", out)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert f"{path} does not describe a suite (it does not match its checksum)" in result.err
 
 
 @pytest.mark.parametrize("said", ["{}", "[]", '{"name": "../../x"}', '{"name": "bad"}'])

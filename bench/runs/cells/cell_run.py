@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from msgspec import Struct
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -77,6 +78,12 @@ class _SharedRun:
         if name not in self.LENT:
             raise BenchError(f"run.{name}: what cells share sees no labels, and so has no {name}.")
         return getattr(self._run, name)
+
+
+class _Cost(Struct, kw_only=True):
+    """What `cost.json` has to say of what cells share."""
+
+    train_flops: int
 
 
 @dataclass
@@ -269,7 +276,7 @@ class CellRun:
         }
         folder = store.root / "shared" / json_hash(identity)[:16]
         with store.lock(f"shared-{folder.name}"):
-            cost = read_json(folder / "cost.json")
+            cost = read_json(folder / "cost.json", _Cost)
             if cost is None or not is_whole(folder / "tensors.safetensors"):
                 run = dataclasses.replace(
                     self, seed=0, flops={}, made_once={}, steps=0, _trainings=0

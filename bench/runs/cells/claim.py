@@ -78,7 +78,7 @@ def attempt(
         if (found := tuned(bound)) is None:
             return None
         with store.lock(bound.id).acquire(timeout=0):
-            record = store.get(bound.id)
+            record = store.whole(bound.id)
             if record is not None and record.created != job.replaces:
                 return record
             started()

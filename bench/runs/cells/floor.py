@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 from safetensors.numpy import load_file, save
 
 from bench import registry
@@ -42,6 +43,14 @@ class Kept:
     """
 
     logits: NDArray[np.float32]
+    chosen: dict[str, Any]
+    flops: int
+    tune_score: float | None
+
+
+class _Described(Struct, kw_only=True):
+    """What `floor.json` has to say."""
+
     chosen: dict[str, Any]
     flops: int
     tune_score: float | None
@@ -97,7 +106,7 @@ def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -
     store = Store(context.runs)
     folder = store.root / "floors" / json_hash(identity)[:16]
     with store.lock(f"floor-{folder.name}"):
-        known = read_json(folder / "floor.json")
+        known = read_json(folder / "floor.json", _Described)
         if known is None or not is_whole(folder / "logits.safetensors"):
             data = load(prepared).for_trials() if trial else load(prepared)
             own, asked = data.own, data.report
