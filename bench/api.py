@@ -80,6 +80,7 @@ def run(
     model: str | None = None,
     data_dir: str | Path | None = None,
     corpus: str | Path | None = None,
+    max_data_gb: float = 1.0,
     revision: str | None = None,
     ratios: float | Sequence[float] | None = None,
     match: Literal["weights", "flops", "bytes"] = "weights",
@@ -121,6 +122,7 @@ def run(
         model: The pre-trained encoder: a folder, a name on the hub, or `demo`.
         data_dir: Folder in the original GLUE layout; the hub otherwise.
         corpus: Unlabelled text for general distillation; the task's own otherwise.
+        max_data_gb: GB of text that a file of data may hold; each allows ten million rows.
         revision: Revision of the hub's data set.
         ratios: Wanted compression ratios, each above 1.
         match: What ratios are counted on.
@@ -170,6 +172,7 @@ def run(
         model=said.text("model", model),
         data_dir=said.path("data_dir", data_dir),
         corpus=said.text("corpus", corpus),
+        max_data_gb=said.number("max_data_gb", max_data_gb) or 0.0,
         revision=said.text("revision", revision),
         ratios=said.ratios(ratios),
         axis=match,

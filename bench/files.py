@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checksums import damaged, is_as_written, sum_of, write_sums
 from bench.errors import BenchError, first_line
+from bench.inputs import read_bytes, read_text
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -125,7 +126,7 @@ def read_lines(path: Path) -> list[str]:
         BenchError: It cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
     # Not str.splitlines, which also splits at characters that messages hold, such as U+2028.
@@ -142,7 +143,7 @@ def read_json(path: Path, kind: type[Any] = object) -> Any | None:
     from bench.schema import check
 
     try:
-        held = _unsealed(path.read_bytes())
+        held = _unsealed(read_bytes(path))
         check(held, kind)
         return held
     except (FileNotFoundError, NotADirectoryError):
@@ -165,7 +166,7 @@ def read_checked(path: Path, kind: type[Any]) -> Any:
     from bench.schema import check
 
     try:
-        held = _unsealed(path.read_bytes())
+        held = _unsealed(read_bytes(path))
     except OSError as error:
         raise BenchError(f"cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -273,6 +274,9 @@ else:
 MOST_LEVELS = 20
 """How deep a file may be nested; ours need three."""
 
+MOST_BITS = 64
+"""Of a whole number; one of thousands of digits cannot even be shown in a message."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Reads a TOML file.
@@ -281,15 +285,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         BenchError: The file cannot be read, or is no TOML.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content: dict[str, Any] = tomllib.loads(read_text(path))
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}.") from None
     except ValueError as error:
-        raise BenchError(f"{path} is no TOML: {error}.") from None
+        reason = str(error).partition(";")[0]  # behind it Python says how it takes longer numbers
+        raise BenchError(f"{path} is no TOML: {reason}.") from None
     except RecursionError:
         raise BenchError(f"{path} is nested too deep.") from None
     level: list[Any] = [content]
     for _ in range(MOST_LEVELS):
+        if any(type(held) is int and held.bit_length() > MOST_BITS for held in level):
+            raise BenchError(f"{path} has a whole number of more than {MOST_BITS} bits.")
         inner = [held.values() if isinstance(held, dict) else held for held in level
                  if isinstance(held, dict | list)]  # fmt: skip
         level = list(itertools.chain.from_iterable(inner))

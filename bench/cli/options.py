@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
+from bench.inputs import USUAL, Limits
 from bench.results.seeds import said_seeds, seeds_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "(prune-ofa): .txt with a passage a line, .jsonl or .parquet with a column text, or a "
         "data set of the hub; default: the task's own",
     )
+    add_limit(what)
     what.add_argument(
         "--revision",
         metavar="REV",
@@ -221,6 +223,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_limit(parser: argparse._ActionsContainer) -> None:
+    """Adds how much a file of data may hold."""
+    parser.add_argument(
+        "--max-data-gb",
+        type=_gigabytes,
+        metavar="G",
+        default=USUAL.gigabytes,
+        help="GB of text that a file of data may hold; each allows ten million rows, and ten "
+        "million characters in a line or cell; default 1",
+    )
+
+
 def add_suite(parser: argparse.ArgumentParser) -> None:
     """Adds what names a suite to be read, and how it is printed."""
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
@@ -238,6 +252,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
         metavar="REV",
         help="revision of the hub's data set; default: the one that the run folder was begun with",
     )
+    add_limit(parser)
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
                         help="run folder; default runs")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
@@ -253,7 +268,10 @@ def source_of(arguments: argparse.Namespace) -> Source:
     if arguments.offline:
         hub.go_offline()
     return Source(
-        data_dir=arguments.data_dir, revision=arguments.revision, offline=arguments.offline
+        data_dir=arguments.data_dir,
+        revision=arguments.revision,
+        offline=arguments.offline,
+        limits=Limits(arguments.max_data_gb),
     )
 
 

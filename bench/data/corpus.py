@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from bench.checksums import is_as_written
 from bench.data.encoded import Encoded
+from bench.data.tasks.formats import check_lines
+from bench.data.tasks.rows import Layout, read_rows
 from bench.errors import BenchError
 from bench.files import read_json, short_hash, write_json
+from bench.inputs import USUAL, Limits, read_bytes
 from bench.models.checkpoint import load_tokenizer, max_pieces
 from bench.models.folder import tokenizer_hash
 from bench.schema import Count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 COLUMN = "text"
 """Where `.jsonl` and `.parquet` files hold their passages."""
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
+
+_LAYOUT = Layout(text=(COLUMN,), label="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +43,14 @@ class Corpus:
         hash: Hash of the passages.
         path: Where the tokenised rows lie.
         rows: How many there are.
+        skipped: One line `file:line: reason` for each row of a file that could not be read.
     """
 
     name: str
     hash: str
     path: Path
     rows: int
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,35 +61,46 @@ class Text:
         name: Last part of the file's or the data set's name.
         hash: Hash of the files.
         files: The files.
+        limits: How much they may hold, all together.
     """
 
     name: str
     hash: str
     files: tuple[Path, ...]
+    limits: Limits = USUAL
 
 
-def find_text(source: str, offline: bool) -> Text:
+class _Described(Struct, kw_only=True):
+    """What `corpus.json` has to say."""
+
+    rows: Count
+    pieces: Count
+    skipped: list[str] = []
+
+
+def find_text(source: str, offline: bool, limits: Limits = USUAL) -> Text:
     """Finds unlabelled text.
 
     Args:
         source: A file (`.txt`: a passage a line; `.jsonl`, `.parquet`: column `text`), or the name
             of a data set on the hub that holds such files.
         offline: Never ask the network.
+        limits: How much the files may hold, all together.
 
     Raises:
         BenchError: There is no such file or data set, or it cannot be read.
     """
-    state, files = hashlib.sha256(), _files(source, offline)
+    state, files, size = hashlib.sha256(), _files(source, offline), 0
     for path in files:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise BenchError(f"cannot read {path}: {error.strerror}.") from None
+        content = _read_bytes(path, limits)
+        size += len(content)
+        if wrong := limits.objection(size=size):
+            raise BenchError(f"--corpus {source}: {wrong}.")
         if len(files) > 1 or path.suffix != ".txt":  # the same bytes are other texts elsewhere
             state.update(f"{path.suffix} {len(content)} ".encode())
         state.update(content)
     name = source.rstrip("/").rpartition("/")[2]
-    return Text(name, state.hexdigest()[:16], tuple(files))
+    return Text(name, state.hexdigest()[:16], tuple(files), limits)
 
 
 def prepare_corpus(text: Text, encoder: Path, cache: Path, length: int) -> Corpus:
@@ -98,16 +117,29 @@ def prepare_corpus(text: Text, encoder: Path, cache: Path, length: int) -> Corpu
     """
     limit = min(length, max_pieces(encoder))
     folder = cache / f"corpus-{short_hash([text.hash, tokenizer_hash(encoder), limit])}"
-    done = read_json(folder / "corpus.json", dict[str, Count])
+    done = read_json(folder / "corpus.json", _Described)
     if done is None or not is_as_written(folder / "rows.parquet"):
-        passages = [passage for path in text.files for passage in read_passages(path)]
+        passages: list[str] = []
+        skipped: list[str] = []
+        for path in text.files:
+            found, unreadable = read_passages(path, text.limits)
+            passages += found
+            skipped += unreadable
+            if wrong := text.limits.objection(size=sum(map(len, passages)), rows=len(passages)):
+                raise BenchError(f"{text.name}: {wrong}.")
         if not passages:
             raise BenchError(f"{text.name} holds no text.")
         rows = _encode(passages, encoder, limit)
         rows.save(folder / "rows.parquet")
-        done = {"rows": len(rows), "pieces": len(rows.pieces)}
+        done = {"rows": len(rows), "pieces": len(rows.pieces), "skipped": skipped}
         write_json(folder / "corpus.json", done)
-    return Corpus(name=text.name, hash=text.hash, path=folder / "rows.parquet", rows=done["rows"])
+    return Corpus(
+        name=text.name,
+        hash=text.hash,
+        path=folder / "rows.parquet",
+        rows=done["rows"],
+        skipped=tuple(done.get("skipped", ())),
+    )
 
 
 @functools.lru_cache(maxsize=1)
@@ -116,47 +148,37 @@ def load_corpus(path: Path) -> Encoded:
     return Encoded.load(path)
 
 
-def read_passages(path: Path) -> list[str]:
-    """The passages of a file, empty ones left out.
+def read_passages(path: Path, limits: Limits) -> tuple[list[str], list[str]]:
+    """The passages of a file, empty ones left out, and a line for each row that cannot be read.
 
     Raises:
-        BenchError: The file cannot be read, or its layout is not what its extension says.
+        BenchError: The file cannot be read, its layout is not what its extension says, or it has
+            more than is allowed.
     """
+    if path.suffix in (".jsonl", ".parquet"):  # as a labelled table is
+        rows = read_rows(path.parent, path.name, _LAYOUT, None, limits, unlabelled=True)
+        found, skipped = rows.columns["text"], rows.skipped
+    else:
+        found, skipped = _lines(path, limits), []
+    return [text.strip() for text in found if text.strip()], skipped
+
+
+def _lines(path: Path, limits: Limits) -> list[str]:
+    data = _read_bytes(path, limits)
     try:
-        found = _parquet(path) if path.suffix == ".parquet" else _lines(path)
-        return [text.strip() for text in found if text.strip()]
-    except OSError as error:
-        raise BenchError(f"cannot read {path}: {error.strerror or error}.") from None
+        check_lines(data, limits)
+        return list(io.StringIO(data.decode("utf-8-sig"), newline=None))
     except UnicodeDecodeError as error:
         raise BenchError(f"{path} is not UTF-8 (byte {error.start}); convert the file.") from None
+    except ValueError as error:
+        raise BenchError(f"{path}: {error}.") from None
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if path.suffix != ".jsonl":
-                yield line
-                continue
-            try:
-                text = json.loads(line)[COLUMN]
-                str.encode(text)  # which half a surrogate pair cannot be
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise BenchError(
-                    f"{path}:{number}: no JSON object with a text under '{COLUMN}'."
-                ) from None
-            yield text
-
-
-def _parquet(path: Path) -> list[str]:
-    from pyarrow import ArrowInvalid, parquet
-
+def _read_bytes(path: Path, limits: Limits) -> bytes:
     try:
-        column = parquet.read_table(path, columns=[COLUMN])
-    except ArrowInvalid as error:
-        raise BenchError(f"{path} is no Parquet file: {error}.") from None
-    if not column.num_columns or str(column.schema[0].type) not in ("string", "large_string"):
-        raise BenchError(f"{path} has no column '{COLUMN}' of texts.")
-    return [text or "" for text in column[COLUMN].to_pylist()]
+        return read_bytes(path, limits)
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}.") from None
 
 
 def _files(source: str, offline: bool) -> list[Path]:
@@ -164,11 +186,11 @@ def _files(source: str, offline: bool) -> list[Path]:
     from bench import hub
 
     path = hub.local_path(source)
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         if path.suffix not in SUFFIXES:
             raise BenchError(f"--corpus {source} is none of {', '.join(SUFFIXES)}.")
         return [path]
-    if path.exists() or hub.is_path(source) or path.suffix in SUFFIXES:
+    if path.is_dir() or hub.is_path(source) or path.suffix in SUFFIXES:
         raise BenchError(f"--corpus {source} is no file; it takes one of {', '.join(SUFFIXES)}.")
     folder = hub.snapshot(
         source,

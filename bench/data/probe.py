@@ -23,6 +23,7 @@ from bench.data.splits import row_hash
 from bench.data.tasks.demo import demo_encoder_path, probe_text
 from bench.errors import BenchError
 from bench.files import is_whole, read_json, short_hash, write_bytes, write_json
+from bench.inputs import USUAL, Limits
 from bench.models.checkpoint import load_tokenizer, max_pieces, read_config
 from bench.models.folder import tokenizer_hash
 
@@ -95,7 +96,9 @@ class MaskedRows:
     targets: NDArray[np.int64]
 
 
-def prepare_probe(file: Path | None, *, encoder: Path, cache: Path, length: int) -> Probe | None:
+def prepare_probe(
+    file: Path | None, *, encoder: Path, cache: Path, length: int, limits: Limits = USUAL
+) -> Probe | None:
     """Reads, tokenises and masks held-out text, as far as the cache does not have it yet.
 
     Args:
@@ -103,6 +106,7 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path, length: int)
         encoder: Folder of the encoder, whose tokenizer, positions and head count.
         cache: Folder for the masked rows.
         length: Pieces of a passage at most; what is longer is cut.
+        limits: How much the file may hold.
 
     Returns:
         The probe, nothing but an objection in it where the encoder has no head; or `None` where
@@ -114,7 +118,9 @@ def prepare_probe(file: Path | None, *, encoder: Path, cache: Path, length: int)
     from bench.models.masked_lm import load_head
 
     if file is not None:
-        name, passages = file.name, read_passages(file)
+        name, (passages, skipped) = file.name, read_passages(file, limits)
+        if skipped:
+            raise BenchError(f"--probe-text {skipped[0]}.")
     elif encoder.resolve() == demo_encoder_path().resolve():
         name, passages = "demo", probe_text()
     else:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.errors import BenchError, kind_and_line
+from bench.inputs import USUAL, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +60,13 @@ class Source:
         data_dir: Folder in the original GLUE layout, or `None` for the hub.
         revision: Pinned revision of the hub's data set, or `None` for the newest.
         offline: Never ask the network; only what was fetched before.
+        limits: How much a file of data may hold.
     """
 
     data_dir: Path | None = None
     revision: str | None = None
     offline: bool = False
+    limits: Limits = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)

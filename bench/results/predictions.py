@@ -113,9 +113,7 @@ def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str
 
     chosen = [tables[cell] for cell in sorted(cells) if cell in tables]
     if chosen:  # parts and logits are null in the rows of cells that have none
-        write_parquet(
-            path, pyarrow.concat_tables(chosen, promote_options="default"), sealed=False
-        )
+        write_parquet(path, pyarrow.concat_tables(chosen, promote_options="default"), sealed=False)
 
 
 def to_publish(path: Path) -> Table:

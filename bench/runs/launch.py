@@ -63,6 +63,9 @@ class Launch:
                     f"{name}: {shared} of {prepared.facts['tune']} tune rows share a text with fit "
                     "rows, since nearly all rows hang together by one."
                 )
+        if self.context.corpus is not None and (skipped := self.context.corpus.skipped):
+            name = self.context.corpus.name
+            yield f"{name}: {len(skipped)} rows left out; the first: {skipped[0]}"
         if self.context.probe is not None and self.context.probe.objection:
             yield f"what is left of pre-training is not measured: {self.context.probe.objection}."
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.compression.target import Target, check_ratio
 from bench.data.task import Source
 from bench.errors import BenchError, unknown_name
+from bench.inputs import USUAL, Limits
 from bench.models.checkpoint import max_pieces
 from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
@@ -135,6 +136,7 @@ class Request:
     teacher_cache_gb: float | None = None
     keep_models: str = "first"
     probe_text: Path | None = None
+    max_data_gb: float = USUAL.gigabytes
     claims: Sequence[Mapping[str, Any]] = ()
     latency: bool | None = None
     offline: bool = False
@@ -201,7 +203,7 @@ def resolve(request: Request) -> Suite:
 
         check_source(request.carry_from, request.runs, request.published, name)
     place, ruled = _place(request, compared.defaults)
-    text = _text(request)
+    text = _text(request, compared.source.limits)
     effort = _effort(request, compared.defaults)
     protocol = _held_equal(request, compared, effort, place.folder, text)
     seeds = seeds_of(effort["seeds"])
@@ -256,7 +258,12 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
         )
     if request.data_dir is not None and request.revision is not None:
         raise BenchError("--revision is one of the hub's data: leave it, or leave --data-dir.")
-    source = Source(data_dir=request.data_dir, revision=request.revision, offline=request.offline)
+    source = Source(
+        data_dir=request.data_dir,
+        revision=request.revision,
+        offline=request.offline,
+        limits=Limits(request.max_data_gb),
+    )
     try:
         encoder, model = find_encoder(request.model, tasks, offline=request.offline)
     except BenchError as error:
@@ -283,11 +290,7 @@ def _sequence_length(asked: int | None, encoder: Path, model: str) -> int:
 
 def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
     """Where it runs, and a notice where the run folder rules otherwise than the run would."""
-    from bench.machine import (
-        default_workers,
-        resolve_device,
-        resolve_precision,
-    )
+    from bench.machine import default_workers, resolve_device, resolve_precision
 
     device = resolve_device(request.device)
     workers = request.workers or defaults.workers or default_workers(device)
@@ -318,11 +321,11 @@ def _latency(request: Request, defaults: Defaults) -> str | None:
     return "all" if request.latency else None
 
 
-def _text(request: Request) -> Text | None:
+def _text(request: Request, limits: Limits) -> Text | None:
     """The unlabelled text that is asked for, if any."""
     from bench.data.corpus import find_text
 
-    return None if request.corpus is None else find_text(request.corpus, request.offline)
+    return None if request.corpus is None else find_text(request.corpus, request.offline, limits)
 
 
 def _effort(request: Request, defaults: Defaults) -> dict[str, Any]:

@@ -117,7 +117,13 @@ class Suite:
         from bench.runs.cells.context import Context
 
         length = self.protocol.sequence_length
-        probe = prepare_probe(self.probe_text, encoder=self.encoder, cache=cache, length=length)
+        probe = prepare_probe(
+            self.probe_text,
+            encoder=self.encoder,
+            cache=cache,
+            length=length,
+            limits=self.source.limits,
+        )
         weights, augmenter = weight_hash(self.encoder), None
         if self.protocol.augment:
             from bench.data.augmentation import Augmenter

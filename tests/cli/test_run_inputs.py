@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import bench
+from harness import bench, cells_here
 from refusals import assert_refused
 from safetensors.numpy import load_file, save_file
 
+from bench import api
 from bench.data.tasks.demo import demo_encoder_path
+from bench.errors import BenchError
 
 pytestmark = pytest.mark.usefixtures("empty_place")
 
@@ -51,6 +54,40 @@ def test_a_missing_data_folder_is_named_with_both_remedies() -> None:
     result = bench("run", "--tasks", "sst2", "--model", "demo", "--workers", "1",
                    "--data-dir", "nowhere")  # fmt: skip
     assert_refused(result, "nowhere", "--data-dir", "bench fetch --tasks sst2")
+
+
+def test_how_much_is_read_is_said_on_the_command_line_in_a_file_and_from_python() -> None:
+    glue(Path("data"))
+    words = ("run", "--tasks", "sst2", "--model", "demo", "--workers", "1", "--data-dir", "data")
+    said = "train.tsv: it has more than 100 bytes of data: --max-data-gb"
+    assert_refused(bench(*words, "--max-data-gb", "1e-7"), said)
+    Path("c.toml").write_text("max-data-gb = 1e-7\n")
+    assert_refused(bench(*words, "--config", "c.toml"), said)
+    with cells_here(), pytest.raises(BenchError, match=said):
+        api.run(tasks="sst2", model="demo", workers=1, data_dir="data", max_data_gb=1e-7)
+    assert_refused(bench(*words, "--max-data-gb", "0"), "max-data-gb is a number above 0, not 0")
+
+
+@pytest.mark.parametrize(
+    "option", ["--data-dir", "--tasks", "--corpus", "--probe-text", "--config"]
+)
+def test_a_fifo_is_not_waited_for(option: str) -> None:
+    table = 'name = "t"\ntrain = "odd.csv"\ndev = "d.csv"\ntext = "a"\nlabel = "b"\n'
+    Path("t.toml").write_text(f"{table}regression = true\n")
+    for name in ("odd.csv", "odd.txt", "odd.toml"):
+        os.mkfifo(name)
+    train = glue(Path("data")) / "SST-2/train.tsv"
+    train.unlink()
+    os.mkfifo(train)
+    words = {
+        "--data-dir": ("data", "--tasks", "sst2"),
+        "--tasks": ("t.toml",),
+        "--corpus": ("odd.txt", "--methods", "tinybert"),
+        "--probe-text": ("odd.txt",),
+        "--config": ("odd.toml",),
+    }[option]
+    result = bench("run", "--model", "demo", "--workers", "1", option, *words)
+    assert_refused(result, "odd" if "data" not in words else "train.tsv", "no regular file")
 
 
 def encoder(path: Path) -> Path:

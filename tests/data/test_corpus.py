@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from pathlib import Path
 
-import numpy as np
 import pyarrow
 import pytest
 from harness import quick, records
@@ -14,6 +15,7 @@ from transformers import AutoTokenizer
 from bench.data.corpus import find_text, load_corpus, prepare_corpus, read_passages
 from bench.data.tasks.demo import corpus, demo_encoder_path
 from bench.errors import BenchError
+from bench.inputs import USUAL, Limits
 from bench.models.checkpoint import max_pieces
 
 ENCODER = demo_encoder_path()
@@ -33,7 +35,7 @@ def write(path, passages):
 @pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".parquet"])
 def test_every_piece_of_the_text_is_in_some_row(tmp_path, suffix: str) -> None:
     path = write(tmp_path / f"text{suffix}", PASSAGES)
-    assert read_passages(path) == PASSAGES
+    assert read_passages(path, USUAL) == (PASSAGES, [])
     text = prepare_corpus(find_text(str(path), offline=True), ENCODER, tmp_path / "cache", 128)
     rows = load_corpus(text.path)
     tokenizer = AutoTokenizer.from_pretrained(ENCODER)
@@ -75,11 +77,15 @@ def test_the_same_bytes_are_another_text_under_another_suffix(tmp_path) -> None:
         ("none.txt", None, "is no file"),
         ("empty.txt", b"\n \n", "holds no text"),
         ("latin.txt", "café\n".encode("latin-1"), "is not UTF-8"),
-        ("bad.jsonl", b'{"text": "a"}\n{"t": "b"}\n', "bad.jsonl:2: no JSON object with a text"),
-        ("half.jsonl", rb'{"text": "\ud800"}', "half.jsonl:1: no JSON object with a text"),
-        pytest.param("deep.jsonl", b"[" * 200_000, "deep.jsonl:1: no JSON object", id="deep"),
+        ("bad.jsonl", b'{"t": "a"}\n{"t": "b"}\n', "bad.jsonl has no column 'text'; it has: 't'"),
+        ("half.jsonl", rb'{"text": "\ud800"}', "half.jsonl:1: half a surrogate pair"),
+        pytest.param("deep.jsonl", b"[" * 200_000, "deep.jsonl .* line 1: no JSON", id="deep"),
         ("text.bin", b"text\n", "text.bin is none of .txt, .jsonl, .parquet"),
-        ("bad.parquet", b"nothing of the kind", "is no Parquet file"),
+        (
+            "bad.parquet",
+            b"nothing of the kind",
+            "cannot be read as .parquet: .* parquet file.$",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(tmp_path, name, content, complaint: str) -> None:
@@ -91,11 +97,74 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path, name, content, complaint: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_table_without_texts_is_refused(tmp_path) -> None:
-    path = tmp_path / "numbers.parquet"
-    parquet.write_table(pyarrow.table({"text": np.arange(3)}), path)
-    with pytest.raises(BenchError, match="has no column 'text' of texts"):
-        read_passages(path)
+def lines(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" if row else "\n" for row in rows))
+    return path
+
+
+def test_a_corpus_is_read_as_a_table_is(tmp_path) -> None:
+    """Blank lines are no rows, empty texts no passages, and of bad rows a few are left out."""
+    path = lines(tmp_path / "a.jsonl", {"text": "a"}, None, {"text": None}, {"text": " "}, {"n": 1},
+                 {"text": 7}, [1], {"text": ["b"]}, {"text": "c"}, {"text": "d"})  # fmt: skip
+    assert read_passages(path, USUAL) == (
+        ["a", "7", "c", "d"],
+        ["a.jsonl:7: no JSON object", "a.jsonl:8: column 'text' holds a list"],
+    )
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert read_passages(path, USUAL)[0] == ["a", "7", "c", "d"]
+    with pytest.raises(BenchError, match=r"5 of 6 rows cannot be read, the first: b.jsonl:2: no"):
+        read_passages(lines(tmp_path / "b.jsonl", {"text": "a"}, *[[1]] * 5), USUAL)
+
+
+TEXTS = pyarrow.array(["a", "b", None, "a"])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [TEXTS, TEXTS.dictionary_encode(), TEXTS.cast("large_string"), TEXTS.cast("string_view"),
+     TEXTS.cast("binary")],
+    ids=lambda column: str(column.type).partition("<")[0],
+)  # fmt: skip
+def test_a_column_of_texts_may_be_of_any_type_that_holds_them(tmp_path, column) -> None:
+    parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
+    assert read_passages(tmp_path / "a.parquet", USUAL) == (["a", "b", "a"], [])
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pyarrow.array([["a"], ["b"]]), r"column 'text' holds list<element: string>"),
+        (pyarrow.array([{"a": "b"}, {"a": "c"}]), r"column 'text' holds struct<a: string>"),
+        (pyarrow.array([b"\xff", b"\xfe"]), "column 'text' holds bytes that are not UTF-8"),
+        (pyarrow.array([b"abc", b"abd"], pyarrow.binary(3)), "holds fixed_size_binary"),
+    ],
+)
+def test_what_a_column_holds_instead_of_texts_is_named(tmp_path, column, said: str) -> None:
+    parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
+    with pytest.raises(BenchError, match=rf"2 of 2 rows cannot be read, .*a.parquet:1: .*{said}"):
+        read_passages(tmp_path / "a.parquet", USUAL)
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(tmp_path) -> None:
+    parquet.write_table(pyarrow.table({"sentence": ["a"], "n": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(BenchError, match="no column 'text'; it has: 'sentence', 'n'"):
+        read_passages(tmp_path / "a.parquet", USUAL)
+
+
+def test_rows_of_a_corpus_that_are_left_out_are_said_each_time(tmp_path) -> None:
+    path = lines(tmp_path / "a.jsonl", *[{"text": text} for text in PASSAGES], [1])
+    for _ in range(2):
+        text = find_text(str(path), offline=True)
+        made = prepare_corpus(text, ENCODER, tmp_path / "cache", 128)
+        assert made.skipped == (f"a.jsonl:{len(PASSAGES) + 1}: no JSON object",)
+
+
+def test_files_of_a_corpus_share_one_limit(tmp_path, monkeypatch) -> None:
+    files = [write(tmp_path / f"{name}.txt", ["word " * 100]) for name in "ab"]
+    monkeypatch.setattr("bench.data.corpus._files", lambda source, offline: files)
+    find_text("org/name", True, Limits(2e-6))
+    with pytest.raises(BenchError, match="org/name: it has more than 700 bytes of data: --max-d"):
+        find_text("org/name", True, Limits(7e-7))
 
 
 def test_a_data_set_of_the_hub_needs_a_network_once(tmp_path) -> None:

@@ -1,7 +1,8 @@
 """Files of rows taken apart, by their extension: `.tsv`, `.csv`, `.jsonl` and `.parquet`.
 
 `.tsv` is GLUE's (quotes are text, one row a line), `.csv` that of RFC 4180 (quoted cells may hold
-commas, quotes and line ends), `.jsonl` has one object a line. Blank lines are no rows.
+commas, quotes and line ends), `.jsonl` has one object a line. Blank lines are no rows. Only the
+columns that are wanted are read, and no more than the limits allow.
 """
 
 from __future__ import annotations
@@ -10,9 +11,36 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from bench.inputs import MOST_COLUMNS, Limits
+
+if TYPE_CHECKING:
+    from pyarrow import Array
+    from pyarrow.parquet import ParquetFile
+
+Row = dict[str, Any] | str
+"""The wanted cells of a row by column, or what is wrong with it."""
+
+BATCH = 1 << 18
+"""Rows of a Parquet file that are taken apart at once."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of a file.
+
+    Attributes:
+        header: Names of its columns, where the file does not begin with them.
+        columns: The columns whose cells are read.
+        limits: How much it may hold.
+    """
+
+    header: tuple[str, ...]
+    columns: Collection[str]
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -27,44 +55,93 @@ class Table:
     """
 
     names: list[str]
-    rows: Iterator[tuple[int, list[Any] | str]]
+    rows: Iterator[tuple[int, Row]]
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def _lines(data: bytes) -> list[str]:
+@dataclass(frozen=True)
+class Unreadable:
+    """What stands in the place of a cell that is neither text nor number.
+
+    Attributes:
+        kind: What the file calls such a cell.
+    """
+
+    kind: str
+
+
+def _lines_of(data: bytes, limits: Limits) -> list[str]:
+    """The lines of a text; a byte-order mark is no part of the first.
+
+    Raises:
+        ValueError: There are too many, or one is too long.
+    """
+    check_lines(data, limits)
     # Not str.splitlines, which also splits at characters that texts hold, such as U+2028.
     lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
 
 
-def _tsv(data: bytes, header: tuple[str, ...]) -> Table:
-    lines = _lines(data)
-    first = 1 if header else 2
-    names = list(header) or lines[0].split("\t")
+def check_lines(data: bytes, limits: Limits, end: bytes = b"\n") -> None:
+    """Looks at how many lines a text has, and how long they are.
+
+    Raises:
+        ValueError: There are too many, or one is too long.
+    """
+    if wrong := limits.objection(rows=data.count(end) - 1):  # one for the header
+        raise ValueError(wrong)
+    if len(data) > limits.characters:
+        longest = max(map(len, data.split(end)))  # in bytes: it is no limit that anything is near
+        if wrong := limits.objection(characters=longest):
+            raise ValueError(wrong)
+
+
+def _tsv(data: bytes, asked: Asked) -> Table:
+    lines = _lines_of(data, asked.limits)
+    first = 1 if asked.header else 2
+    names = list(asked.header) or lines[0].split("\t")
     rows = enumerate(lines[first - 1 :], first)
     cells = ((number, line.split("\t")) for number, line in rows if line.strip())
-    return Table(names, _whole(cells, len(names)))
+    return Table(names, _named(_whole(cells, len(names)), names, asked.columns))
 
 
-def _csv(data: bytes, header: tuple[str, ...]) -> Table:
-    csv.field_size_limit(2**31 - 1)  # the default refuses texts of more than 131,072 characters
+def _csv(data: bytes, asked: Asked) -> Table:
+    most = asked.limits.characters
+    csv.field_size_limit(most)  # the default refuses texts of more than 131,072 characters
+    check_lines(data, asked.limits, b"\n" if b"\n" in data else b"\r")
     text = data.decode("utf-8-sig")
     if "\n" in text:  # then a lone carriage return is white space within a text
         text = re.sub(r"\r(?!\n)", " ", text)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        names = list(header) or next(reader)
-    except csv.Error as error:
-        raise ValueError(error) from None
 
-    def rows() -> Iterator[tuple[int, list[Any] | str]]:
+    def rows() -> Iterator[tuple[int, list[Any]]]:
         line = reader.line_num + 1
-        for cells in reader:
-            if cells:  # a blank line is no row
-                yield line, cells
-            line = reader.line_num + 1
+        try:
+            for cells in reader:
+                if cells:  # a blank line is no row
+                    yield line, cells
+                line = reader.line_num + 1
+        except csv.Error as error:
+            too_long = "field limit" in str(error)
+            wrong = asked.limits.objection(characters=most + 1) if too_long else error
+            raise ValueError(wrong) from None
 
-    return Table(names, _whole(rows(), len(names)))
+    names = list(asked.header) or next(rows(), (1, []))[1]
+    return Table(names, _named(_whole(rows(), len(names)), names, asked.columns))
+
+
+def _named(
+    rows: Iterable[tuple[int, list[Any] | str]], names: list[str], columns: Collection[str]
+) -> Iterator[tuple[int, Row]]:
+    """The wanted cells of rows by the names of their columns."""
+    places = {name: place for place, name in enumerate(names) if name in columns}
+    for line, cells in rows:
+        if isinstance(cells, str):
+            yield line, cells
+        elif len(cells) != len(names):
+            yield line, f"{len(cells)} columns instead of {len(names)}"
+        else:
+            yield line, {name: cells[place] for name, place in places.items()}
 
 
 def _whole(
@@ -110,21 +187,25 @@ def _unquoted(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if quoted else cell
 
 
-def _jsonl(data: bytes, _: tuple[str, ...]) -> Table:
-    lines = [(number, line) for number, line in enumerate(_lines(data), 1) if line.strip()]
-    found = [(number, _json_object(line)) for number, line in lines]
+def _jsonl(data: bytes, asked: Asked) -> Table:
+    names: dict[str, None] = {}
+    found: list[tuple[int, Row]] = []
+    for number, line in enumerate(_lines_of(data, asked.limits), 1):
+        if line.strip():
+            row = _json_object(line)
+            if isinstance(row, dict):
+                names.update(dict.fromkeys(row))
+                row = {name: _plain(row.get(name)) for name in asked.columns}
+            found.append((number, row))
+        if len(names) > MOST_COLUMNS:
+            raise ValueError(f"line {number}: more than {MOST_COLUMNS:,} columns")
     number, first = found[0]
     if isinstance(first, str):
         raise ValueError(f"line {number}: {first}")
-    names = list(dict.fromkeys(name for _, row in found if isinstance(row, dict) for name in row))
-
-    def cells(row: dict[str, Any] | str) -> list[Any] | str:
-        return row if isinstance(row, str) else [row.get(name) for name in names]
-
-    return Table(names, ((number, cells(row)) for number, row in found))
+    return Table(list(names), iter(found))
 
 
-def _json_object(line: str) -> dict[str, Any] | str:
+def _json_object(line: str) -> Row:
     """The object that a line holds, or what is wrong with it."""
     try:
         row = json.loads(line)
@@ -133,17 +214,87 @@ def _json_object(line: str) -> dict[str, Any] | str:
     return row if isinstance(row, dict) else "no JSON object"
 
 
-def _parquet(data: bytes, _: tuple[str, ...]) -> Table:
+def _plain(cell: Any) -> Any:
+    """A cell, or what is said of one that holds others."""
+    if isinstance(cell, list | dict):
+        return Unreadable("a list" if isinstance(cell, list) else "an object")
+    return cell
+
+
+def _parquet(data: bytes, asked: Asked) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        footer = pq.read_metadata(pa.BufferReader(data))
+        leaves = [footer.schema.column(place) for place in range(footer.num_columns)]
+        plain = [
+            leaf.path
+            for leaf in leaves
+            if leaf.path in asked.columns  # of a column that holds others, a path has several parts
+            and (leaf.physical_type != "FIXED_LEN_BYTE_ARRAY" or leaf.logical_type.type != "NONE")
+        ]
+        # A value that comes a million times stays one, until it is known how much that is.
+        file = pq.ParquetFile(pa.BufferReader(data), metadata=footer, read_dictionary=plain)
     except OSError as error:  # what Arrow raises for broken contents, too
         raise ValueError(error) from None
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    numbered = ((n, list(cells)) for n, cells in enumerate(rows, 1))
-    return Table(table.column_names, numbered, _class_names(table.schema.metadata or {}))
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    columns = [place for place, leaf in enumerate(leaves) if leaf.path in plain]
+    size = sum(group.column(place).total_uncompressed_size for group in groups for place in columns)
+    if wrong := asked.limits.objection(size=size, rows=footer.num_rows):
+        raise ValueError(wrong)
+    schema = file.schema_arrow
+    nested = {
+        one.name: Unreadable(str(one.type))
+        for one in schema
+        if one.name in asked.columns and one.name not in plain
+    }
+    rows = _parquet_rows(file, plain, nested, asked.limits)
+    return Table(schema.names, rows, _class_names(schema.metadata or {}))
+
+
+def _parquet_rows(
+    file: ParquetFile, columns: Sequence[str], nested: dict[str, Any], limits: Limits
+) -> Iterator[tuple[int, Row]]:
+    """The rows of a file, whose footer may have said less than is there."""
+    number = size = 0
+    for batch in file.iter_batches(BATCH, columns=columns):
+        extents = [_extent(column) for column in batch.columns]
+        size += sum(extent[0] for extent in extents)
+        longest = max((extent[1] for extent in extents), default=0)
+        wrong = limits.objection(size=size, rows=number + len(batch), characters=longest)
+        if wrong:
+            raise ValueError(wrong)
+        cells = {name: _cells(batch[name]) for name in batch.schema.names}
+        for place in range(len(batch)):
+            number += 1
+            yield number, nested | {name: column[place] for name, column in cells.items()}
+
+
+def _extent(column: Array) -> tuple[int, int]:
+    """How many bytes the values of a column are in all, and the longest text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return column.nbytes, 0
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return pc.sum(lengths).as_py() or 0, pc.max(lengths).as_py() or 0
+
+
+def _cells(column: Array) -> list[Any]:
+    """Values of a column; texts that no type calls so are texts still."""
+    import pyarrow as pa
+
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return [_text(cell) if isinstance(cell, bytes) else cell for cell in plain.to_pylist()]
+
+
+def _text(cell: bytes) -> Any:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return Unreadable("bytes that are not UTF-8")
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
@@ -159,10 +310,10 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
         return {}
 
 
-FORMATS: dict[str, Callable[[bytes, tuple[str, ...]], Table]] = {
+FORMATS: dict[str, Callable[[bytes, Asked], Table]] = {
     ".tsv": _tsv,
     ".csv": _csv,
     ".jsonl": _jsonl,
     ".parquet": _parquet,
 }
-"""How each extension is read, given the names of the columns where the file has none."""
+"""How each extension is read."""

@@ -62,6 +62,7 @@ class GlueTask(Task):
                 train=f"{self.folder}/train.tsv",
                 dev=self._dev(f"{self.folder}/dev", ".tsv"),
                 provenance={"source": "folder"},
+                limits=source.limits,
                 remedy=remedy,
             )
         train = f"{self.name}/train-00000-of-00001.parquet"
@@ -74,6 +75,7 @@ class GlueTask(Task):
             train=train,
             dev=dev,
             provenance={"source": _REPOSITORY, "revision": folder.name},
+            limits=source.limits,
             remedy=remedy,
         )
 
@@ -90,7 +92,9 @@ class GlueTask(Task):
             files = self._dev(f"{self.name}/test", "-00000-of-00001.parquet")
             folder, layout = self._snapshot(source, *files.values()), self._hub_layout()
         return {
-            part: read_unlabelled(folder, name, layout, self.is_regression, self._remedy())
+            part: read_unlabelled(
+                folder, name, layout, self.is_regression, source.limits, self._remedy()
+            )
             for part, name in files.items()
         }
 
@@ -223,7 +227,9 @@ class MNLI(GlueTask):
             folder, name, layout = source.data_dir, "diagnostic/diagnostic.tsv", self.layout
             if not (folder / name).exists():  # it is a download of its own
                 return found
-        found[DIAGNOSTIC] = read_unlabelled(folder, name, layout, False, self._remedy())
+        found[DIAGNOSTIC] = read_unlabelled(
+            folder, name, layout, False, source.limits, self._remedy()
+        )
         return found
 
     def submission(self, part: str) -> str:

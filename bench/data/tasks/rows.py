@@ -11,7 +11,6 @@ UTF-8, or has more than a few per cent of unreadable rows. Blank lines are no ro
 from __future__ import annotations
 
 import codecs
-import csv
 import hashlib
 import math
 import re
@@ -21,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.task import Splits
-from bench.data.tasks.formats import FORMATS
+from bench.data.tasks.formats import FORMATS, Asked, Row, Unreadable
 from bench.errors import BenchError
+from bench.inputs import USUAL, Limits, read_bytes
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -96,6 +96,7 @@ def read_splits(
     train: str,
     dev: Mapping[str, str],
     provenance: Mapping[str, str],
+    limits: Limits,
     remedy: str = "",
 ) -> Splits:
     """Reads a task's files.
@@ -107,13 +108,15 @@ def read_splits(
         train: File of the rows to learn from, relative to `folder`.
         dev: File of each part of the report rows; a single file has the part `""`.
         provenance: What to say of the source, beside the files and their digests.
+        limits: How much a file may hold.
         remedy: What to do where a file is missing, as a sentence.
 
     Raises:
         BenchError: A file is missing or unreadable, or its content is not what the layout says.
     """
     read = {
-        name: read_rows(folder, name, layout, labels, remedy) for name in (train, *dev.values())
+        name: read_rows(folder, name, layout, labels, limits, remedy)
+        for name in (train, *dev.values())
     }
     files = ", ".join(f"{name} {rows.digest}" for name, rows in read.items())
     return Splits(
@@ -125,7 +128,12 @@ def read_splits(
 
 
 def read_unlabelled(
-    folder: Path, name: str, layout: Layout, is_regression: bool, remedy: str = ""
+    folder: Path,
+    name: str,
+    layout: Layout,
+    is_regression: bool,
+    limits: Limits,
+    remedy: str = "",
 ) -> Dataset:
     """Reads one file whose labels nobody but its owner has; they are 0 here.
 
@@ -135,7 +143,8 @@ def read_unlabelled(
     Raises:
         BenchError: The file is missing or unreadable, one of its rows is, or two have one index.
     """
-    rows = read_rows(folder, name, replace(layout, label=""), None, remedy, unlabelled=True)
+    layout = replace(layout, label="")
+    rows = read_rows(folder, name, layout, None, limits, remedy, unlabelled=True)
     if len(set(rows.columns["id"])) < len(rows.columns["id"]):
         raise BenchError(f"{folder / name} has an index twice.")
     if rows.skipped:
@@ -150,32 +159,35 @@ def read_rows(
     name: str,
     layout: Layout,
     labels: tuple[str, ...] | None,
+    limits: Limits = USUAL,
     remedy: str = "",
     *,
     unlabelled: bool = False,
 ) -> Rows:
     """Reads one file; arguments and errors as for `read_splits` and `read_unlabelled`."""
     path = folder / name
-    data = _read_bytes(path, remedy)
-    try:
-        table = FORMATS[path.suffix](data, layout.header)
-    except (ValueError, RecursionError) as error:
-        raise BenchError(f"{path} is no {path.suffix} file: {_clip(error)}.") from None
+    data = _read_bytes(path, remedy, limits)
     wanted = [column for column in (*layout.text, layout.label) if column]
-    needed = [_position(path, table.names, column) for column in wanted]
+    asked = Asked(layout.header, {*wanted, *(INDEX if unlabelled else ())}, limits)
+    try:
+        table = FORMATS[path.suffix](data, asked)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"{path} cannot be read as {path.suffix}: {_reason(error)}.") from None
+    for column in wanted:
+        _check_column(path, table.names, column)
     if labels is not None and layout.label in table.classes:
         _check_classes(path, table.classes[layout.label], labels)
     parse_label = _score_parser(layout) if labels is None else _class_parser(labels, layout.named)
     columns: dict[str, list[Any]] = {"id": [], "text": [], "text_pair": [], "label": []}
-    own = [place for place, column in enumerate(table.names) if unlabelled and column in INDEX]
+    own = [column for column in table.names if unlabelled and column in INDEX]
     skipped: list[str] = []
     index, no_label, broken_off = -1, 0, ""
     try:
         for index, (line, cells) in enumerate(table.rows):
             try:
-                found = _cells(cells, table.names, [*needed, *own], len(layout.text), unlabelled)
-                texts = found[: len(layout.text)]
-                number = parse_label(found[len(layout.text)]) if layout.label else 0.0
+                texts = _texts(cells, layout.text, empty=unlabelled)
+                number = parse_label(_cell(cells, layout.label)) if layout.label else 0.0
+                row = str(_cell(cells, own[-1])).strip() if own else str(index)
             except _UnreadableRow as reason:
                 no_label += isinstance(reason, _NoLabel)
                 whole = isinstance(reason, _EmptyText) or (
@@ -187,12 +199,12 @@ def read_rows(
             except ValueError as error:
                 raise BenchError(f"{path}:{line}: {error}.") from None
             broken_off = ""
-            columns["id"].append(str(found[-1]).strip() if own else str(index))
+            columns["id"].append(row)
             columns["text"].append(texts[0])
             columns["text_pair"].append(texts[-1])
             columns["label"].append(number)
-    except csv.Error as error:
-        raise BenchError(f"{path}: {error} after row {index + 1}.") from None
+    except (OSError, ValueError) as error:  # of the library that takes the file apart
+        raise BenchError(f"{path}: {_reason(error)} after row {index + 1}.") from None
     if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
         raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
     _check_count(path, index + 1, skipped, no_label)
@@ -201,9 +213,9 @@ def read_rows(
     return Rows(columns, skipped, hashlib.sha256(data).hexdigest()[:12])
 
 
-def _read_bytes(path: Path, remedy: str) -> bytes:
+def _read_bytes(path: Path, remedy: str, limits: Limits) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, limits)
     except FileNotFoundError:
         raise BenchError(f"no file {path}. {remedy}".rstrip()) from None
     except OSError as error:
@@ -220,14 +232,13 @@ def _read_bytes(path: Path, remedy: str) -> bytes:
     return data
 
 
-def _position(path: Path, names: list[str], column: str) -> int:
+def _check_column(path: Path, names: list[str], column: str) -> None:
     if column not in names:
         raise BenchError(
             f"{path} has no column '{column}'; it has: {_clip(', '.join(map(repr, names)))}."
         )
     if names.count(column) > 1:
         raise BenchError(f"{path} has {names.count(column)} columns called '{column}'.")
-    return names.index(column)
 
 
 def _check_classes(path: Path, there: Sequence[str], labels: Sequence[str]) -> None:
@@ -244,23 +255,31 @@ def _check_classes(path: Path, there: Sequence[str], labels: Sequence[str]) -> N
         )
 
 
-def _cells(
-    cells: list[Any] | str, names: list[str], needed: list[int], texts: int, empty: bool
-) -> list[Any]:
-    """The texts and whatever else is needed of a row; `empty` says whether a text may be."""
+def _cell(cells: Row, column: str) -> Any:
+    """What stands in a column of a row.
+
+    Raises:
+        _UnreadableRow: The row cannot be taken apart, or the cell is no single value.
+    """
     if isinstance(cells, str):
         raise _UnreadableRow(cells)
-    if len(cells) != len(names):
-        raise _UnreadableRow(f"{len(cells)} columns instead of {len(names)}")
-    for position in needed[:texts]:
-        text = cells[position]
-        if empty and (text is None or text == ""):
-            cells[position] = text = ""
-        elif not isinstance(text, str) or not text.strip():
-            raise _EmptyText(f"no text in column '{names[position]}'")
+    if isinstance(cell := cells[column], Unreadable):
+        raise _UnreadableRow(f"column '{column}' holds {cell.kind}")
+    return cell
+
+
+def _texts(cells: Row, columns: Sequence[str], empty: bool) -> list[str]:
+    """The texts of a row; `empty` says whether one may be."""
+    texts = []
+    for column in columns:
+        cell = _cell(cells, column)
+        text = cell if isinstance(cell, str) else _spelled(cell)
+        if not (text.strip() or empty):
+            raise _EmptyText(f"no text in column '{column}'")
         if re.search("[\ud800-\udfff]", text):
-            raise _EmptyText(f"half a surrogate pair in column '{names[position]}'")
-    return [cells[position] for position in needed]
+            raise _EmptyText(f"half a surrogate pair in column '{column}'")
+        texts.append(text)
+    return texts
 
 
 def _class_parser(labels: tuple[str, ...], named: bool) -> Callable[[Any], int]:
@@ -301,15 +320,18 @@ def _score_parser(layout: Layout) -> Callable[[Any], float]:
     return parse
 
 
-def _as_written(value: Any) -> str:
-    """A label as its file spells it: what has none is no class called None, and true is no 1."""
+def _spelled(value: Any) -> str:
+    """A value as its file spells it: none is no text, not "None", and true is no "True"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _as_written(value: Any) -> str:
+    """A label as its file spells it: what has none is no class called None, and true is no 1."""
     if isinstance(value, float) and value.is_integer():  # a column with gaps holds floats
         return str(int(value))
-    return str(value).strip()
+    return _spelled(value).strip()
 
 
 def _check_count(path: Path, total: int, skipped: list[str], no_label: int) -> None:
@@ -345,6 +367,10 @@ def _dataset(parts: Mapping[str, Rows]) -> Dataset:
     number = "float64" if isinstance(columns["label"][0], float) else "int64"
     types = {name: Value("string") for name in columns} | {"label": Value(number)}
     return Dataset.from_dict(columns, features=Features(types))
+
+
+def _reason(error: Exception) -> str:
+    return _clip(str(error).rstrip("."))
 
 
 def _clip(value: object) -> str:

@@ -94,6 +94,7 @@ class TableTask(Task):
             train=self._train,
             dev={"": self._dev},
             provenance={"source": self._file},
+            limits=source.limits,
             remedy=f"{self._file} names it, relative to its own folder.",
         )
 

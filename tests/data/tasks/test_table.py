@@ -111,7 +111,7 @@ def test_json_that_cannot_be_taken_apart_or_written_is_left_out(tmp_path) -> Non
         "train.jsonl:5: half a surrogate pair in column 'subject'",
         "train.jsonl:6: label '?' cannot be read",
     )
-    said = "train.jsonl is no .jsonl file: line 1: no JSON: maximum recursion"
+    said = "train.jsonl cannot be read as .jsonl: line 1: no JSON: maximum recursion"
     with pytest.raises(BenchError, match=said):
         load(tmp_path, lines[3], ".jsonl")
 
@@ -203,6 +203,17 @@ def test_unreadable_declarations(tmp_path) -> None:
         (tmp_path / "deep.toml").write_text(deep)
         with pytest.raises(BenchError, match=r"deep.toml is nested too deep"):
             table_task(tmp_path / "deep.toml")
+
+
+def test_a_number_that_no_message_could_show_is_refused(tmp_path) -> None:
+    path = tmp_path / "long.toml"
+    for number in ("9" * 5_000, "9" * 4_000, "0x" + "f" * 5_000, f"[[{2**65}]]"):
+        path.write_text(f"name = {number}")
+        with pytest.raises(
+            BenchError, match=r"long.toml (has a whole|is no TOML: .*digits)"
+        ) as got:
+            table_task(path)
+        assert len(str(got.value)) < 200 + len(str(path))
 
 
 @pytest.mark.parametrize(
