@@ -6,11 +6,13 @@ terms of order 1/n², the infinitesimal jackknife (Jaeckel 1972; Efron 1982, ch.
 examples one by one without computing the figure n times.
 
 Columns are numpy arrays of one class number (or, for a regression, one number) an example,
-`[examples]`. Nothing heavy is imported before a figure is computed.
+`[examples]`. Figures are written out here, because a page computes them anew for every record.
+Nothing heavy is imported before a figure is computed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -125,9 +127,7 @@ def influence(
 
 
 def _accuracy(given: Column, wanted: Column) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(wanted, given))
+    return float((given == wanted).mean())
 
 
 def _accuracy_influence(given: Column, wanted: Column) -> Column:
@@ -159,9 +159,14 @@ def _macro_f1_influence(given: Column, wanted: Column) -> Column:
 
 
 def _mean_f1(given: Column, wanted: Column, classes: Sequence[int]) -> float:
-    from sklearn.metrics import f1_score
+    import numpy as np
 
-    return float(f1_score(wanted, given, labels=classes, average="macro", zero_division=0))
+    each = []
+    for one in classes:
+        answered, true = given == one, wanted == one
+        count = int(answered.sum()) + int(true.sum())
+        each.append(2 * int((answered & true).sum()) / count if count else 0.0)
+    return float(np.mean(each))
 
 
 def _f1_influence_of(given: Column, wanted: Column) -> Column:
@@ -177,12 +182,14 @@ def _f1_influence_of(given: Column, wanted: Column) -> Column:
 
 
 def _matthews(given: Column, wanted: Column) -> float:
+    """Of any number of classes (Gorodkin 2004), in whole numbers up to the division; else 0."""
     import numpy as np
-    from sklearn.metrics import matthews_corrcoef
 
-    if np.ptp(wanted) == 0 or np.ptp(given) == 0:  # where scikit-learn says 0, too, and warns
-        return 0.0
-    return float(matthews_corrcoef(wanted, given))
+    rows, hits = len(wanted), int((given == wanted).sum())
+    _, codes = np.unique(np.concatenate([wanted, given]), return_inverse=True)
+    true, answered = (np.bincount(c, minlength=codes.max() + 1) for c in np.split(codes, 2))
+    spread = (rows**2 - int(true @ true)) * (rows**2 - int(answered @ answered))
+    return (hits * rows - int(true @ answered)) / math.sqrt(spread) if spread else 0.0
 
 
 def _matthews_influence(given: Column, wanted: Column) -> Column:
@@ -204,9 +211,21 @@ def _matthews_influence(given: Column, wanted: Column) -> Column:
 
 
 def _pearson(given: Column, wanted: Column) -> float:
-    from scipy.stats import pearsonr
+    """0 where one side is constant, since it is not defined there."""
+    import numpy as np
 
-    return _correlation(pearsonr, given, wanted)
+    if np.ptp(wanted) == 0 or np.ptp(given) == 0:
+        return 0.0
+    return float(np.clip(_unit(wanted) @ _unit(given), -1, 1))
+
+
+def _unit(values: Column) -> Column:
+    """Centred and of length 1; scaled on the way, so that no square is too large for a float."""
+    import numpy as np
+
+    centred = values - values.mean()
+    most = np.abs(centred).max()
+    return np.asarray(centred / (most * np.sqrt(np.sum((centred / most) ** 2))))
 
 
 def _pearson_influence(given: Column, wanted: Column) -> Column:
@@ -220,9 +239,20 @@ def _pearson_influence(given: Column, wanted: Column) -> Column:
 
 
 def _spearman(given: Column, wanted: Column) -> float:
-    from scipy.stats import spearmanr
+    """Pearson's of the ranks; 0 where one side is constant."""
+    import numpy as np
 
-    return _correlation(spearmanr, given, wanted)
+    if np.ptp(wanted) == 0 or np.ptp(given) == 0:
+        return 0.0
+    return float(np.corrcoef(_ranks(wanted), _ranks(given))[0, 1])
+
+
+def _ranks(values: Column) -> Column:
+    """From 1; those that are equal share their mean."""
+    import numpy as np
+
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place])
 
 
 def _spearman_influence(given: Column, wanted: Column) -> Column:
@@ -238,15 +268,6 @@ def _spearman_influence(given: Column, wanted: Column) -> Column:
         v2,
         v * v - v2 + 2 * (y(v) - v2),
     )
-
-
-def _correlation(of: Callable[..., Any], given: Column, wanted: Column) -> float:
-    """A correlation; 0 where one side is constant, since it is not defined there."""
-    import numpy as np
-
-    if np.ptp(wanted) == 0 or np.ptp(given) == 0:
-        return 0.0
-    return float(of(wanted, given).statistic)
 
 
 def _distribution(values: Column) -> Callable[[Column | None], Column]:

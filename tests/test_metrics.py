@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import bench
+from planted import answers
+from scipy import stats
+from sklearn import metrics as of_others
 
 from bench.metrics import FIGURES, METRICS, figure_of, objection
 
@@ -25,6 +28,29 @@ def test_a_score_is_of_its_figure_whatever_part_it_ends_in(figure: str) -> None:
         assert figure_of(name) == figure
     with pytest.raises(KeyError):
         figure_of(f"x{figure}")
+
+
+OTHERS = {
+    "accuracy": lambda given, wanted: of_others.accuracy_score(wanted, given),
+    "f1": lambda given, wanted: of_others.f1_score(wanted, given, labels=[1], average="macro"),
+    "macro_f1": lambda given, wanted: of_others.f1_score(
+        wanted, given, labels=np.unique(wanted), average="macro"
+    ),
+    "matthews": lambda given, wanted: of_others.matthews_corrcoef(wanted, given),
+    "pearson": lambda given, wanted: stats.pearsonr(wanted, given).statistic,
+    "spearman": lambda given, wanted: stats.spearmanr(wanted, given).statistic,
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_figures_are_those_of_scikit_learn_and_scipy(figure: str) -> None:
+    (metric,) = [name for name, facts in METRICS.items() if figure in facts.figures][:1]
+    for rows in (7, 120, 1043):
+        given, wanted = answers(metric, rows)
+        for columns in ((given, wanted), (wanted, given)):
+            assert FIGURES[figure].score(*columns) == pytest.approx(
+                OTHERS[figure](*columns), rel=1e-14, abs=1e-15
+            )
 
 
 @pytest.mark.parametrize("figure", FIGURES)
