@@ -63,10 +63,7 @@ def handle(arguments: argparse.Namespace) -> int:
                             markup=False, soft_wrap=True)  # fmt: skip
         return int(bool(wrong))
     try:
-        for runs in arguments.runs:
-            publish.check_suites(runs, arguments.out)  # all of them before anything is written
-        for runs in arguments.runs:
-            publish.add_suites(runs, arguments.out)
+        publish.add_suites(arguments.runs, arguments.out)
         written = publish.write(arguments.out)
     except OSError as error:
         raise BenchError(f"{arguments.out} cannot be written: {error}") from error

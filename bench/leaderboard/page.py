@@ -44,10 +44,9 @@ from bench.leaderboard.reading import reading_list
 from bench.leaderboard.seeds import seeds_table
 from bench.leaderboard.table import NAME_COLUMNS, make_table
 from bench.leaderboard.tuning import tuning_notes, tuning_section
-from bench.results.predictions import in_store
+from bench.results.predictions import predictions_hash
 from bench.results.record import record_hash
-from bench.results.studies import suite_studies
-from bench.results.suites import counted_length, read_suite, suite_records
+from bench.results.suites import counted_length, opened, read_suite
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -147,7 +146,7 @@ def make_page(
     markdown = "\n\n".join(part for part in parts if part) + "\n"
     files[folder / f"{name}.md"] = markdown
     files[folder / f"{name}.csv"] = _csv(results, loyal)
-    files[folder / f"{name}.json"] = _json(judged, results, loyal, every)
+    files[folder / f"{name}.json"] = _json(judged, results, loyal, every, cached)
     summary = _summary(suite, results)
     lines = [str(verdict) for verdict in claims]
     return Page(suite, folder / f"{name}.md", markdown, files, tables, summary, lines)
@@ -157,13 +156,13 @@ def write_run_page(store: Store, name: str) -> Page:
     """Writes the page of a suite into its run folder.
 
     Raises:
-        BenchError: The folder has no such suite.
+        BenchError: The folder has no such suite, or a record that disagrees with itself.
     """
     suite = read_suite(store.root / "suites", name)
     if suite is None:
         raise BenchError(f"{store.root} has no suite '{name}'.")
-    records, studies = suite_records(store, suite), suite_studies(store, suite)
-    page = make_page(suite, records, store.root, in_store(store), studies=studies)
+    found = opened(store.root, suite)
+    page = make_page(suite, found.records, store.root, found.answers, studies=found.studies)
     page.write()
     return page
 
@@ -294,8 +293,9 @@ def _json(
     results: dict[float, Standings],
     loyal: Loyalties,
     records: Sequence[Record],
+    answers: PredictionsOf,
 ) -> str:
-    """The page's figures, and a hash of every record behind them."""
+    """The page's figures, and a hash of every record behind them and of its predictions."""
     rows = [
         {
             "ratio": ratio,
@@ -323,8 +323,13 @@ def _json(
         }
         for ratio, result, row in _each(results)
     ]
-    hashes = {record.id: record_hash(record) for record in records}
     described = {key: value for key, value in suite.items() if key not in ("cells", "studies")}
-    return (
-        json.dumps({**described, "rows": rows, "records": hashes}, indent=1, sort_keys=True) + "\n"
-    )
+    behind = {
+        "records": {record.id: record_hash(record) for record in records},
+        "predictions": {
+            record.id: predictions_hash(found)
+            for record in records
+            if (found := answers(record.id)) is not None
+        },
+    }
+    return json.dumps({**described, "rows": rows, **behind}, indent=1, sort_keys=True) + "\n"

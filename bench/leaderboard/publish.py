@@ -18,32 +18,47 @@ from bench.leaderboard.markdown import escape, pipe
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
 from bench.leaderboard.reading import split_bullets
-from bench.results.predictions import FILE, published, read_published, to_publish, write_published
+from bench.results.predictions import FILE, read_published, to_publish, write_published
 from bench.results.record import Record, slim
 from bench.results.store import Store
-from bench.results.studies import published_path, read_studies, study_lines, suite_studies
+from bench.results.studies import published_path, read_studies, study_lines
 from bench.results.suites import (
     check_suite_name,
     merge_suites,
+    opened,
     read_records,
     read_suite,
     read_suites,
     same_suite,
-    suite_records,
     tasks_of_other_data,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyarrow import Table
 
+    from bench.results.suites import OpenSuite
 
-def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
-    """The suites of a run folder, each of which can stand beside what lies in `out` already.
+
+def add_suites(folders: Iterable[Path], out: Path) -> None:
+    """Adds every suite of run folders to the records of `out`, beside what lies there already.
+
+    A failed record never takes the place of one that is not, nor a study that is not complete. All
+    folders are checked before anything is written.
 
     Raises:
-        BenchError: The folder has no suite, one that cannot be read, or one of the same name as in
-            `out` that is not comparable; or `out` is a run folder itself.
+        BenchError: A folder has no suite, one that cannot be read, a record that disagrees with
+            itself, or a suite of the same name as in `out` that is not comparable; or `out` is a
+            run folder itself.
     """
+    found = [(runs, suite) for runs in folders for suite in _checked_suites(runs, out)]
+    for runs, suite in found:
+        _add(runs, suite, out)
+
+
+def _checked_suites(runs: Path, out: Path) -> list[OpenSuite]:
+    """The suites of a run folder, each of which can stand beside what lies in `out` already."""
     suites = read_suites(runs / "suites")
     if read_suites(out / "suites"):
         raise BenchError(f"{out} is a run folder: --out names the folder of the pages.")
@@ -51,51 +66,54 @@ def check_suites(runs: Path, out: Path) -> list[dict[str, Any]]:
         raise BenchError(f"{runs} has no suite: it is not a run folder, or nothing was run in it.")
     for name, suite in suites.items():
         check_suite_name(name)
-        known = read_suite(out / "records", name)
-        if known is not None and not same_suite(known, suite):
-            raise BenchError(
-                f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, "
-                "axis or protocol: give one of them another --name."
-            )
-        if known is not None and (other := tasks_of_other_data(known, suite)):
-            raise BenchError(
-                f"the suite '{name}' of {runs} and the one in {out} have other rows of "
-                f"{', '.join(other)}: give one of them another --name."
-            )
-    return list(suites.values())
+        _check_beside(runs, suite, out)
+    found = [opened(runs, suite) for suite in suites.values()]
+    for one in found:
+        for record in one.records:
+            one.answers(record.id)
+    return found
 
 
-def add_suites(runs: Path, out: Path) -> None:
-    """Adds every suite of a run folder to the records of `out`, beside what lies there already.
+def _check_beside(runs: Path, suite: dict[str, Any], out: Path) -> dict[str, Any] | None:
+    """What `out` knows of a suite already, beside which this one can stand."""
+    name = suite["name"]
+    known = read_suite(out / "records", name)
+    if known is not None and not same_suite(known, suite):
+        raise BenchError(
+            f"the suite '{name}' of {runs} and the one in {out} differ in model, weights, axis or "
+            "protocol: give one of them another --name."
+        )
+    if known is not None and (other := tasks_of_other_data(known, suite)):
+        raise BenchError(
+            f"the suite '{name}' of {runs} and the one in {out} have other rows of "
+            f"{', '.join(other)}: give one of them another --name."
+        )
+    return known
 
-    A failed record never takes the place of one that is not, nor a study that is not complete.
 
-    Raises:
-        BenchError: As `check_suites`.
-    """
-    store = Store(runs)
-    for suite in check_suites(runs, out):
-        name = suite["name"]
-        known = read_suite(out / "records", name)
-        records = {record.id: record for record in suite_records(store, suite)}
-        studies = {study["id"]: study for study in suite_studies(store, suite)}
-        tables = read_published(out / "records" / f"{name}.parquet")
-        if known is not None:
-            suite = merge_suites(known, suite)
-            for study in read_studies(out, name):
-                newer = studies.get(study["id"])
-                if newer is None or (study["complete"] and not newer["complete"]):
-                    studies[study["id"]] = study
-            for record in read_records(out, name):
-                if record.id not in records or records[record.id].status == "failed":
-                    records[record.id] = record
-        for record in records.values():
-            file = store.folder(record.id) / FILE
-            if record.score is not None and file.exists():
-                tables[record.id] = to_publish(file)
-        kept = {key: record for key, record in records.items() if key in suite["cells"]}
-        tried = [study for key, study in studies.items() if key in suite.get("studies", {})]
-        _write_records(out, suite, kept, tables, tried)
+def _add(runs: Path, found: OpenSuite, out: Path) -> None:
+    """Adds a suite of a run folder."""
+    store, suite = Store(runs), found.suite
+    name, known = suite["name"], _check_beside(runs, suite, out)  # two folders may have one
+    records = {record.id: record for record in found.records}
+    studies = {study["id"]: study for study in found.studies}
+    tables = read_published(out / "records" / f"{name}.parquet")
+    if known is not None:
+        suite = merge_suites(known, suite)
+        for study in read_studies(out, name):
+            newer = studies.get(study["id"])
+            if newer is None or (study["complete"] and not newer["complete"]):
+                studies[study["id"]] = study
+        for record in read_records(out, name):
+            if record.id not in records or records[record.id].status == "failed":
+                records[record.id] = record
+    for record in records.values():
+        file = store.folder(record.id) / FILE
+        if record.score is not None and file.exists():
+            tables[record.id] = to_publish(file)
+    kept = {key: record for key, record in records.items() if key in suite["cells"]}
+    tried = [study for key, study in studies.items() if key in suite.get("studies", {})]
+    _write_records(out, suite, kept, tables, tried)
 
 
 def write(out: Path) -> list[Path]:
@@ -137,18 +155,15 @@ def _pages(out: Path) -> list[Page]:
     pages = []
     for name, suite in suites.items():
         path = out / "records" / f"{name}.json"
-        records = read_records(out, name)
-        predictions = path.with_suffix(".parquet")
-        # All stand in the page's JSON, so that a check covers them to the byte.
+        found = opened(out, suite)
+        # All stand in the page's JSON, so that a check covers them to the byte; of predictions, it
+        # has a hash a cell.
         suite["suite"] = _file_hash(path)
         suite["lines"] = _file_hash(path.with_suffix(".jsonl"))
-        if predictions.exists():
-            suite["predictions"] = _file_hash(predictions)
         if (tried := published_path(out, name)).exists():
             suite["trials"] = _file_hash(tried)
         written = _written_bullets(out / "suites" / f"{name}.md")
-        studies = read_studies(out, name)
-        pages.append(make_page(suite, records, out, published(predictions), written, studies))
+        pages.append(make_page(suite, found.records, out, found.answers, written, found.studies))
     return pages
 
 

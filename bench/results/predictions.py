@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,18 @@ class Predictions:
 
 PredictionsOf = Callable[[str], "Predictions | None"]
 """Gives a cell's predictions by its id, where they are there."""
+
+
+def predictions_hash(found: Predictions) -> str:
+    """Hash over what a page says they are, whatever file holds them: figures as 32-bit floats."""
+    import numpy as np
+
+    state = hashlib.sha256(json.dumps(found.parts).encode())
+    for column in (found.labels, found.answers, found.logits):
+        if column is not None:
+            state.update(f"{column.shape}".encode())
+            state.update(np.ascontiguousarray(column, "<f4").tobytes())
+    return state.hexdigest()[:16]
 
 
 def as_table(

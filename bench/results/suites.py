@@ -16,6 +16,7 @@ from bench.errors import BenchError, unknown_name
 from bench.files import lock, read_checked, read_json, read_lines, write_json
 from bench.protocol import SEQUENCE_LENGTH
 from bench.results.claims import merge_claims
+from bench.results.derived import checked
 from bench.results.layout import SuiteFile
 from bench.results.predictions import in_store, published
 from bench.results.record import Record
@@ -207,21 +208,39 @@ def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
         name: Which suite; not needed where the folder has only one.
 
     Raises:
-        BenchError: The folder has no suite of the name, or several and no name says which.
+        BenchError: The folder has no suite of the name, or several and no name says which; or see
+            `opened`.
     """
-    base = folder / RECORDS
-    store, suites = Store(folder), suites_of(folder)
+    suites = suites_of(folder)
     if name is None and len(suites) > 1:
         raise BenchError(f"{folder} has several suites; say --name {' or '.join(suites)}.")
     if name is not None and name not in suites:
         raise unknown_name("suite", name, suites)
-    suite = suites[name or next(iter(suites))]
-    if base.is_dir():
-        name = suite["name"]
-        answers = published(base / f"{name}.parquet")
-        return OpenSuite(suite, read_records(folder, name), answers, read_studies(folder, name))
-    studies = suite_studies(store, suite)
-    return OpenSuite(suite, suite_records(store, suite), in_store(store), studies)
+    return opened(folder, suites[name or next(iter(suites))])
+
+
+def opened(folder: Path, suite: dict[str, Any]) -> OpenSuite:
+    """A suite of a run folder, or of a folder of published pages, by its description.
+
+    Raises:
+        BenchError: A record cannot be read, or disagrees with itself; one that disagrees with its
+            predictions is refused when they are asked for.
+    """
+    name = suite["name"]
+    if (folder / RECORDS).is_dir():
+        records, path = read_records(folder, name), records_path(folder, name)
+        found = published(path.with_suffix(".parquet"))
+        answers = checked(records, found, str(path), lambda _: "restore the file")
+        return OpenSuite(suite, records, answers, read_studies(folder, name))
+    store = Store(folder)
+    records = suite_records(store, suite)
+    answers = checked(
+        records,
+        in_store(store),
+        str(folder),
+        lambda record: f"remove {store.folder(record.id)} and run the same command again",
+    )
+    return OpenSuite(suite, records, answers, suite_studies(store, suite))
 
 
 def suites_run_in(runs: Path) -> dict[str, dict[str, Any]]:
@@ -266,13 +285,18 @@ def suite_records(store: Store, suite: dict[str, Any]) -> list[Record]:
     return [record for record in found if record is not None]
 
 
+def records_path(out: Path, name: str) -> Path:
+    """Where a folder of pages has the records of a suite, a line each."""
+    return out / RECORDS / f"{name}.jsonl"
+
+
 def read_records(out: Path, name: str) -> list[Record]:
     """The records of a suite that lie in `out`.
 
     Raises:
         BenchError: The file cannot be read, or a line is no record.
     """
-    path = out / "records" / f"{name}.jsonl"
+    path = records_path(out, name)
     records = []
     for number, line in enumerate(read_lines(path), 1):  # a shard may have had none yet
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from importlib.metadata import version
@@ -105,9 +106,24 @@ def test_the_check_finds_one_changed_digit(tmp_path: Path) -> None:
     for suite in SUITES:
         path = out / "records" / f"{suite}.jsonl"
         text = path.read_text()
-        (found, *_) = re.finditer(r'"score": \d+\.\d*?(\d)(?=[,}])', text)
+        (found, *_) = re.finditer(r'"wall_s": \d+\.\d*?(\d)(?=[,}])', text)
         digit = str((int(found[1]) + 1) % 10)
         path.write_text(text[: found.start(1)] + digit + text[found.end(1) :])
     result = bench("leaderboard", "--check", "--out", out)
     assert result.status == 1
     assert all(f"/{suite}.json is not what its records give" in result.err for suite in SUITES)
+
+
+def test_a_changed_score_is_refused_in_one_line(tmp_path: Path) -> None:
+    out = Path(shutil.copytree(PAGES, tmp_path / "pages"))
+    path = out / "records" / "knowledge.jsonl"
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(re.sub(r'"score": (\d)', r'"score": 1\1', first) + "\n" + rest)
+    cell = json.loads(first)["id"]
+    before = {page: page.read_bytes() for page in out.glob("*.md")}
+    for words in ((), ("--check",)):
+        result = bench("leaderboard", "--out", out, *words)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert f"{path}: cell {cell} (" in result.err
+        assert "the mean of its figures is" in result.err
+    assert {page: page.read_bytes() for page in out.glob("*.md")} == before

@@ -54,7 +54,7 @@ def run_folder(runs: Path, study: Any = STUDY, *, key: str = "s1", version: int 
 
 def test_published_studies_say_what_a_page_needs_and_no_seconds(tmp_path: Path) -> None:
     runs, out = run_folder(tmp_path / "runs"), tmp_path / "out"
-    add_suites(runs, out)
+    add_suites([runs], out)
     write(out)
     assert check(out) == []
     (there,) = open_suite(runs, "s").studies
@@ -72,20 +72,20 @@ def test_published_studies_say_what_a_page_needs_and_no_seconds(tmp_path: Path) 
 
 def test_a_study_takes_the_place_of_an_older_one_unless_it_is_not_complete(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    add_suites(run_folder(tmp_path / "a"), out)
+    add_suites([run_folder(tmp_path / "a")], out)
     begun = {**STUDY, "complete": False, "trials": STUDY["trials"][:1]}
-    add_suites(run_folder(tmp_path / "b", begun), out)
+    add_suites([run_folder(tmp_path / "b", begun)], out)
     assert [study["complete"] for study in read_studies(out, "s")] == [True]
     better = copy.deepcopy(STUDY)
     better["trials"][0]["score"] = 60.0
-    add_suites(run_folder(tmp_path / "c", better), out)
+    add_suites([run_folder(tmp_path / "c", better)], out)
     assert [study["trials"][0]["score"] for study in read_studies(out, "s")] == [60.0]
-    add_suites(run_folder(tmp_path / "d", None), out)  # one that was run without its studies
+    add_suites([run_folder(tmp_path / "d", None)], out)  # one that was run without its studies
     assert len(read_studies(out, "s")) == 1
     # What another version of the method was tuned by goes with its records.
-    add_suites(run_folder(tmp_path / "e", key="s2", version=2), out)
+    add_suites([run_folder(tmp_path / "e", key="s2", version=2)], out)
     assert [study["id"] for study in read_studies(out, "s")] == ["s2"]
-    add_suites(run_folder(tmp_path / "f", None, key="s3", version=3), out)
+    add_suites([run_folder(tmp_path / "f", None, key="s3", version=3)], out)
     assert not published_path(out, "s").exists()
     write(out)
     assert check(out) == []
