@@ -22,6 +22,9 @@ MOST_BYTES = 1 << 28
 
 MOST_COLUMNS = 10_000
 
+MOST_LABELS = 10_000
+"""Of a task or a model: scores look at every pair of classes."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -102,6 +105,20 @@ def read_bytes(path: Path, limits: Limits | None = None) -> bytes:
             return data
     reason = f"it has more than {most:,} bytes" if limits is None else limits.objection(size=size)
     raise OSError(errno.EFBIG, reason, str(path))
+
+
+def check_entries(folder: Path) -> None:
+    """Looks at all that lies in a folder, of which a library opens what it likes.
+
+    Raises:
+        OSError: Something in it is neither a regular file nor a folder, or is too large for a file
+            that is no data and no weights.
+    """
+    for path in folder.iterdir():
+        if path.exists() and not path.is_dir():
+            size = check_regular(path).st_size
+            if path.suffix in (".json", ".txt", ".jinja", ".model") and size > MOST_BYTES:
+                raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES:,} bytes", str(path))
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -209,7 +209,9 @@ class MethodConformance:
         """A saved model predicts the same when it is loaded by the Auto class."""
         _, run, model, _ = delivered
         model.save_pretrained(tmp_path / "saved")
-        loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
+        loaded = AutoModelForSequenceClassification.from_pretrained(
+            tmp_path / "saved", trust_remote_code=False
+        )
         before = predict(model, run.data.report, "cpu")
         np.testing.assert_array_equal(before, predict(loaded, run.data.report, "cpu"))
 
@@ -316,7 +318,9 @@ class Toy:
         self._epochs = epochs
         self._encoder = root / "encoder"
         torch.manual_seed(0)
-        model = AutoModelForSequenceClassification.from_config(toy_config(family))
+        model = AutoModelForSequenceClassification.from_config(
+            toy_config(family), trust_remote_code=False
+        )
         model.save_pretrained(self._encoder)
         pieces = [*SPECIAL, *(f"w{number}" for number in range(VOCABULARY - len(SPECIAL)))]
         vocabulary = {piece: number for number, piece in enumerate(pieces)}

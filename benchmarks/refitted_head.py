@@ -47,14 +47,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     encoder = arguments.model
-    whole = AutoModel.from_pretrained(encoder)
+    whole = AutoModel.from_pretrained(encoder, trust_remote_code=False)
     torch.manual_seed(0)
     models = {
         "pre-trained": whole,
         "4x, largest weights": pruned(whole, largest(1 / 4)),
         "20x, largest weights": pruned(whole, largest(1 / 20)),
         "20x, random weights": pruned(whole, lambda weights: torch.rand_like(weights) < 1 / 20),
-        "untrained": AutoModel.from_config(whole.config),
+        "untrained": AutoModel.from_config(whole.config, trust_remote_code=False),
     }
     with tempfile.TemporaryDirectory() as cache:
         probe = prepare_probe(arguments.probe_text, encoder=encoder, cache=Path(cache), length=128)

@@ -45,7 +45,9 @@ def score(model: torch.nn.Module, task: Task, data: TaskData) -> float:
 def compare(task: Task, data: TaskData, encoder: Path, epochs: int, seeds: int) -> None:
     """Fine-tunes in both ways with each seed, and prints what came of it."""
     rate = default_learning_rate(encoder)
-    tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(
+        encoder, local_files_only=True, trust_remote_code=False
+    )
     protocol = Protocol(epochs=epochs, trials=0, precision="fp32")
     found: dict[str, list[float]] = {"ours": [], "Trainer": []}
     with tempfile.TemporaryDirectory() as scratch:
@@ -64,7 +66,10 @@ def compare(task: Task, data: TaskData, encoder: Path, epochs: int, seeds: int) 
             found["ours"].append(score(model, task, data))
             torch.manual_seed(seed)
             library = AutoModelForSequenceClassification.from_pretrained(
-                encoder, num_labels=task.num_labels, local_files_only=True
+                encoder,
+                num_labels=task.num_labels,
+                local_files_only=True,
+                trust_remote_code=False,
             )
             ordinary(library, seed)
             found["Trainer"].append(score(library, task, data))

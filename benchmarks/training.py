@@ -134,7 +134,7 @@ def compare(task: Task, data: TaskData, model: Path, precision: Precision, scrat
     """Trains in all three ways, round by round, and prints what came of it."""
     name, train = task.name, data.train
     rate = default_learning_rate(model)
-    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True, trust_remote_code=False)
     padding = int(tokenizer.pad_token_id)
     ways: dict[str, Training] = {
         "ours": ours(train, rate, precision),

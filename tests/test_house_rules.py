@@ -63,7 +63,8 @@ def test_importing_bench_imports_nothing_of_others() -> None:
         "tops = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "assert tops - sys.stdlib_module_names == {'bench'}, tops - sys.stdlib_module_names\n"
         "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('bench.')}\n"
-        "known = {'checksums', 'compression', 'data', 'errors', 'files', 'models', 'protocol'}\n"
+        "known = {'checksums', 'compression', 'data', 'errors', 'files', 'inputs', 'models',\n"
+        "         'protocol'}\n"
         "assert rooms <= known, rooms - known\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -87,3 +88,62 @@ def test_a_packages_init_is_a_docstring_alone(name: str) -> None:
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     assert len(tree.body) == 1
     assert ast.get_docstring(tree)
+
+
+LIBRARY = [path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"]
+PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+RUNS = {"eval", "exec", "compile", "__import__"}
+SCRIPTS = {"load_dataset", "load_metric", "read_pickle"}
+UNTRUSTED = "trust_remote_code=False"
+HAVE_TO_SAY = {"from_pretrained": UNTRUSTED, "from_config": UNTRUSTED,
+               "torch.load": "weights_only=True"}  # fmt: skip
+
+
+def code_from_data(text: str) -> list[str]:
+    """What in a program could run code that lies in data."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [getattr(node, "module", None) or "", *(name.name for name in node.names)]
+            found += [name for name in modules if name.partition(".")[0] in PICKLES]
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            last = called.rpartition(".")[2]
+            words = [ast.unparse(keyword) for keyword in node.keywords]
+            rule = HAVE_TO_SAY.get(called, HAVE_TO_SAY.get(last))
+            if rule is not None and rule not in words:
+                found.append(f"{called} without {rule}")
+            if called in {*RUNS, "evaluate.load"} or last in SCRIPTS:
+                found.append(called)
+            found += [word for word in words if word == "allow_pickle=True"]
+    return found
+
+
+@pytest.mark.parametrize("name", names(LIBRARY))
+def test_nothing_that_is_read_is_run(name: str) -> None:
+    """No code of a model folder, no pickle, no text as a program."""
+    assert not code_from_data((ROOT / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from joblib import load",
+        "eval(text)",
+        "exec(text, {})",
+        "AutoModel.from_pretrained(folder)",
+        "AutoModel.from_pretrained(folder, trust_remote_code=True)",
+        "AutoModel.from_config(config, dtype=None)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "datasets.load_dataset(name)",
+        "evaluate.load(name)",
+        "np.load(path, allow_pickle=True)",
+        "pandas.read_pickle(path)",
+    ],
+)
+def test_what_would_run_it_is_found(line: str) -> None:
+    assert code_from_data(line)
+    allowed = "model.eval(); re.compile(x); torch.load(path, weights_only=True); json.load(file)"
+    assert not code_from_data(allowed)

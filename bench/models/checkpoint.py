@@ -14,7 +14,13 @@ from bench.errors import BenchError, first_line
 from bench.files import remove
 from bench.hub import local_path
 from bench.models.families import family_of, head_modules, layers, max_text_positions
-from bench.models.folder import TOKENIZER_FILES, check_tokenizer, check_weights, model_folder
+from bench.models.folder import (
+    TOKENIZER_FILES,
+    check_config,
+    check_tokenizer,
+    check_weights,
+    model_folder,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +37,7 @@ def read_config(folder: Path) -> PretrainedConfig:
 
     import bench.models.cut  # noqa: F401 - makes cut models known
 
+    check_config(folder)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder,
@@ -41,10 +48,6 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise BenchError(
             f"{folder} holds no model configuration that can be read: {first_line(error)}"
         ) from None
-    names: Any = config.architectures or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BenchError(f"{folder}: config.json has architectures that are no list of names.")
-    family_of(config)
     return config
 
 

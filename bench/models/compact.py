@@ -19,7 +19,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import bench.models.cut  # noqa: F401 - makes cut models known
 from bench.errors import BenchError, first_line
+from bench.inputs import check_regular
 from bench.models.families import prunable
+from bench.models.folder import check_config
+from bench.schema import Count, check, parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +39,7 @@ def load_compact(folder: Path | str) -> PreTrainedModel:
         BenchError: A file is missing, damaged, or does not fit the configuration.
     """
     folder = Path(folder)
+    check_config(folder)
     tensors = read_compact(folder / COMPACT)
     try:
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
@@ -150,21 +154,33 @@ def read_compact(path: Path) -> dict[str, Tensor]:
         BenchError: The file is missing, damaged, or of another layout.
     """
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format") != COMPACT_FORMAT:
+                raise ValueError(f"its header does not say {COMPACT_FORMAT}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BenchError(f"{path} cannot be read as a compact model: {error}") from None
-    if metadata.get("format") != COMPACT_FORMAT:
-        raise BenchError(f"{path} is no compact model: its header does not say {COMPACT_FORMAT}.")
-    for name, shape in json.loads(metadata["shapes"]).items():
-        bits = tensors.pop(f"{name}.bitmap").numpy()
-        kept = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape))).bool().reshape(shape)
-        values = tensors[name]
-        tensors[name] = values.new_zeros(shape).masked_scatter_(kept, values)
-    for name in [name for name, values in tensors.items() if values.dtype == torch.int8]:
-        tensors[name] = tensors[name] * tensors.pop(f"{name}.scale")
+        for name, shape in check(parse_json(metadata["shapes"]), dict[str, list[Count]]).items():
+            tensors[name] = _spread(tensors[name], tensors.pop(f"{name}.bitmap"), shape)
+        for name in [name for name, values in tensors.items() if values.dtype == torch.int8]:
+            tensors[name] = tensors[name] * tensors.pop(f"{name}.scale")
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, BenchError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise BenchError(f"{path} cannot be read as a compact model: {reason}.") from None
     return tensors
+
+
+def _spread(values: Tensor, bitmap: Tensor, shape: list[int]) -> Tensor:
+    """A matrix from its non-zero values and the bits that say where they stand."""
+    size = math.prod(shape)
+    if bitmap.dtype != torch.uint8 or bitmap.dim() != 1 or bitmap.numel() != math.ceil(size / 8):
+        raise ValueError("a bitmap is not of its matrix's size")
+    bits = np.unpackbits(bitmap.numpy(), count=size)
+    if int(bits.sum()) != values.numel():
+        raise ValueError("a bitmap has another number of values than its matrix")
+    return values.new_zeros(shape).masked_scatter_(
+        torch.from_numpy(bits).bool().reshape(shape), values
+    )
 
 
 def file_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> int:

@@ -131,7 +131,15 @@ def family_of(model_or_config: PreTrainedModel | PretrainedConfig) -> Family:
         BenchError: The model is of another family.
     """
     config = getattr(model_or_config, "config", model_or_config)
-    model_type = str(config.model_type)
+    return family_named(str(config.model_type))
+
+
+def family_named(model_type: str) -> Family:
+    """The family that a configuration's `model_type` names.
+
+    Raises:
+        BenchError: It is another one.
+    """
     family = FAMILIES.get(model_type.removeprefix(CUT_PREFIX))
     if family is None:
         known = ", ".join(FAMILIES)

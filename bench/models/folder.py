@@ -5,13 +5,23 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.files import read_json
+from bench.files import inside, read_json
 from bench.hub import is_path, local_path, snapshot
+from bench.inputs import check_entries, check_regular, read_bytes
+from bench.models.configuration import (
+    Configuration,
+    check_configuration,
+    check_size,
+    refuse_code,
+)
+from bench.schema import parse_json
 
+CONFIG = "config.json"
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
 WHOLE_TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
@@ -26,7 +36,7 @@ TOKENIZER_FILES = (
 )
 """Every file that a tokenizer may be made of."""
 
-MODEL_FILES = ("config.json", "model*.safetensors", SHARDS, *TOKENIZER_FILES)
+MODEL_FILES = (CONFIG, "model*.safetensors", SHARDS, *TOKENIZER_FILES)
 
 READING = {
     "do_lower_case": True,
@@ -100,19 +110,33 @@ def check_weights(folder: Path) -> None:
         BenchError: A file is missing or unreadable.
     """
     if not folder.is_dir():
-        raise BenchError(f"{folder} is a file; a model is a folder with a config.json.")
-    if "model_type" not in _read_object(folder / "config.json"):
-        raise BenchError(f"{folder / 'config.json'} names no model_type.")
-    for path in _weight_files(folder):
-        _check_header(path)
+        raise BenchError(f"{folder} is a file; a model is a folder with a {CONFIG}.")
+    found = check_config(folder)
+    held = sum(_numbers_in(path) for path in _weight_files(folder))
+    check_size(folder / CONFIG, found, held)
+
+
+def check_config(folder: Path) -> Configuration:
+    """Checks the configuration of a model, and that nothing in its folder is without an end.
+
+    Raises:
+        BenchError: It is missing or unreadable, or says what cannot be.
+    """
+    try:
+        check_entries(folder)
+    except OSError as error:
+        raise BenchError(f"cannot read {error.filename}: {error.strerror}.") from None
+    return check_configuration(folder / CONFIG, _read_object(folder / CONFIG))
 
 
 def check_tokenizer(folder: Path) -> None:
     """Looks for the files of a tokenizer.
 
     Raises:
-        BenchError: They are not there.
+        BenchError: They are not there, or name code of their own.
     """
+    if (path := folder / TOKENIZER_CONFIG).exists():
+        refuse_code(path, _read_object(path))
     forms = ((WHOLE_TOKENIZER,), *VOCABULARIES)
     if not any(all((folder / f).is_file() for f in files) for files in forms):
         wanted = ", or ".join(" and ".join(files) for files in forms)
@@ -122,7 +146,7 @@ def check_tokenizer(folder: Path) -> None:
 def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object from a file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(path))
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}.") from None
     except ValueError as error:
@@ -141,7 +165,9 @@ def _weight_files(folder: Path) -> list[Path]:
         shards = _read_object(index).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise BenchError(f"{index} has no weight_map.")
-        return [folder / name for name in sorted(set(shards.values()))]
+        if not all(isinstance(name, str) for name in shards.values()):
+            raise BenchError(f"{index}: its weight_map names something that is no file.")
+        return [inside(folder, name) for name in sorted(set(shards.values()))]
     forms = [*folder.glob("*.compact.safetensors"), *folder.glob("*.onnx")]
     if forms:
         raise BenchError(
@@ -155,13 +181,14 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
-def _check_header(path: Path) -> None:
-    """Reads the header, which also says how long the file must be."""
+def _numbers_in(path: Path) -> int:
+    """How many numbers a file of weights holds, by its header, which says how long it must be."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy"):
-            pass
+        check_regular(path)
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror or 'no such file'}.") from None
     except SafetensorError as error:
@@ -178,7 +205,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 def weight_hash(encoder: Path) -> str:
     """Identity of an encoder: a hash over weights, configuration and tokenizer."""
     state = hashlib.sha256()
-    config = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
+    config = _read_object(encoder / CONFIG)
     for volatile in ("transformers_version", "_name_or_path"):
         config.pop(volatile, None)
     state.update(json.dumps(config, sort_keys=True).encode())

@@ -64,7 +64,7 @@ def evaluate(
     config = read_config(folder)
     if not any(str(a).endswith("ForSequenceClassification") for a in config.architectures or ()):
         raise BenchError(f"{name} is no fine-tuned classifier: it has no classification head.")
-    names = {int(number): label for number, label in (config.id2label or {}).items()}
+    names = {int(number): str(label) for number, label in (config.id2label or {}).items()}
     order = match_labels(names, task, label_map, name)
     prepared = data.prepare(
         task,

@@ -14,6 +14,7 @@ from bench.data.task import Source
 from bench.errors import BenchError, unknown_name
 from bench.inputs import USUAL, Limits
 from bench.models.checkpoint import max_pieces
+from bench.models.configuration import LEAST_LENGTH
 from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
@@ -78,9 +79,6 @@ DEFAULTS = {
 }
 """By the group that all tasks of a run belong to; the empty name for any other run."""
 
-
-LEAST_LENGTH = 8
-"""Tokens of a row at least: a pair of texts has three that are no text."""
 
 MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024, "threads": 1_024}
 """The most that a whole number may be: beyond, no plan ends."""

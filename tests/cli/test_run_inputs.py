@@ -149,6 +149,24 @@ def configured(**changes: object) -> Callable[[Path], None]:
     return spoil
 
 
+def nested_configuration(model: Path) -> None:
+    (model / "config.json").write_text("[" * 100_000)
+
+
+def endless_number(model: Path) -> None:
+    (model / "config.json").write_text(f'{{"model_type": "bert", "vocab_size": {"9" * 5000}}}')
+
+
+def a_fifo_beside_it(model: Path) -> None:
+    """Which the library would wait for."""
+    os.mkfifo(model / "generation_config.json")
+
+
+def endless_weights(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors").symlink_to("/dev/zero")
+
+
 def truncated_tokenizer(model: Path) -> None:
     path = next(model.glob("tokenizer.json"))
     path.write_text(path.read_text()[:500])
@@ -176,7 +194,24 @@ def truncated_tokenizer(model: Path) -> None:
         (configured(hidden_size=96), ["have another shape"]),
         (configured(num_attention_heads=7), ["cannot be read as a model", "7"]),
         (configured(hidden_act="nope"), ["cannot be read as a model", "nope"]),
-        (configured(hidden_size="x"), ["configuration", "hidden_size"]),
+        (configured(hidden_size="x"), ["config.json: hidden_size: expected `int`, got `str`"]),
+        (configured(num_labels=10**9), ["config.json: num_labels: expected `int` <= 10000"]),
+        (configured(vocab_size=10**9), ["config.json: vocab_size: expected `int` <= 10000000"]),
+        (configured(vocab_size=10**7), ["describe 640,", "weights beside it hold 9"]),
+        (configured(hidden_size=10**5), ["config.json: hidden_size: expected `int` <= 65536"]),
+        (configured(hidden_size=2**16), ["describe ", "parameters at least"]),
+        (configured(num_hidden_layers=10**9), ["config.json: num_hidden_layers: "]),
+        (configured(max_position_embeddings=-1), ["max_position_embeddings: expected `int` >= 1"]),
+        (configured(max_position_embeddings=7), ["7 tokens of a text, and rows need 8"]),
+        (configured(intermediate_size=1.5), ["intermediate_size: expected `int`, got `float`"]),
+        (configured(hidden_dropout_prob=float("nan")), ["config.json is no JSON"]),
+        (endless_number, ["config.json is no JSON", "out of range"]),
+        (configured(id2label={f"{n}": "a" for n in range(10**4 + 1)}), ["id2label: ", "10000"]),
+        (configured(architectures=["a"], _attn_implementation="some/kernel"), ["_attn_impl"]),
+        (configured(model_type="roberta", pad_token_id=None), ["pad_token_id: null"]),
+        (nested_configuration, ["config.json is no JSON", "nested too deep"]),
+        (a_fifo_beside_it, ["generation_config.json: it is no regular file"]),
+        (endless_weights, ["model.safetensors: it is no regular file"]),
         (configured(vocab_size=10), ["have another shape"]),
     ],
 )

@@ -49,6 +49,48 @@ def test_code_in_a_model_folder_never_runs(tmp_path, monkeypatch, read):
     (tmp_path / "own.py").write_text(CODE)
     compact = tmp_path / "model.compact.safetensors"
     save_file({"x": torch.zeros(1)}, compact, {"format": "values-and-bitmaps", "shapes": "{}"})
-    with pytest.raises(BenchError):
+    with pytest.raises(BenchError, match=r"names Python code .*trust_remote_code=True") as caught:
         read(tmp_path)
+    assert "\n" not in str(caught.value)
     assert not asked
+
+
+def test_a_stock_type_does_not_hide_code_of_its_own(tmp_path):
+    """Read as the stock model that it says it is, it would be another model."""
+    tiny_config("bert").save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    own = {"auto_map": {"AutoModel": "org/name--own.OwnModel"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own))
+    with pytest.raises(BenchError, match=r"config.json names Python code of its own"):
+        checkpoint.read_config(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "electra", "distilbert"])
+def test_what_the_library_writes_is_read(tmp_path, family):
+    """Its own defaults, all of them spelled out."""
+    config = tiny_config(family)
+    (tmp_path / "config.json").write_text(config.to_json_string(use_diff=False))
+    assert checkpoint.read_config(tmp_path).hidden_size == config.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("tensors", "shapes", "said"),
+    [
+        ({"a": torch.ones(3)}, '{"a": [2, 2]}', "it has no 'a.bitmap'"),
+        ({}, '{"a": [2, 2]}', "it has no 'a'"),
+        ({"a": torch.ones(3)}, '{"a": [1000000, 1000000]}', "a bitmap is not of its matrix's size"),
+        ({"a": torch.ones(2)}, '{"a": [2, 2]}', "another number of values"),
+        ({"a": torch.ones(3)}, '{"a": [-2, 2]}', "expected `int` >= 0"),
+        ({"a": torch.ones(3)}, '{"a": 7}', "expected `array`, got `int`"),
+        ({"a": torch.ones(3)}, "[" * 10_000, "nested too deep"),
+    ],
+)
+def test_what_a_compact_file_says_of_its_matrices_is_not_believed(tmp_path, tensors, shapes, said):
+    tiny_config("bert").save_pretrained(tmp_path)
+    if "no 'a" not in said:
+        tensors = {**tensors, "a.bitmap": torch.tensor([0b11100000], dtype=torch.uint8)}
+    metadata = {"format": "values-and-bitmaps", "shapes": shapes}
+    save_file(tensors, tmp_path / "model.compact.safetensors", metadata)
+    with pytest.raises(BenchError, match="cannot be read as a compact model: ") as caught:
+        load_compact(tmp_path)
+    assert said in str(caught.value)

@@ -15,7 +15,6 @@ name or as its number, from 0. `bench.data.tasks.rows` says how each format is r
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from bench.data.tasks.formats import FORMATS
 from bench.data.tasks.rows import Layout, read_splits
 from bench.errors import BenchError, unknown_name
 from bench.files import read_toml
+from bench.inputs import MOST_LABELS
 from bench.schema import Name, is_of
 
 
@@ -48,6 +48,7 @@ def _are_texts(value: Any, counts: range) -> bool:
 
 
 _FILE = f"a file that ends in {', '.join(FORMATS)}"
+_NAMES = f"a list of different class names, {MOST_LABELS:,} at most"
 _REQUIRED = ("name", "train", "dev", "text", "label")
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (
@@ -58,7 +59,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dev": (_is_file, _FILE),
     "text": (lambda v: _is_text(v) or _are_texts(v, range(1, 3)), "a column or a list of two"),
     "label": (_is_text, "a column"),
-    "labels": (lambda v: _are_texts(v, range(2, sys.maxsize)), "a list of different class names"),
+    "labels": (lambda v: _are_texts(v, range(2, MOST_LABELS + 1)), _NAMES),
     "regression": (lambda v: isinstance(v, bool), "true or false"),
     "metric": (_is_text, "a metric"),
 }
@@ -113,6 +114,11 @@ def table_task(path: Path) -> TableTask:
     return TableTask(path, declared)
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:119]}…"
+
+
 def _metric(declared: dict[str, Any]) -> str:
     default = "pearson_spearman" if declared.get("regression") else "accuracy"
     return str(declared.get("metric", default))
@@ -125,7 +131,7 @@ def _objections(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
             continue
         valid, wanted = _KEYS[key]
         if not valid(value):
-            yield f"{key} = {value!r} is not {wanted}"
+            yield f"{key} = {_shown(value)} is not {wanted}"
     for key in _REQUIRED:
         if key not in declared:
             yield f"'{key}' is missing"
