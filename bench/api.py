@@ -12,7 +12,6 @@ Everything is imported when it is first needed, so that `import bench` stays qui
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,14 +268,15 @@ def foretell(request: Request, display: RunDisplay, part: tuple[int, int], rerun
         BenchError: See `run`.
     """
     from bench.data.revisions import FILE as REVISIONS
+    from bench.files import scratch_folder
     from bench.runs.launch import prepare
 
     suite = _resolved(request, display)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         known = suite.runs / "data" / REVISIONS
         if known.is_file():
             shutil.copy(known, folder)
-        display.announce(prepare(suite, Path(folder), part=part, rerun=rerun, augment=False))
+        display.announce(prepare(suite, folder, part=part, rerun=rerun, augment=False))
     if suite.protocol.augment:
         display.say("steps are those with every variant of a row; making them comes on top")
 

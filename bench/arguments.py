@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.compression.target import check_ratio, parse_ratio
 from bench.errors import BenchError
+from bench.patterns import split_names
 
 
 def text(name: str, value: Any) -> str | None:
@@ -40,8 +41,7 @@ def names(name: str, value: Any) -> tuple[str, ...]:
     found: list[str] = []
     for one in said:
         whole = text(name, one)
-        parts = [whole] if isinstance(one, os.PathLike) else (whole or "").split(",")
-        found += [part.strip() for part in parts if part and part.strip()]
+        found += [whole or ""] if isinstance(one, os.PathLike) else split_names(whole or "")
     if not found:
         raise BenchError(f"{name}: {_shown(value)} names nothing.")
     return tuple(found)

@@ -62,6 +62,25 @@ def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for what one command needs and nobody keeps, where `TMPDIR` says.
+
+    Raises:
+        BenchError: There is no room for it; the message names it, since nobody knows of it.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    except OSError as error:
+        made = tempfile.tempdir  # nothing where no folder will do
+        if made is None or is_storage_error(error):
+            where = f"the temporary folder {made}" if made else "no temporary folder"
+            reason = "can be written" if made is None else f"has no room: {first_line(error)}"
+            raise BenchError(f"{where} {reason}; TMPDIR may name another.") from error
+        raise
+
+
 def inside(folder: Path, name: str) -> Path:
     """A file or folder in one of ours, by a name that may come out of a file that anybody wrote.
 

@@ -116,6 +116,13 @@ def local_path(name: str) -> Path:
     return Path(os.path.expanduser(name))  # noqa: PTH111 - Path's own raises RuntimeError there
 
 
+def repository_of(folder: Path) -> str:
+    """The hub's name of a model in its cache, `models--ORG--NAME/snapshots/COMMIT`, or nothing."""
+    snapshots = folder.resolve().parent
+    kind, _, name = snapshots.parent.name.partition("--")
+    return name.replace("--", "/", 1) if (snapshots.name, kind) == ("snapshots", "models") else ""
+
+
 def is_path(name: str) -> bool:
     """Whether a name without a folder was meant as a folder: no hub name looks so."""
     return (

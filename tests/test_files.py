@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.files import atomic_path, write_json
+from bench.errors import BenchError
+from bench.files import atomic_path, scratch_folder, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +23,30 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
         raise RuntimeError
     assert target.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_temporary_folder_without_room_is_named(tmp_path: Path, monkeypatch) -> None:
+    with scratch_folder() as folder:
+        assert folder.is_dir()
+    assert not folder.exists()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    said = rf"the temporary folder {tmp_path} has no room: .*No space left.*TMPDIR may name another"
+    with pytest.raises(BenchError, match=said), scratch_folder():
+        raise full
+    with pytest.raises(FileNotFoundError), scratch_folder():
+        raise FileNotFoundError  # nothing of the folder's
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", raise_(FileNotFoundError(2, "none")))
+    with pytest.raises(BenchError, match="no temporary folder can be written; TMPDIR"):
+        scratch_folder().__enter__()
+
+
+def raise_(error: Exception) -> Callable[[], None]:
+    def fails() -> None:
+        raise error
+
+    return fails
 
 
 def test_nan_has_no_place_in_a_record(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
 from bench.inputs import USUAL, Limits
+from bench.patterns import join_names, split_names
 from bench.results.seeds import said_seeds, seeds_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--tasks",
         type=names,
         metavar="demo|glue|NAME,…|FILE.toml",
-        help="tasks, groups of them, or files that declare one; default demo",
+        help="tasks, groups of them, or files that declare one (a comma in a path is \\,); "
+        "default demo",
     )
     what.add_argument(
         "--model",
@@ -276,8 +278,8 @@ def source_of(arguments: argparse.Namespace) -> Source:
 
 
 def names(text: str) -> list[str]:
-    """A list of names that commas separate."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
+    """A list of names that commas separate; a comma within one stands behind a backslash."""
+    found = split_names(text)
     if not found:
         raise argparse.ArgumentTypeError("it names nothing")
     return found
@@ -338,6 +340,13 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _listed(values: list[Any]) -> str:
+    """A list of a file as the command line says it; a path in it may hold commas."""
+    return ",".join(
+        join_names([str(value)]) if str(value).endswith(".toml") else str(value) for value in values
+    )
+
+
 CLAIMS = "claims"
 """What a file says beside options."""
 
@@ -376,7 +385,7 @@ def config_words(path: Path, options: Collection[str]) -> list[str]:
         if value is True:
             words.append(option)
         elif isinstance(value, list):
-            listed = said_seeds(seeds_of(value)) if key == "seeds" else ",".join(map(str, value))
+            listed = said_seeds(seeds_of(value)) if key == "seeds" else _listed(value)
             words += [option, listed]
         elif value is not False:
             words += [option, str(value)]

@@ -81,7 +81,7 @@ def _write(model: PreTrainedModel, folder: Path, source: Path, form: str) -> str
         write_onnx(model, folder / GRAPH)
         return GRAPH
     if form == "onnx-int8":
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             write_onnx(model, Path(temporary) / GRAPH)
             write_int8(Path(temporary) / GRAPH, folder / GRAPH)
         return GRAPH

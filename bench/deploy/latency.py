@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 from bench.deploy.engines import Answer, Engine, Load, Subject
 from bench.deploy.export import inputs_of
 from bench.errors import BenchError, first_line
+from bench.files import scratch_folder
 from bench.machine import describe
 from bench.models.families import max_text_positions, prunable
 from bench.results.record import DENSE
@@ -109,7 +109,8 @@ def measure(
         pace: How long is measured; `THOROUGH` where nothing is said.
 
     Raises:
-        BenchError: A model takes fewer pieces than a load has, or no engine runs the dense one.
+        BenchError: A model takes fewer pieces than a load has, no engine runs the dense one, or
+            the temporary folder has no room for their graphs.
     """
     models = {GIVEN: given, DENSE: without_zeros(given) if dense is None else dense}
     for load in loads:
@@ -118,8 +119,8 @@ def measure(
             raise BenchError(f"--sequence-length {load.pieces}: the model takes {longest} at most.")
     wanted = {GIVEN: engines, DENSE: engines if denominators is None else denominators}
     threads, timings = torch.get_num_threads(), []
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        subjects = {name: _subject(Path(folder) / name, model) for name, model in models.items()}
+    with scratch_folder() as folder, torch.inference_mode():
+        subjects = {name: _subject(folder / name, model) for name, model in models.items()}
         try:
             for load in loads:
                 torch.set_num_threads(load.threads)

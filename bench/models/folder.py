@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.files import inside, read_json
-from bench.hub import is_path, local_path, snapshot
+from bench.hub import is_path, local_path, repository_of, snapshot
 from bench.inputs import check_entries, check_regular, read_bytes
 from bench.models.configuration import (
     Configuration,
@@ -79,7 +79,9 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
 
 def model_name(name: str, folder: Path) -> str:
     """What pages call a model: the last part of its folder's path, or of its name on the hub."""
-    return folder.resolve().name if local_path(name).exists() else name.rpartition("/")[2]
+    if local_path(name).exists():
+        return repository_of(folder).rpartition("/")[2] or folder.resolve().name
+    return name.rpartition("/")[2]
 
 
 def _no_folder(name: str, folder: Path) -> BenchError:

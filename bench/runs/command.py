@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.patterns import join_names, split_names
 from bench.results.seeds import said_seeds
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def words_of(request: Request) -> list[str]:
         if name == "seeds":
             words.append(said_seeds(value))
         elif isinstance(value, list | tuple):
-            words.append(",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value))
+            words.append(join_names(f"{v:g}" if isinstance(v, float) else str(v) for v in value))
         elif not isinstance(value, bool):
             words.append(str(value))
     return words
@@ -73,18 +74,20 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
 
 
 def _portable(option: str, value: str) -> str:
-    from bench.hub import local_path
+    from bench.hub import local_path, repository_of
 
     if option == "--data-dir":
         return "$GLUE_DIR"
-    if option == "--model" and value != "demo" and local_path(value).exists():
-        return f"$MODEL_DIR/{shlex.quote(Path(value).resolve().name)}"
+    if option == "--model" and value != "demo" and (folder := local_path(value)).exists():
+        own = f"$MODEL_DIR/{shlex.quote(folder.resolve().name)}"
+        return repository_of(folder) or own
     if option == "--probe-text" or (option == "--corpus" and local_path(value).exists()):
         return f"$TEXT_DIR/{shlex.quote(Path(value).name)}"
     if option == "--tasks":
-        names = value.split(",")
         return ",".join(
-            f"$TASK_DIR/{shlex.quote(Path(name).name)}" if name.endswith(".toml") else name
-            for name in names
+            f"$TASK_DIR/{shlex.quote(join_names([Path(name).name]))}"
+            if name.endswith(".toml")
+            else name
+            for name in split_names(value)
         )
     return shlex.quote(value)

@@ -36,7 +36,7 @@ def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
             known = [*registry.tasks.names(), *groups]
             raise unknown_name("task", name, known, "A file FILE.toml declares one of your own.")
         for member in groups.get(name, [name]):
-            key = str(Path(member).resolve()) if member.endswith(".toml") else member
+            key = str(_declared(Path(member))) if member.endswith(".toml") else member
             found[key] = registry.task(member)
     names = [task.name for task in found.values()]
     for key, task in found.items():
@@ -44,6 +44,16 @@ def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
         if taken or names.count(task.name) > 1:
             raise BenchError(f"two tasks are called '{task.name}': rename the one in {key}.")
     return found
+
+
+def _declared(file: Path) -> Path:
+    """A task's file by a path that is found from anywhere, and still has its ending.
+
+    A link may lead to where it has none, such as into the hub's cache; the files that it names then
+    lie beside the link.
+    """
+    found = file.resolve()
+    return found if found.suffix == ".toml" else file.parent.resolve() / file.name
 
 
 def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -173,6 +172,10 @@ class OfflineMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no t
             features=Features({"predictions": value, "references": value}),
         )
 
+    def _build_data_dir(self) -> str:
+        """Makes no folder, as evaluate would even where nothing is kept on disk."""
+        return str(self._data_dir_root)
+
     def _compute(self, *, predictions: Column, references: Column) -> dict[str, float]:
         # As lists, for which no format is asked: evaluate's arrays of numbers are of 32 bits.
         given, wanted = np.asarray(predictions), np.asarray(references)
@@ -188,8 +191,6 @@ def compute(metric: str, predictions: Column, references: Column) -> dict[str, f
         predictions: Class numbers or scores, shape (rows,).
         references: The labels, same shape.
     """
-    # Even in memory, evaluate makes a cache folder when it is constructed: it gets one to lose.
-    with tempfile.TemporaryDirectory() as folder:
-        offline = OfflineMetric(metric, keep_in_memory=True, cache_dir=folder)
-        figures: dict[str, float] = offline.compute(predictions=predictions, references=references)
+    offline = OfflineMetric(metric, keep_in_memory=True)
+    figures: dict[str, float] = offline.compute(predictions=predictions, references=references)
     return figures

@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 
 from bench.data.tasks.demo import demo_encoder_path
 from bench.errors import BenchError
-from bench.models.folder import model_folder, weight_hash
+from bench.models.folder import model_folder, model_name, weight_hash
+from bench.runs.command import portable_command
 
 
 @pytest.fixture
@@ -106,6 +107,21 @@ def test_weights_in_several_files(model) -> None:
 def test_file_in_the_place_of_a_model(model) -> None:
     with pytest.raises(BenchError, match="is a file; a model is a folder"):
         model_folder(str(model / "config.json"))
+
+
+def test_a_model_of_the_hubs_cache_has_the_hubs_name(model, tmp_path) -> None:
+    """By a path into the cache, too, whose last part is a commit."""
+    snapshot = tmp_path / "hub/models--my-org--bert--mini/snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    model.rename(snapshot)
+    (tmp_path / "link").symlink_to(snapshot)
+    for path in (snapshot, tmp_path / "link"):
+        assert model_name(str(path), model_folder(str(path))) == "bert--mini"
+        command = portable_command(["--model", str(path)])
+        assert command == "bench run --model my-org/bert--mini"
+    assert model_name("my-org/bert--mini", snapshot) == "bert--mini"
+    other = snapshot.rename(tmp_path / "mine")
+    assert model_name(str(other), other) == "mine"
 
 
 ENCODER = demo_encoder_path()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from harness import bench, quick, records, start
 
+from bench.errors import BenchError
 from bench.results.store import Store
 from bench.runs.cells import storage
 
@@ -190,6 +191,29 @@ def test_a_storage_that_cannot_be_used_stops_before_anything_runs(tmp_path, work
     assert (result.status, result.err.count("\n")) == (2, 1), result.err
     assert "--storage" in result.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("postgresql://me:s3cr@t@host:5432/db", ["s3cr@t"]),
+        ("mysql+pymysql://me:p%40ss@host/db", ["p%40ss", "p@ss"]),
+        ("redis://:s3cret@host:1/0", ["s3cret"]),
+        ("postgresql//me:s3cret@host", ["s3cret"]),
+        ("mysql://host/db?user=me&password=s3cret&x=y", ["s3cret"]),
+        ("sqlite:////tmp/studies.db", []),
+        ("postgresql://me@host:5432/db", []),
+    ],
+)
+def test_no_message_shows_the_password_of_a_storage(url: str, secrets: list[str]) -> None:
+    assert storage.secrets_of(url) == secrets
+    with pytest.raises(BenchError) as caught, storage.storage_errors(url):
+        raise ConnectionError(f"nobody answers at {url} with {' '.join(secrets)}")
+    assert "--storage" in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in secrets)
+    with pytest.raises(BenchError, match="cannot be used") as caught:
+        storage.check_storage(url.replace("sqlite", "nonsense"))
+    assert not any(secret in str(caught.value) for secret in secrets)
 
 
 def test_a_storage_that_is_lost_on_the_way_is_one_line(tmp_path: Path, monkeypatch) -> None:

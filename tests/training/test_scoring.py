@@ -21,6 +21,13 @@ def test_accuracy() -> None:
     assert score("accuracy", GIVEN, WANTED).figures == {"accuracy": 75.0}
 
 
+def test_a_score_needs_no_folder(monkeypatch) -> None:
+    """A trained model is not lost because a temporary folder is full."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", "/proc/nowhere")
+    assert score("accuracy", GIVEN, WANTED).main == 75.0
+
+
 def test_main_figure_of_mrpc_is_the_mean_of_accuracy_and_f1() -> None:
     result = score("accuracy_f1", GIVEN, WANTED)
     assert result.figures == pytest.approx({"accuracy": 75.0, "f1": 80.0})  # 2·2 / (2·2 + 1)

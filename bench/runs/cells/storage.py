@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from bench.errors import BenchError, first_line
+from bench.inputs import read_bytes
 
 if TYPE_CHECKING:
     import optuna
@@ -26,11 +29,29 @@ def check_storage(storage: str) -> None:
     try:
         optuna.storages.get_storage(storage)
     except Exception as error:  # of whatever library the storage needs
-        raise _unusable(storage, error) from error
+        raise _unusable(storage, error) from None  # which a log would show
 
 
 def _unusable(storage: str, error: Exception) -> BenchError:
-    return BenchError(f"--storage {storage} cannot be used: {first_line(error)}")
+    shown, reason = storage, first_line(error)
+    for secret in secrets_of(storage):
+        shown = shown.replace(secret, "***")
+        reason = reason.replace(secret, "***")  # a driver may repeat it
+    return BenchError(f"--storage {shown} cannot be used: {reason}")
+
+
+def secrets_of(url: str) -> list[str]:
+    """What of a storage's URL no message may show, as it stands there and as it is meant.
+
+    That is what stands between the user's name and the last `@`, and the values of options such as
+    `password`.
+    """
+    inside = url.partition("://")[2] or url
+    said = [
+        inside.partition(":")[2].rpartition("@")[0],
+        *re.findall(r"(?i)[?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=([^&]+)", url),
+    ]
+    return sorted({*said, *map(unquote_plus, said)} - {""}, key=len, reverse=True)
 
 
 @contextlib.contextmanager
@@ -51,7 +72,7 @@ def storage_errors(storage: str | None) -> Iterator[None]:
         lost = not isinstance(error, OSError) or isinstance(error, ConnectionError)
         if storage is None or not lost:  # the run folder's own disk
             raise
-        raise _unusable(storage, error) from error
+        raise _unusable(storage, error) from None  # which a log would show
 
 
 def journal(path: Path) -> optuna.storages.JournalStorage:
@@ -69,7 +90,7 @@ def journal(path: Path) -> optuna.storages.JournalStorage:
             pass
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+    if path.exists() and not (content := read_bytes(path)).endswith(b"\n"):
         path.write_bytes(content[: content.rfind(b"\n") + 1])
     return JournalStorage(JournalFileBackend(str(path), lock_obj=HeldLock(str(path))))
 
