@@ -11,9 +11,12 @@ import contextlib
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from bench.inputs import check_regular, read_bytes
 
 SUMS = "SHA256SUMS"
 
@@ -34,6 +37,7 @@ def damaged(path: Path, reason: str) -> None:
 def sum_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     state = hashlib.sha256()
+    check_regular(path)
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(1 << 20):
             state.update(chunk)
@@ -43,7 +47,7 @@ def sum_of(path: Path) -> str:
 def read_sums(folder: Path) -> dict[str, str]:
     """The sums that a folder has, by file; none of lines that are not whole."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(folder / SUMS).decode(errors="replace").splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     pairs = (line.split("  ", 1) for line in lines)
@@ -82,6 +86,9 @@ def is_as_written(path: Path) -> bool:
     try:
         now = path.stat()
     except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not stat.S_ISREG(now.st_mode):  # a FIFO would be waited for
+        damaged(path, "it is no regular file")
         return False
     mark = (now.st_ino, now.st_size, now.st_mtime_ns)
     if (known := _seen.get(path)) is not None and known[0] == mark:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checksums import damaged, is_as_written, sum_of, write_sums
 from bench.errors import BenchError, first_line
-from bench.inputs import read_bytes, read_text
+from bench.inputs import NO_FILE, Limits, check_regular, read_bytes, read_text
+from bench.parquet import read_table
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -170,6 +171,11 @@ def read_json(path: Path, kind: type[Any] = object) -> Any | None:
     except (ValueError, BenchError) as error:
         damaged(path, str(error))
         return None
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        damaged(path, str(error.strerror))
+        return None
 
 
 def read_checked(path: Path, kind: type[Any]) -> Any:
@@ -211,8 +217,16 @@ def _unsealed(data: bytes) -> Any:
     return parse_json(b"{" + rest)
 
 
-def read_parquet(path: Path, remedy: str, *, sealed: bool = True) -> Table:
+def read_parquet(
+    path: Path, remedy: str, *, sealed: bool = True, limits: Limits | None = None
+) -> Table:
     """Reads a Parquet file of ours, whose folder keeps a checksum of it if it is `sealed`.
+
+    Args:
+        path: The file.
+        remedy: What mends it, as a clause.
+        sealed: Whether its folder keeps a checksum of it.
+        limits: How much it may hold, if somebody else may have sent it.
 
     Raises:
         BenchError: It is damaged; the message says what mends it.
@@ -222,8 +236,9 @@ def read_parquet(path: Path, remedy: str, *, sealed: bool = True) -> Table:
     if sealed and path.exists() and not is_as_written(path):
         raise BenchError(f"{path} does not match its checksum: {remedy}.")
     try:
-        return parquet.read_table(path)
-    except (ArrowException, OSError) as error:
+        check_regular(path)
+        return parquet.read_table(path) if limits is None else read_table(path, limits)
+    except (ArrowException, OSError, ValueError) as error:
         reason = first_line(error).rstrip(".")
         raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
 

@@ -20,6 +20,9 @@ GIGABYTE = 10**9
 MOST_BYTES = 1 << 28
 """Of a file that is no data: a configuration, a tokenizer, a record, a task, a journal."""
 
+NO_FILE = (errno.EINVAL, errno.EFBIG)
+"""What is said of something that is no regular file, or has no end that can be read to."""
+
 MOST_COLUMNS = 10_000
 
 MOST_LABELS = 10_000
@@ -33,12 +36,14 @@ class Limits:
     Attributes:
         gigabytes: Of text, as it is when nothing is compressed any more. Each allows ten million
             rows, and a line or a cell of ten million characters.
+        option: What raises the limit, if anything does.
 
     Raises:
         BenchError: It is no positive number.
     """
 
     gigabytes: float = 1.0
+    option: str = "--max-data-gb"
 
     def __post_init__(self) -> None:
         if not 0 < self.gigabytes < math.inf:
@@ -67,7 +72,8 @@ class Limits:
             (characters, self.characters, "characters in a line or cell"),
         ):
             if found > most:
-                return f"it has more than {most:,} {what}: --max-data-gb raises that"
+                remedy = f": {self.option} raises that" if self.option else ""
+                return f"it has more than {most:,} {what}{remedy}"
         return ""
 
 

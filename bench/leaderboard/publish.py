@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
 from bench.files import write_json, write_text
+from bench.inputs import read_bytes, read_text
 from bench.leaderboard.markdown import escape, pipe
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
@@ -144,7 +145,7 @@ def check(out: Path) -> list[Path]:
     return sorted(orphans) + [
         path
         for path, text in expected.items()
-        if not path.exists() or path.read_bytes() != text.encode()
+        if not path.exists() or read_bytes(path) != text.encode()
     ]
 
 
@@ -170,7 +171,7 @@ def _pages(out: Path) -> list[Page]:
 def _written_bullets(path: Path) -> list[str]:
     """What was written by hand of a page; nothing where there is no such file."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = read_text(path) if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"cannot read {path}: {first_line(error)}.") from None
     try:
@@ -180,7 +181,7 @@ def _written_bullets(path: Path) -> list[str]:
 
 
 def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(read_bytes(path)).hexdigest()[:16]
 
 
 def _write_records(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import read_parquet, write_parquet
+from bench.inputs import Limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 
 FILE = "predictions.parquet"
+
+LIMITS = Limits(4, option="")
+"""Of one file of them, which somebody may have sent."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def read_published(path: Path) -> dict[str, Table]:
     if not path.exists():
         return {}
     remedy = "restore it, or remove it and take the suite's run folder in again"
-    table = read_parquet(path, remedy, sealed=False)
+    table = read_parquet(path, remedy, sealed=False, limits=LIMITS)
     cells = table["cell"].to_numpy(zero_copy_only=False)
     begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
     return {
@@ -147,7 +151,8 @@ def to_publish(path: Path) -> Table:
 
 
 def _of_a_cell(path: Path) -> Table:
-    return read_parquet(path, f"remove {path.parent} and run the same command again")
+    remedy = f"remove {path.parent} and run the same command again"
+    return read_parquet(path, remedy, limits=LIMITS)
 
 
 def _from_table(table: Table) -> Predictions:

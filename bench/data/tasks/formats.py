@@ -16,16 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.inputs import MOST_COLUMNS, Limits
+from bench.parquet import batches, open_bounded
 
 if TYPE_CHECKING:
     from pyarrow import Array
-    from pyarrow.parquet import ParquetFile
 
 Row = dict[str, Any] | str
 """The wanted cells of a row by column, or what is wrong with it."""
-
-BATCH = 1 << 18
-"""Rows of a Parquet file that are taken apart at once."""
 
 
 @dataclass(frozen=True)
@@ -223,71 +220,29 @@ def _plain(cell: Any) -> Any:
 
 def _parquet(data: bytes, asked: Asked) -> Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        footer = pq.read_metadata(pa.BufferReader(data))
-        leaves = [footer.schema.column(place) for place in range(footer.num_columns)]
-        plain = [
-            leaf.path
-            for leaf in leaves
-            if leaf.path in asked.columns  # of a column that holds others, a path has several parts
-            and (leaf.physical_type != "FIXED_LEN_BYTE_ARRAY" or leaf.logical_type.type != "NONE")
-        ]
-        # A value that comes a million times stays one, until it is known how much that is.
-        file = pq.ParquetFile(pa.BufferReader(data), metadata=footer, read_dictionary=plain)
-    except OSError as error:  # what Arrow raises for broken contents, too
-        raise ValueError(error) from None
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    columns = [place for place, leaf in enumerate(leaves) if leaf.path in plain]
-    size = sum(group.column(place).total_uncompressed_size for group in groups for place in columns)
-    if wrong := asked.limits.objection(size=size, rows=footer.num_rows):
-        raise ValueError(wrong)
+    file, plain = open_bounded(pa.BufferReader(data), asked.limits, asked.columns)
     schema = file.schema_arrow
     nested = {
         one.name: Unreadable(str(one.type))
         for one in schema
         if one.name in asked.columns and one.name not in plain
     }
-    rows = _parquet_rows(file, plain, nested, asked.limits)
-    return Table(schema.names, rows, _class_names(schema.metadata or {}))
 
+    def rows() -> Iterator[tuple[int, Row]]:
+        number = 0
+        for length, columns in batches(file, asked.limits, plain):
+            cells = {name: _cells(column) for name, column in columns.items()}
+            for place in range(length):
+                number += 1
+                yield number, nested | {name: column[place] for name, column in cells.items()}
 
-def _parquet_rows(
-    file: ParquetFile, columns: Sequence[str], nested: dict[str, Any], limits: Limits
-) -> Iterator[tuple[int, Row]]:
-    """The rows of a file, whose footer may have said less than is there."""
-    number = size = 0
-    for batch in file.iter_batches(BATCH, columns=columns):
-        extents = [_extent(column) for column in batch.columns]
-        size += sum(extent[0] for extent in extents)
-        longest = max((extent[1] for extent in extents), default=0)
-        wrong = limits.objection(size=size, rows=number + len(batch), characters=longest)
-        if wrong:
-            raise ValueError(wrong)
-        cells = {name: _cells(batch[name]) for name in batch.schema.names}
-        for place in range(len(batch)):
-            number += 1
-            yield number, nested | {name: column[place] for name, column in cells.items()}
-
-
-def _extent(column: Array) -> tuple[int, int]:
-    """How many bytes the values of a column are in all, and the longest text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_dictionary(column.type):
-        return column.nbytes, 0
-    lengths = pc.binary_length(column.dictionary).take(column.indices)
-    return pc.sum(lengths).as_py() or 0, pc.max(lengths).as_py() or 0
+    return Table(schema.names, rows(), _class_names(schema.metadata or {}))
 
 
 def _cells(column: Array) -> list[Any]:
     """Values of a column; texts that no type calls so are texts still."""
-    import pyarrow as pa
-
-    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    return [_text(cell) if isinstance(cell, bytes) else cell for cell in plain.to_pylist()]
+    return [_text(cell) if isinstance(cell, bytes) else cell for cell in column.to_pylist()]
 
 
 def _text(cell: bytes) -> Any:

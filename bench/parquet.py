@@ -1,0 +1,116 @@
+"""Parquet files of others: what they become is known before they become it.
+
+A text that comes a million times lies in a file once, and pages are compressed without bounds. So a
+footer is looked at first; then columns are read as dictionaries, batch by batch, and the extent of
+their texts is known before these are repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyarrow import Array, Table
+    from pyarrow.parquet import ParquetFile
+
+    from bench.inputs import Limits
+
+BATCH = 1 << 18
+"""Rows that are taken apart at once."""
+
+
+def open_bounded(
+    source: Any, limits: Limits, wanted: Collection[str] | None = None
+) -> tuple[ParquetFile, list[str]]:
+    """Opens a file if its footer promises no more than is allowed.
+
+    Args:
+        source: A path or a file that can be sought in.
+        limits: How much its columns may hold.
+        wanted: The columns that count, which must not hold others; all where nothing is said.
+
+    Returns:
+        The file, and the names of the columns that `batches` can read of those wanted.
+
+    Raises:
+        ValueError: There is more, or it is no Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        footer = pq.read_metadata(source)
+        leaves = [footer.schema.column(place) for place in range(footer.num_columns)]
+        plain = [
+            leaf.path
+            for leaf in leaves
+            if (wanted is None or leaf.path in wanted)  # of a nested one, it has several parts
+            and (leaf.physical_type != "FIXED_LEN_BYTE_ARRAY" or leaf.logical_type.type != "NONE")
+        ]
+        file = pq.ParquetFile(source, metadata=footer, read_dictionary=plain)
+    except OSError as error:  # what Arrow raises for broken contents, too
+        raise ValueError(error) from None
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    parts = [group.column(place) for group in groups for place in range(footer.num_columns)]
+    size = sum(
+        # A list may hold one number a million times, which no count of rows would bound.
+        max(part.total_uncompressed_size, 8 * part.num_values * ("." in part.path_in_schema))
+        for part in parts
+        if part.path_in_schema in plain
+    )
+    if wrong := limits.objection(size=size, rows=footer.num_rows):
+        raise ValueError(wrong)
+    return file, plain
+
+
+def batches(
+    file: ParquetFile, limits: Limits, columns: list[str] | None = None
+) -> Iterator[tuple[int, dict[str, Array]]]:
+    """The columns of a file, some rows at a time, by name, with their number.
+
+    Raises:
+        ValueError: There is more than is allowed, whatever the footer said.
+    """
+    import pyarrow as pa
+
+    rows = size = 0
+    for batch in file.iter_batches(BATCH, columns=columns):
+        extents = [_extent(column) for column in batch.columns]
+        rows += len(batch)
+        size += sum(extent[0] for extent in extents)
+        longest = max((extent[1] for extent in extents), default=0)
+        if wrong := limits.objection(size=size, rows=rows, characters=longest):
+            raise ValueError(wrong)
+        yield (
+            len(batch),
+            {
+                name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            },
+        )
+
+
+def read_table(source: Any, limits: Limits) -> Table:
+    """A whole file.
+
+    Raises:
+        ValueError: There is more than is allowed, or it is no Parquet file.
+    """
+    import pyarrow as pa
+
+    file, _ = open_bounded(source, limits)
+    parts = [pa.table(columns) for _, columns in batches(file, limits)]
+    if not parts:
+        return file.schema_arrow.empty_table()
+    return pa.concat_tables(parts)
+
+
+def _extent(column: Array) -> tuple[int, int]:
+    """How many bytes the values of a column are in all, and the longest text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return column.nbytes, 0
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return pc.sum(lengths).as_py() or 0, pc.max(lengths).as_py() or 0
