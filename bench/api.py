@@ -99,6 +99,8 @@ def run(
     threads: int | None = None,
     shard: tuple[int, int] = (1, 1),
     max_hours: float | None = None,
+    cell_hours: float | None = None,
+    cell_memory_gb: float | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     teacher_cache_gb: float | None = None,
@@ -141,6 +143,8 @@ def run(
         threads: Threads of a cell, whatever the number of workers.
         shard: Which part of the plan to run, and of how many: `(1, 4)`.
         max_hours: No cell is begun that would likely end later.
+        cell_hours: A cell or trial that takes longer ends as a failed one.
+        cell_memory_gb: So does one whose process holds more main memory.
         device: What trains.
         precision: What trainings compute in.
         teacher_cache_gb: Disk for what teachers answer, in GB.
@@ -190,6 +194,8 @@ def run(
         name=said.text("name", name),
         workers=said.whole("workers", workers),
         threads=said.whole("threads", threads),
+        cell_hours=said.number("cell_hours", cell_hours),
+        cell_memory_gb=said.number("cell_memory_gb", cell_memory_gb),
         device=device,
         precision=precision,
         teacher_cache_gb=said.number("teacher_cache_gb", teacher_cache_gb),

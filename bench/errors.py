@@ -9,6 +9,9 @@ from collections.abc import Iterable
 MOST_NAMES = 50
 """Known names that an error lists: a run folder knows thousands of cells."""
 
+MOST_CHARACTERS = 500
+"""Of a message of somebody else's code that is stored and shown."""
+
 
 class BenchError(Exception):
     """Wrong usage or unreadable input; the command line prints the message and exits with 2."""
@@ -55,15 +58,34 @@ def unknown_name(what: str, name: str, known: Iterable[str], hint: str = "") -> 
     return BenchError(" ".join(parts))
 
 
-def first_line(error: Exception) -> str:
-    """What an error says in its first line, or its kind where it says nothing."""
-    first, *others = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first
+def printable(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Text of any origin as it can be stored and shown: cut, and what does not print escaped.
+
+    Lines and tabs stay.
+    """
+    kept = text[:most]
+    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in kept)
+    return shown if len(text) <= most else f"{shown}… and {len(text) - most:,} characters more"
 
 
-def kind_and_line(error: Exception) -> str:
+def text_of(error: BaseException) -> str:
+    """What an error says, where it can say it."""
+    try:
+        return str(error)
+    except Exception as another:
+        return f"an error whose text cannot be had ({type(another).__name__})"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line, or its kind where it says nothing; fit to be shown."""
+    first, *others = text_of(error).strip().splitlines() or [type(error).__name__]
+    return printable(f"{first} {others[0].strip()}" if first.endswith(":") and others else first)
+
+
+def kind_and_line(error: BaseException) -> str:
     """An error's kind and first line, for what comes out of code that is not ours."""
-    return f"{type(error).__name__}: {first_line(error)}"
+    kind, line = printable(type(error).__name__), first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def require(*packages: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.checksums import damaged, is_as_written, sum_of, write_sums
-from bench.errors import BenchError, first_line
+from bench.errors import BenchError, first_line, text_of
 from bench.inputs import NO_FILE, Limits, check_regular, read_bytes, read_text
 from bench.parquet import read_table
 
@@ -105,7 +105,7 @@ def remove(path: Path, root: Path) -> None:
         path: What is to go; it may be gone already.
         root: The folder that it has to lie in.
     """
-    if not path.parent.resolve().is_relative_to(root.resolve()):
+    if not _lies_in(path.parent, root):
         return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -287,17 +287,29 @@ def json_hash(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def is_storage_error(error: BaseException) -> bool:
-    """Whether an error says that the disk is full or cannot be written."""
+def is_storage_error(error: BaseException, folder: Path | None = None) -> bool:
+    """Whether an error says that the disk is full or cannot be written.
+
+    Args:
+        error: The error.
+        folder: Where that matters: an error that names a file elsewhere says nothing of it.
+    """
     no_writing = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     chain: BaseException | None = error
-    while chain is not None:
+    seen: set[int] = set()  # of a method's errors, one may be its own cause
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
         if isinstance(chain, OSError) and chain.errno in no_writing:
-            return True
-        if "No space left on device" in str(chain):  # what safetensors' own writer says
+            named = chain.filename
+            return folder is None or not isinstance(named, str) or _lies_in(Path(named), folder)
+        if "No space left on device" in text_of(chain):  # what safetensors' own writer says
             return True
         chain = chain.__cause__ or chain.__context__
     return False
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 if sys.version_info >= (3, 11):

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from bench import metrics
+from bench import metrics, process_state
 from bench.compression.floor import Floor
 from bench.compression.method import Method, MethodInfo
 from bench.compression.params import MOST_TUNED, Params
 from bench.data.task import Task, TaskInfo
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError, kind_and_line, unknown_name
 from bench.patterns import NAME
 
 OWN_DISTRIBUTION = "prunebench"
@@ -109,14 +109,21 @@ class Registry(Generic[T]):
         """The package, with version, that registered `name`."""
         return _distribution(self._points[0][name])
 
+    def is_own(self, name: str) -> bool:
+        """Whether the name is of a class that comes with this package."""
+        return _is_own(self._points[0][name])
+
     def _load(self, name: str) -> type[T] | Broken:
         if name not in self._loaded:
             point = self._points[0][name]
             try:
-                loaded = point.load()
+                with process_state.kept():  # a module may set what it likes when it is imported
+                    loaded = point.load()
                 reason = self._objection(name, loaded)
-            except (Exception, SystemExit) as error:  # a plugin may fail in any way it likes
-                reason = f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may fail in any way it likes
+                reason = f"{point.value} cannot be imported: {kind_and_line(error)}"
             self._loaded[name] = (
                 Broken(name, _distribution(point), " ".join(reason.split())) if reason else loaded
             )
@@ -186,7 +193,7 @@ def _task_objection(task: type[Task]) -> str:
     try:
         task()
     except Exception as error:
-        return f"{task.__name__}() fails: {type(error).__name__}: {error}"
+        return f"{task.__name__}() fails: {kind_and_line(error)}"
     return ""
 
 

@@ -84,15 +84,20 @@ def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 def unruly(
     tmp_path: Path, plugin: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """Installs the methods of `unruly.py`; yields the folder through which they talk."""
+    """Installs the methods of `unruly.py` and `untidy.py`; yields the folder that they talk by."""
     import unruly
+    import untidy
 
     folder = tmp_path / "unruly"
     folder.mkdir()
     monkeypatch.setenv("UNRULY", str(folder))
     plugin(
         "unruly-methods",
-        **{m.info.name.replace("-", "_"): f"unruly:{m.__name__}" for m in unruly.ALL},
+        **{
+            method.info.name.replace("-", "_"): f"{module.__name__}:{method.__name__}"
+            for module in (unruly, untidy)
+            for method in module.ALL
+        },
     )
     yield folder
     (folder / "open").touch()  # whatever still waits goes on

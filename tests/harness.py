@@ -41,10 +41,11 @@ class Result:
     err: str
 
 
-def bench(*words: str | Path) -> Result:
-    """Runs a command in this process, and its cells too, unless it asks for several workers."""
+def bench(*words: str | Path, in_workers: bool = False) -> Result:
+    """Runs a command in this process, and its cells too, unless it has several workers."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), cells_here():
+    place = contextlib.nullcontext() if in_workers else cells_here()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), place:
         status = main([str(word) for word in words])
     return Result(status, out.getvalue(), err.getvalue())
 
@@ -52,10 +53,13 @@ def bench(*words: str | Path) -> Result:
 @contextlib.contextmanager
 def cells_here() -> Iterator[None]:
     """Runs the cells of one worker in this process."""
-    own = launch.executor_of
+    own, warm_up = launch.executor_of, processes.warm_up
 
     def here(suite: Suite) -> Executor:
-        return InProcess() if suite.workers == 1 else own(suite)
+        if suite.workers == 1:
+            return InProcess()
+        with mock.patch.object(processes, "warm_up", warm_up):
+            return own(suite)
 
     with (
         mock.patch.object(launch, "executor_of", here),
@@ -64,15 +68,21 @@ def cells_here() -> Iterator[None]:
         yield
 
 
-def quick(runs: Path, *words: str | Path, methods: str = "magnitude") -> Result:
+def quick(
+    runs: Path, *words: str | Path, methods: str = "magnitude", in_workers: bool = False
+) -> Result:
     """Runs the quick suite into a folder; what is said later wins."""
-    return bench("run", *QUICK, "--methods", methods, "--runs", runs, *words)
+    command = ("run", *QUICK, "--methods", methods, "--runs", runs, *words)
+    return bench(*command, in_workers=in_workers)
 
 
-def start(*words: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+def start(
+    *words: str | Path, cwd: Path | None = None, stdin: int | None = None, **environment: str
+) -> subprocess.Popen[str]:
     """Starts a command in a process of its own."""
     return subprocess.Popen(
         [Path(sys.executable).with_name("bench"), *map(str, words)],  # the one that is installed
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -122,6 +122,8 @@ def test_a_footprint_is_that_of_the_command(done: library.RunResult) -> None:
         ({"keep_models": "some"}, "unknown value of keep-models 'some'"),
         ({"teacher_cache_gb": -1.0}, "teacher-cache-gb"),
         ({"max_hours": 0.0}, "max_hours"),
+        ({"cell_hours": 0.0}, "cell-hours is a positive number, not 0"),
+        ({"cell_memory_gb": float("nan")}, "cell-memory-gb is a positive number, not nan"),
         ({"shard": (3, 2)}, "shard"),
         ({"rerun": "some"}, "unknown value of rerun 'some'"),
         ({"rerun": []}, "unknown value of rerun"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from harness import QUICK, bench, quick
 from refusals import assert_refused
 
@@ -61,6 +63,26 @@ def test_a_broken_plugin_is_named_and_hurts_nothing(plugin, tmp_path: Path) -> N
     assert bench("methods").status == 0
     assert bench("doctor").status == 1
     assert_refused(bench("run", "--methods", "quits"), "quits (from bad-one 1.0)", "SystemExit")
+
+
+def test_what_a_module_sets_when_it_is_imported_is_put_back(plugin, tmp_path: Path) -> None:
+    """Whoever plans and lists is that process, too; what it raises may be of any kind."""
+    (tmp_path / "site/sets.py").write_text(
+        "import os, torch\n"
+        "os.chdir('/')\nos.umask(0o777)\nos.environ['OMP_NUM_THREADS'] = '64'\n"
+        "torch.set_grad_enabled(False)\ntorch.set_default_dtype(torch.float64)\n"
+        "raise GeneratorExit\n"
+    )
+    plugin("bad-one", sets="sets:Method")
+    before, place = dict(os.environ), Path.cwd()
+    result = bench("methods", "--json")
+    (broken,) = json.loads(result.out)["broken"]
+    assert (result.status, broken["reason"]) == (0, "sets:Method cannot be imported: GeneratorExit")
+    assert (Path.cwd(), dict(os.environ)) == (place, before)
+    (tmp_path / "file").touch()
+    assert (tmp_path / "file").stat().st_mode & 0o400
+    assert torch.ones(1, requires_grad=True).mul(2).requires_grad
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_method_that_cannot_say_what_to_tune_hurts_nothing_else(plugin, tmp_path: Path) -> None:

@@ -1,17 +1,16 @@
-"""The options of `bench run`: what each may be, how a file says them, how a page repeats them."""
+"""The options of `bench run`, and those that several commands share: what each may be."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError
 from bench.inputs import USUAL, Limits
-from bench.patterns import join_names, split_names
-from bench.results.seeds import said_seeds, seeds_of
+from bench.patterns import split_names
+from bench.results.seeds import seeds_of
 
 if TYPE_CHECKING:
     from bench.data.task import Source
@@ -164,6 +163,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_hours,
         metavar="H",
         help="start no cell that would likely end after H hours; the same command goes on later",
+    )
+    how.add_argument(
+        "--cell-hours",
+        type=_hours,
+        metavar="H",
+        help="end a cell or trial that takes longer than H hours, as a failed one; default: none",
+    )
+    how.add_argument(
+        "--cell-memory-gb",
+        type=_memory,
+        metavar="G",
+        help="end a cell or trial whose process holds more than G GB of main memory, as a failed "
+        "one; default: none",
     )
     how.add_argument(
         "--device",
@@ -333,62 +345,14 @@ def _gigabytes(text: str) -> float:
     return gigabytes
 
 
+def _memory(text: str) -> float:
+    if (gigabytes := _gigabytes(text)) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of gigabytes")
+    return gigabytes
+
+
 def _shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form I/N with I from 1 to N")
     return int(match[1]), int(match[2])
-
-
-def _listed(values: list[Any]) -> str:
-    """A list of a file as the command line says it; a path in it may hold commas."""
-    return ",".join(
-        join_names([str(value)]) if str(value).endswith(".toml") else str(value) for value in values
-    )
-
-
-CLAIMS = "claims"
-"""What a file says beside options."""
-
-
-def config_claims(path: Path) -> Any:
-    """The claims of a file of options, as they stand there.
-
-    Raises:
-        BenchError: The file cannot be read.
-    """
-    from bench.files import read_toml
-
-    return read_toml(path).get(CLAIMS, ())
-
-
-def config_words(path: Path, options: Collection[str]) -> list[str]:
-    """Turns a file of options into the words that would say the same on the command line.
-
-    Args:
-        path: A TOML file; its keys are long options without their dashes, and `claims`.
-        options: The long options that there are, with their dashes.
-
-    Raises:
-        BenchError: The file cannot be read, or has a key that is no option, or a NUL.
-    """
-    from bench.files import read_toml
-
-    words: list[str] = []
-    for key, value in read_toml(path).items():
-        if key == CLAIMS:
-            continue
-        option = f"--{key.replace('_', '-')}"
-        if option not in options or option in ("--config", "--help"):
-            known = {name.lstrip("-") for name in options if name.startswith("--")}
-            raise unknown_name(f"option in {path}", key, known - {"help", "config"})
-        if value is True:
-            words.append(option)
-        elif isinstance(value, list):
-            listed = said_seeds(seeds_of(value)) if key == "seeds" else _listed(value)
-            words += [option, listed]
-        elif value is not False:
-            words += [option, str(value)]
-        if any("\0" in word for word in words):
-            raise BenchError(f"'{key}' in {path} holds a NUL character.")
-    return words

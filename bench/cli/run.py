@@ -8,7 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from bench.cli.options import add_options, config_claims, config_words
+from bench.cli.config import config_claims, config_words
+from bench.cli.options import add_options
 from bench.cli.output import console, examples, say
 
 if TYPE_CHECKING:

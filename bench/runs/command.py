@@ -57,6 +57,8 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
         "--runs",
         "--shard",
         "--max-hours",
+        "--cell-hours",
+        "--cell-memory-gb",
         "--config",
         "--rerun",
         "--storage",

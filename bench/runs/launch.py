@@ -144,4 +144,5 @@ def executor_of(suite: Suite) -> Executor:
     """The executor of a suite: worker processes, each with a GPU of its own where there are any."""
     from bench.machine import visible_gpus
 
-    return Pool(suite.workers, visible_gpus() if suite.device == "cuda" else ())
+    gpus = visible_gpus() if suite.device == "cuda" else ()
+    return Pool(suite.workers, gpus, suite.limits)

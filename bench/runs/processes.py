@@ -1,6 +1,7 @@
-"""Worker processes that stay, and run cells and trials as they are sent them: an executor.
+"""Worker processes that run cells and trials as they are sent them: an executor.
 
-A method that ends, kills or confuses its process harms one cell, and not the run.
+A method that ends, kills or confuses its process harms one cell, and not the run. A process that
+has run a plugin's method, which may have left anything changed in it, runs nothing else.
 
 Where the system can fork, they come from a server process that has imported torch and the rest
 while the plan was made; where each is to see a GPU of its own, or on Windows, each imports for
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection as mp
 from multiprocessing import forkserver
@@ -25,9 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench import environment
 from bench.errors import BenchError
-from bench.results.store import Store
-from bench.runs.cells.claim import Job, attempt
+from bench.runs.cells.claim import Job
 from bench.runs.executor import POLL_S, Clock, Listener, tell_end
+from bench.runs.limits import CellLimits, LimitError
+from bench.runs.worker import work
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -38,8 +40,15 @@ if TYPE_CHECKING:
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 FORKS = sys.version_info >= (3, 11) and "forkserver" in multiprocessing.get_all_start_methods()
-PRELOADED = ["bench.runs.cells.execute", "evaluate", "sklearn.metrics", "transformers.pipelines"]
+PRELOADED = ["bench.runs.cells.execute", "evaluate", "optuna", "sklearn.metrics",
+             "transformers.pipelines"]  # fmt: skip
 """What a worker needs for its first cell, seconds of imports."""
+
+MOST_IN_VAIN = 3
+"""Workers that may die before they have done anything: the next would do no better."""
+
+PATIENCE_S = 5.0
+"""How long a worker may take to leave."""
 
 
 def warm_up() -> None:
@@ -69,7 +78,14 @@ class _Worker:
     pipe: mp.Connection
     number: int
     job: Job | None = None
+    since: float = 0.0  # when it was given its job, or has begun it
     has_worked: bool = False
+    plugin: str | None = None  # the method of another package that it was given
+    is_spent: bool = False  # it has run that method, and leaves
+
+    def suits(self, plugin: str | None) -> bool:
+        """Whether no other package's code than a job's own was in it."""
+        return not self.is_spent and self.plugin in (None, plugin)
 
 
 class Pool:
@@ -78,19 +94,23 @@ class Pool:
     Args:
         size: Number of processes.
         gpus: GPUs by the names that `CUDA_VISIBLE_DEVICES` takes; each process sees only its own.
+        limits: What a cell may take.
 
     Raises:
         BenchError: The system does not give so many.
     """
 
-    def __init__(self, size: int, gpus: Sequence[str] = ()) -> None:
+    def __init__(
+        self, size: int, gpus: Sequence[str] = (), limits: CellLimits | None = None
+    ) -> None:
         self._processes: ForkServerContext | SpawnContext = (
             multiprocessing.get_context("forkserver")
             if FORKS and not gpus
             else multiprocessing.get_context("spawn")
         )
-        self._gpus = gpus
+        self._gpus, self._limits = gpus, limits or CellLimits()
         self._workers: list[_Worker] = []
+        self._in_vain = 0
         try:
             for number in range(size):
                 self._workers.append(self._start(number))
@@ -100,15 +120,15 @@ class Pool:
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing: what is stored is whole at any time."""
-        for worker in self._workers:
+        left = [worker for worker in self._workers if not worker.is_spent]
+        for worker in left:
             worker.pipe.close()  # one that has nothing to do leaves by itself
-        for worker in self._workers:
+        for worker in left:
             if worker.job is None and worker.has_worked:
-                worker.process.join(timeout=5)
+                worker.process.join(timeout=PATIENCE_S)
             worker.process.terminate()
-        for worker in self._workers:
-            worker.process.join(timeout=5)
-            worker.process.kill()
+        for worker in left:
+            _see_off(worker)
 
     def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
         """Runs jobs, once; see `Executor.run`."""
@@ -120,10 +140,9 @@ class Pool:
             if busy and time.monotonic() >= retry_at:
                 waiting.extendleft(reversed(busy))
                 busy.clear()
-            for worker in self._workers:
+            for worker in list(self._workers):
                 if worker.job is None and waiting and clock.has_time():
-                    worker.job = waiting.popleft()
-                    self._send(worker, worker.job)
+                    self._give(worker, waiting.popleft(), context)
             if all(worker.job is None for worker in self._workers) and not (
                 busy and clock.has_time()
             ):
@@ -132,18 +151,44 @@ class Pool:
                 return len(waiting) + len(busy)
             for worker, event in self._events():
                 job = worker.job
-                if event is None:
-                    if (left := self._replace(worker, context, listener)) is not None:
+                if event is None or event[0] == "broke":
+                    if (left := self._replace(worker, context, listener, event)) is not None:
                         busy.append(left)
                 elif job is not None:
                     if event[0] == "started":
-                        worker.has_worked = True
+                        worker.has_worked, worker.since = True, time.monotonic()
+                        self._in_vain = 0
                     if event[0] == "busy":
                         busy.append(job)
                         retry_at = time.monotonic() + POLL_S
                     self._tell(event, job.cell, listener, clock)
                     if event[0] in ("busy", "ended"):
                         worker.job, worker.has_worked = None, True
+                    if event[0] == "ended" and worker.plugin is not None:
+                        self._retire(worker)
+
+    def _give(self, worker: _Worker, job: Job, context: Context) -> None:
+        """Sends a worker a job, or where another package's code was in it, one that follows it."""
+        plugin = job.cell.method if context.is_plugin(job.cell) else None
+        if not worker.suits(plugin):
+            self._retire(worker)
+            worker = self._follow(worker, context)
+        worker.job, worker.plugin, worker.since = job, plugin, time.monotonic()
+        self._send(worker, job)
+
+    def _retire(self, worker: _Worker) -> None:
+        """Lets a worker leave, with all that a method may have left in it."""
+        if not worker.is_spent:
+            worker.is_spent = True
+            worker.pipe.close()
+            _see_off(worker)
+
+    def _follow(self, worker: _Worker, context: Context) -> _Worker:
+        """Starts a worker in the place of one that is gone."""
+        self._workers.remove(worker)
+        self._workers.append(self._start(worker.number))
+        self._send(self._workers[-1], context)
+        return self._workers[-1]
 
     def _tell(self, event: tuple[Any, ...], cell: Cell, listener: Listener, clock: Clock) -> None:
         kind, *rest = event
@@ -163,68 +208,89 @@ class Pool:
 
     def _events(self) -> Iterator[tuple[_Worker, tuple[Any, ...] | None]]:
         """What the workers say, within a poll's time; `None` for one that has died."""
-        handles = [h for w in self._workers for h in (w.pipe, w.process.sentinel)]
+        heard = [worker for worker in self._workers if not worker.is_spent]
+        handles = [h for worker in heard for h in (worker.pipe, worker.process.sentinel)]
         ready = mp.wait(handles, timeout=POLL_S)
-        for worker in list(self._workers):
-            event = None
-            if worker.pipe in ready:  # what it said before it died comes first
-                with contextlib.suppress(EOFError, OSError):
+        for worker in heard:
+            event: tuple[Any, ...] | None = None
+            if (excess := self._excess(worker)) is not None:
+                worker.process.terminate()
+                event = ("broke", excess, "")
+            elif worker.pipe in ready:  # what it said before it died comes first
+                with contextlib.suppress(Exception):  # the end, or what a method wrote there
                     event = worker.pipe.recv()
             elif worker.process.sentinel not in ready:
                 continue
             yield worker, event
 
-    def _replace(self, worker: _Worker, context: Context, listener: Listener) -> Job | None:
+    def _excess(self, worker: _Worker) -> LimitError | None:
+        """What a worker's cell takes more of than it may."""
+        if worker.job is None or worker.process.pid is None:
+            return None
+        return self._limits.excess(worker.process.pid, time.monotonic() - worker.since)
+
+    def _replace(
+        self,
+        worker: _Worker,
+        context: Context,
+        listener: Listener,
+        broke: tuple[Any, ...] | None = None,
+    ) -> Job | None:
         """Records the cell of a worker that has died as failed, and starts another worker.
+
+        Args:
+            worker: The worker.
+            context: What the cells share.
+            listener: Told of it.
+            broke: Its last event, where it could say how it ended.
 
         Returns:
             What it was to do, where nothing came of that: a trial that it had not begun.
 
         Raises:
-            BenchError: It died before it had done anything: the next would do no better.
+            BenchError: It died before it had done anything, as others have before.
         """
-        worker.process.join()
-        code = worker.process.exitcode or 0
-        how = f"killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        self._workers.remove(worker)
-        if worker.job is None and not worker.has_worked:
-            raise BenchError(f"a worker process was {how} before it had a cell to run.")
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        error = WorkerDiedError(f"the worker process was {how}{hint}")
-        left = None
-        if worker.job is not None and not self._give_up(worker.job, error, context, listener):
-            if not worker.has_worked:
-                raise BenchError(f"a worker process was {how} before it had begun a trial.")
-            left = worker.job
-        self._workers.append(self._start(worker.number))
-        self._send(self._workers[-1], context)
+        how = _see_off(worker)
+        error: BenchError = WorkerDiedError(f"the worker process was {how}")
+        details = ""
+        if broke is not None:
+            _, said, details = broke
+            error = said if isinstance(said, BenchError) else WorkerDiedError(str(said))
+        job, left = worker.job, None
+        if job is not None and not self._give_up(job, error, context, listener, details):
+            left = job
+        if not worker.has_worked and left is job:  # nothing came of it
+            self._in_vain += 1
+            if self._in_vain == MOST_IN_VAIN:
+                before = "had a cell to run" if job is None else "had begun a trial"
+                raise BenchError(f"a worker process was {how} before it {before}.")
+        self._follow(worker, context)
         return left
 
-    def _give_up(self, job: Job, error: Exception, context: Context, listener: Listener) -> bool:
+    def _give_up(
+        self, job: Job, error: Exception, context: Context, listener: Listener, details: str
+    ) -> bool:
         """Counts a trial, or records a cell, as failed; whether there was one."""
-        from bench.runs.cells.execute import ended_early
+        from bench.runs.cells.failure import give_up
         from bench.runs.cells.study import Study
 
-        cell, bound = job.cell, context.bind(job.cell)
-        if job.trial:
-            if not Study(bound).give_up_killed(str(error)):
-                return False
-            listener.tried(cell)
+        bound = context.bind(job.cell)
+        if not job.trial:
+            listener.ended(job.cell, give_up(bound, error, job.replaces, details))
             return True
-        store = Store(context.runs)
-        record = store.get(bound.id)
-        if record is None or record.created == job.replaces:
-            record = ended_early("failed", cell, bound.id, error)
-            store.put(record)
-        listener.ended(cell, record)
+        if not Study(bound).give_up_killed(str(error)):
+            return False
+        listener.tried(job.cell)
         return True
 
     def _start(self, number: int) -> _Worker:
+        if FORKS and not self._gpus:
+            warm_up()  # which is done, unless a method has killed what it came from
         here, there = self._processes.Pipe()
         variables = dict(os.environ)
         if self._gpus:
             variables[VISIBLE] = self._gpus[number % len(self._gpus)]
-        process = self._processes.Process(target=_work, args=(there, variables), daemon=True)
+        process = self._processes.Process(target=work, args=(there, variables), daemon=True)
         with _without_main():
             process.start()
         there.close()
@@ -248,63 +314,31 @@ class WorkerDiedError(BenchError):
     """A worker process ended in the middle of a cell."""
 
 
-def _work(pipe: mp.Connection, variables: Mapping[str, str]) -> None:
-    """The life of a worker process: one context, then cells until the pipe closes."""
-    os.environ.clear()
-    os.environ.update(variables)  # before torch looks for GPUs; a server's is that of its start
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
-    sys.unraisablehook = _unless_interrupted
-    with contextlib.suppress(KeyboardInterrupt):
-        # As an interrupt, rather than die and leave semaphores behind.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        threading.Thread(target=_die_with_parent, daemon=True).start()
-        _run_jobs(pipe)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it leaves: there is nothing to interrupt
+def _see_off(worker: _Worker) -> str:
+    """Sees to it that a worker is gone, and all that it started; says how it ended."""
+    process = worker.process
+    process.join(timeout=PATIENCE_S)
+    if is_stuck := process.exitcode is None:
+        process.kill()
+        process.join()
+    _end_group(process.pid)
+    if is_stuck:
+        return "not heard of any more"
+    code = process.exitcode or 0
+    if code >= 0:
+        return f"ended with status {code}"
+    hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+    return f"killed by signal {-code}{hint}"
 
 
-def _run_jobs(pipe: mp.Connection) -> None:
-    from bench import machine
+def _end_group(leader: int | None) -> None:
+    """Ends what a worker that is gone has started, and waits for that a little.
 
-    try:
-        context: Context = pipe.recv()
-    except EOFError:  # the run was given up
+    What lives on would hold its locks.
+    """
+    if leader is None or not hasattr(os, "killpg"):
         return
-    # A library that is loaded later has its threads from here.
-    os.environ.update(dict.fromkeys(machine.POOLS, str(context.threads)))
-    with machine.limited_threads(context.threads):
-        _attempt_all(pipe, context)
-
-
-def _attempt_all(pipe: mp.Connection, context: Context) -> None:
-    last_sent = 0.0
-
-    def progress(step: int, total: int) -> None:
-        nonlocal last_sent
-        if time.monotonic() - last_sent > 0.2 or step == total:
-            last_sent = time.monotonic()
-            pipe.send(("progress", step, total))
-
-    while True:
-        try:
-            job: Job = pipe.recv()
-        except EOFError:
-            return
-        try:
-            record = attempt(job, context, lambda: pipe.send(("started",)), progress)
-        except BenchError as error:
-            pipe.send(("stop", error))
-            continue
-        pipe.send(("busy",) if record is None else ("ended", record))
-
-
-def _unless_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
-    """Tells of an error in a destructor, but not of the interrupt that met one."""
-    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        for _ in range(50):
+            os.killpg(leader, signal.SIGKILL)
+            time.sleep(0.01)

@@ -20,12 +20,9 @@ from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
 from bench.runs.claims import read_claims, settled
-from bench.runs.encoder import (
-    DEMO,
-    default_learning_rate,
-    find_encoder,
-    with_missing_data,
-)
+from bench.runs.defaults import DEFAULTS, Defaults
+from bench.runs.encoder import DEMO, default_learning_rate, find_encoder, with_missing_data
+from bench.runs.limits import CellLimits
 from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
 from bench.runs.suite import Suite
 from bench.schema import Name, is_of
@@ -41,43 +38,6 @@ TEACHER_CACHE_GB = 4.0
 """Disk for teachers' answers where the command line is silent."""
 THREADS = 1
 """Threads of a cell: the same whatever the number of workers, so that the same digits come out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What a group of tasks runs with where nothing is said."""
-
-    methods: tuple[str, ...] = ("all",)
-    ratios: tuple[float, ...] = (4.0, 10.0, 20.0)
-    effort: str = "standard"
-    trials: int | None = None
-    seeds: int | None = None
-    epochs: int | None = None
-    workers: int | None = None
-    precision: str = "auto"
-    latency: str | None = None
-
-
-DEMO_METHODS = (
-    "knowledge-aware", "magnitude", "movement", "platon", "gmp", "tinybert",
-    "random-mask", "small-dense", "int8", "majority", "text-floor", "encoder-floor",
-)  # fmt: skip
-"""What is compared and the controls, in three minutes on two cores; `all` takes twice as long."""
-
-DEFAULTS = {
-    "": Defaults(),
-    DEMO: Defaults(
-        methods=DEMO_METHODS,
-        ratios=(4.0, 20.0),
-        trials=0,
-        seeds=1,
-        epochs=3,
-        workers=2,
-        precision="fp32",
-        latency="torch",
-    ),
-}
-"""By the group that all tasks of a run belong to; the empty name for any other run."""
 
 
 MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024, "threads": 1_024}
@@ -129,6 +89,8 @@ class Request:
     name: str | None = None
     workers: int | None = None
     threads: int | None = None
+    cell_hours: float | None = None
+    cell_memory_gb: float | None = None
     device: str = "auto"
     precision: str = "auto"
     teacher_cache_gb: float | None = None
@@ -160,6 +122,7 @@ class Request:
             raise BenchError("--latency times models, and --keep-models none keeps none.")
         if (cache := self.teacher_cache_gb) is not None and not 0 <= cache < math.inf:
             raise BenchError(f"teacher-cache-gb is a number of at least 0, not {cache}.")
+        CellLimits(self.cell_hours, self.cell_memory_gb)
 
 
 @dataclass(frozen=True)
@@ -229,6 +192,7 @@ def resolve(request: Request) -> Suite:
         folder=place.folder,
         device=place.device,
         keep_models=request.keep_models,
+        limits=CellLimits(request.cell_hours, request.cell_memory_gb),
         latency=_latency(request, compared.defaults),
         auto_precision=request.precision == "auto"
         and place.folder.precision != compared.defaults.precision,

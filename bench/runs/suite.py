@@ -18,6 +18,7 @@ from bench.models.folder import weight_hash
 from bench.results.seeds import TRIAL_SEED
 from bench.results.settings import FolderSettings, write_settings
 from bench.results.suites import keep_suite
+from bench.runs.limits import CellLimits
 from bench.runs.plan import Selection, plan
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Suite:
         folder: What the run folder holds for all of its cells.
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
+        limits: What a cell may take.
         latency: What rows are timed on once all cells are done: `all` engines, plain `torch`
             alone, or nothing.
         auto_precision: Whether hardware or run folder decided on the precision, and no word did.
@@ -77,6 +79,7 @@ class Suite:
     folder: FolderSettings
     device: str
     keep_models: str
+    limits: CellLimits = field(default_factory=CellLimits)
     latency: str | None = None
     auto_precision: bool = False
     carry_from: str | None = None

@@ -71,6 +71,7 @@ class KeptAnswers:
         meter: Is told of every answer, as if the teacher had given it anew.
         precision: The protocol's, in which answers are computed whoever asks first.
         log: Takes a line where answers that should be kept cannot be.
+        owner: Whose they are alone, where others are not to read them: a folder's name.
     """
 
     def __init__(
@@ -84,11 +85,12 @@ class KeptAnswers:
         meter: Meter,
         precision: Precision,
         log: Callable[[str], None],
+        owner: str = "",
     ) -> None:
         self._teacher = weakref.ref(model)  # which has us, and would else outlive its cell
         self._precision, self._log = precision, log
         self._data, self._lengths, self._meter = data, data.lengths, meter
-        self._folder, self._runs, self._limit = reference / FOLDER, runs, limit
+        self._folder, self._runs, self._limit = reference / FOLDER / owner, runs, limit
         self._open: dict[str, dict[str, NDArray[np.float32]]] = {}
         self._order = np.argsort(data.lengths, kind="stable")
         self._place = np.argsort(self._order)
@@ -176,9 +178,9 @@ class KeptAnswers:
 
     def _make_room(self, need: int) -> None:
         """Removes the answers that were not used for longest until there is room for more."""
-        for left_by_a_kill in self._runs.glob(f"references/*/{FOLDER}/.*"):
+        for left_by_a_kill in self._runs.glob(f"references/*/{FOLDER}/**/.*"):
             remove(left_by_a_kill, self._runs)
-        files = list(self._runs.glob(f"references/*/{FOLDER}/*.safetensors"))
+        files = list(self._runs.glob(f"references/*/{FOLDER}/**/*.safetensors"))
         files.sort(key=lambda path: path.stat().st_atime, reverse=True)
         taken = sum(path.stat().st_size for path in files)
         while files and taken + need > self._limit:

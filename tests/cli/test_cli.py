@@ -90,6 +90,8 @@ def test_nothing_heavy_is_imported_to_say_what_there_is(words: str) -> None:
         ("run --shard 0/2", ["--shard", "'0/2'"]),
         ("run --max-hours 0", ["--max-hours", "'0'"]),
         ("run --max-hours nan", ["--max-hours", "'nan'"]),
+        ("run --cell-hours -1", ["--cell-hours", "'-1'"]),
+        ("run --cell-memory-gb 0", ["--cell-memory-gb", "'0'", "positive"]),
         ("run --name a/b", ["--name", "'a/b'"]),
         ("run --seeds 1001", ["--seeds", "1001", "1000 at most"]),
         ("run --device cuda", ["--device cuda", "no GPU"]),

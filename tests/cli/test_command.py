@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.options import config_words
+from bench.cli.config import config_words
 from bench.errors import BenchError
 from bench.runs.command import portable_command, words_of
 from bench.runs.request import Request
@@ -41,7 +41,8 @@ def test_a_command_to_repeat_names_no_place_of_this_machine(tmp_path: Path) -> N
     words: list[Any] = [
         "--tasks", f"cola,{tmp_path}/own.toml", "--data-dir", tmp_path, f"--model={model}",
         "--ratios", "4", "--ratios", "8", "--runs", tmp_path, "--shard", "1/2", "--max-hours", "3",
-        "--rerun", "failed", "--config", tmp_path / "c.toml",
+        "--rerun", "failed", "--config", tmp_path / "c.toml", "--cell-hours", "1",
+        "--cell-memory-gb", "2",
     ]  # fmt: skip
     command = portable_command([str(word) for word in words])
     assert command == (

@@ -13,8 +13,8 @@ from harness import ROOT, Result, bench, quick, records
 from refusals import assert_refused
 
 from bench import registry
+from bench.cli.config import config_claims, config_words
 from bench.cli.main import parser
-from bench.cli.options import config_claims, config_words
 from bench.errors import BenchError
 from bench.results.store import Store
 from bench.runs.cells.cell import Variant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from harness import bench, quick, records, statuses
+from studies import studies
 
 pytestmark = pytest.mark.usefixtures("unruly")
 
@@ -70,3 +71,60 @@ def test_a_failed_record_says_what_went_wrong(runs, method, said) -> None:
     assert said in (record.error or {})["message"]
     if method == "diverges":
         assert (record.error or {})["type"] == "DivergedError"
+
+
+ENDS = {
+    "exits-well": "the worker process was ended with status 0",
+    "exits-ill": "the worker process was ended with status 7",
+    "crashes": "the worker process was killed by signal 11",
+    "closes-all": "the worker process was ",
+    "interrupted": "KeyboardInterrupt",
+    "leaves-generator": "leaves-generator raised GeneratorExit",
+    "raises-own": "raises-own raised OwnError: of its own",
+}
+"""Ways of a method to end its process, and what its record says."""
+
+
+def test_a_worker_that_ends_in_any_way_fails_its_cell_alone(runs, capfd) -> None:
+    result = quick(runs, methods=",".join([*ENDS, "random-mask"]), in_workers=True)
+    assert result.status == 1
+    found = records(runs)
+    assert statuses(runs) == {"dense": "ok", "random-mask": "ok", **dict.fromkeys(ENDS, "failed")}
+    for method, said in ENDS.items():
+        error = found[method, 4, 0].error or {}
+        assert error["message"].startswith(said)
+        assert said in (runs / error["log"]).read_text()
+    assert "Traceback" not in result.err + capfd.readouterr().err
+    assert result.err.count("bench: failed: ") == len(ENDS)
+
+
+def test_a_trial_whose_worker_ends_has_failed_and_the_study_goes_on(runs) -> None:
+    result = quick(runs, "--trials", "2", methods="ends-first-trial", in_workers=True)
+    assert (result.status, result.err) == (0, "")
+    assert statuses(runs) == {"dense": "ok", "ends-first-trial": "ok"}
+    first, second = studies(runs)["ends-first-trial"]["trials"]
+    assert first["error"] == "the worker process was ended with status 0"
+    assert "error" not in second
+
+
+def test_what_an_error_says_is_cut_and_cleaned(runs) -> None:
+    methods = "says-nothing,says-too-much,random-mask"
+    result = quick(runs, methods=methods)
+    assert result.status == 1
+    assert statuses(runs)["random-mask"] == "ok"
+    nothing, too_much = (
+        records(runs)[name, 4, 0].error or {} for name in ("says-nothing", "says-too-much")
+    )
+    assert nothing["message"] == "an error whose text cannot be had (RuntimeError)"
+    assert too_much["type"] == r"Odd\x1bError"
+    shown = r"half \udc80 a character, \x00 and \x1b[31m red"
+    assert too_much["message"].startswith(f"{shown}!!!")
+    assert len(too_much["message"]) < 600
+    log = (runs / too_much["log"]).read_bytes()
+    assert log.startswith(shown.encode())
+    assert b"Traceback" in log
+    assert len(log) < 200_000
+    said = result.out + result.err + (runs / "demo.md").read_text()
+    assert shown in said
+    assert not set("\x00\x1b\udc80") & set(said)
+    assert len(said) < 20_000

@@ -100,6 +100,8 @@ class CellRun:
         text: The unlabelled text that was read, if any.
         trial: Whether this is a trial, whose `data` has fit rows to train on and tune rows to be
             scored on, and which may start or learn from the tuning reference alone.
+        is_plugin: Whether the method came with another package: what its process computes, no
+            other method's cell reads.
     """
 
     context: Context
@@ -112,6 +114,7 @@ class CellRun:
     log: Callable[[str], None]
     progress: Progress
     trial: bool = False
+    is_plugin: bool = False
     flops: dict[str, int] = field(default_factory=dict)
     made_once: dict[str, tuple[str, int]] = field(default_factory=dict)
     steps: int = 0
@@ -157,6 +160,7 @@ class CellRun:
                 meter=meter,
                 precision=self.context.protocol.precision,
                 log=self.log,
+                owner=json_hash(self.method)[:16] if self.is_plugin else "",
             )
             remember(model, known)
         return model

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
+from bench.errors import BenchError, first_line
 from bench.results.record import DENSE
 from bench.results.store import Store
 
@@ -86,8 +86,8 @@ def attempt(
     except Timeout:
         return None
     except Exception as error:
-        if is_storage_error(error):
-            raise StorageError(f"{context.runs} cannot be written: {error}") from error
+        if is_storage_error(error, context.runs):
+            raise StorageError(f"{context.runs} cannot be written: {first_line(error)}") from error
         raise
 
 

@@ -91,6 +91,10 @@ class Context:
         first = self.keep_models == "first" and cell.seed == self.first_seed
         return first or self.keep_models == "all"
 
+    def is_plugin(self, cell: Cell) -> bool:
+        """Whether a cell's method came with another package than this one; imports nothing."""
+        return not registry.methods.is_own(Variant.parse(cell.method).method)
+
     def bind(self, cell: Cell) -> BoundCell:
         """A cell with all that its names stand for."""
         variant = Variant.parse(cell.method)
@@ -122,6 +126,11 @@ class BoundCell:
     id: str
     method: type[Method]
     pins: dict[str, str]
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether its method came with another package than this one."""
+        return self.context.is_plugin(self.cell)
 
     @property
     def prepared(self) -> Prepared:

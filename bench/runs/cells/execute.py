@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import re
 import statistics
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from transformers import PreTrainedModel
 
-from bench import machine
+from bench import machine, process_state
 from bench.compression.floor import Floor
 from bench.compression.target import meets
 from bench.data.prepare import load
-from bench.errors import BenchError, UnreachableError
+from bench.errors import BenchError, DivergedError, UnreachableError, first_line, kind_and_line
 from bench.files import is_storage_error, remove
 from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
-from bench.results.layout import ANSWERS, Status
+from bench.results.layout import ANSWERS
 from bench.results.predictions import as_table
 from bench.results.record import DENSE, Record
 from bench.results.store import Store
-from bench.runs.cells.cell import Cell, reference_cell
+from bench.runs.cells.cell import reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
+from bench.runs.cells.failure import LOG, UNFINISHED_LOG, Log, ended_early, message_of
 from bench.runs.cells.floor import answers_of_floor
-from bench.runs.cells.probe import knowledge_of
+from bench.runs.cells.probe import dense_knowledge, knowledge_of
 from bench.runs.cells.study import Outcome, Study
 from bench.runs.cells.tuning import given
 from bench.training import scoring, seeds
@@ -57,24 +56,8 @@ _rows = functools.lru_cache(maxsize=4)(load)
 MADE = ".model"
 """Where a cell's model waits for its record."""
 
-UNFINISHED = (MADE, f".{MADE}.", ".log.txt", ".record.json.", ".predictions.parquet.")
+UNFINISHED = (MADE, f".{MADE}.", UNFINISHED_LOG, ".record.json.", ".predictions.parquet.")
 """How the names of what a killed cell leaves in its folder begin."""
-
-
-@dataclass
-class Log:
-    """A cell's log file, a line at a time."""
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("", encoding="utf-8")
-
-    def __call__(self, line: str) -> None:
-        """Appends a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line.rstrip("\n") + "\n")
 
 
 def execute(
@@ -101,7 +84,7 @@ def execute(
         if left.name.startswith(UNFINISHED):
             remove(left, store.root)
     # What is finished stays whole until the record that replaces it is there.
-    log = Log(folder / ("log.txt" if store.get(bound.id) is None else ".log.txt"))
+    log = Log(folder / (LOG if store.get(bound.id) is None else UNFINISHED_LOG))
     begin = time.perf_counter()
     machine.reset_peak_memory(context.device)
     try:
@@ -112,7 +95,7 @@ def execute(
         record = ended_early("unreachable", cell, bound.id, error, footprint=footprint_known)
         predictions = None
     except Exception as error:
-        if is_storage_error(error):
+        if is_storage_error(error, context.runs):
             raise
         log(traceback.format_exc())
         record, predictions = ended_early("failed", cell, bound.id, error), None
@@ -132,7 +115,7 @@ def execute(
     )
     log(f"{record.status} after {cost['wall_s']:.1f} s")
     remove(folder / "model", store.root)
-    for made, kept in ((folder / MADE, folder / "model"), (log.path, folder / "log.txt")):
+    for made, kept in ((folder / MADE, folder / "model"), (log.path, folder / LOG)):
         if made.exists():
             made.replace(kept)
     store.put(record, predictions)
@@ -162,27 +145,6 @@ def _start(params: Mapping[str, Any], info: MethodInfo) -> str:
     if params.get("start") == "random":
         return "random"
     return str(params.get("init", info.starts_from))
-
-
-def ended_early(status: Status, cell: Cell, cell_id: str, error: Exception, **known: Any) -> Record:
-    """The record of a cell that did not come to a score, and why; its page names no place here."""
-    return Record(
-        id=cell_id,
-        status=status,
-        cell=dataclasses.asdict(cell),
-        error={
-            "type": type(error).__name__,
-            "message": _message(error),
-            "log": f"{cell_id}/log.txt",
-        },
-        **known,
-    )
-
-
-def _message(error: Exception) -> str:
-    """The first line of what an error says, without this machine's paths; a log has all of it."""
-    line = (str(error).strip().splitlines() or ["no message"])[0]
-    return re.sub(r"(?<![\w./])/(?:[^\s/'\"]+/)+", "…/", line)
 
 
 def execute_trial(
@@ -216,10 +178,10 @@ def execute_trial(
             score, _ = _score(run.task, run.data.report, logits)
             counted = _counted(model, run)
         except Exception as error:
-            if is_storage_error(error):
+            if is_storage_error(error, bound.context.runs):
                 raise
             log(traceback.format_exc())
-            claim.failed(_message(error), {"flops": run.flops, "kept": run.made_once})
+            claim.failed(message_of(error), {"flops": run.flops, "kept": run.made_once})
             return True
         claim.ended(
             Outcome(
@@ -263,16 +225,24 @@ def _lend(
         log=log,
         progress=progress,
         trial=trial,
+        is_plugin=bound.is_plugin,
     )
 
 
 def _compress(bound: BoundCell, run: CellRun, params: Params) -> PreTrainedModel:
-    """Lets the method compress."""
+    """Lets the method compress; what it changes in this process is put back."""
     name = bound.cell.method
+    if bound.is_plugin:
+        _make_what_is_shared(run)
     try:
-        model = bound.method().compress(run, params)
+        with process_state.kept(), machine.limited_threads(bound.context.threads):
+            model = bound.method().compress(run, params)
     except SystemExit as error:
-        raise BenchError(f"{name} asked the process to exit ({error.code})") from error
+        raise BenchError(f"{name} asked the process to exit ({first_line(error)})") from error
+    except (Exception, KeyboardInterrupt):  # whose interrupt it is, the process knows
+        raise
+    except BaseException as error:
+        raise BenchError(f"{name} raised {kind_and_line(error)}") from error
     finally:
         if (run.flops or run.made_once) and (made := run.data.facts.get("augmentation")):
             run.made_once["augmentation"] = ("augmentation", made["flops"])
@@ -281,6 +251,15 @@ def _compress(bound: BoundCell, run: CellRun, params: Params) -> PreTrainedModel
     if reason := objection_to_saving(model, run.task.num_labels):
         raise BenchError(f"{name} returned a model with {reason}")
     return model
+
+
+def _make_what_is_shared(run: CellRun) -> None:
+    """Makes what other methods' cells read, too, before a plugin can have a hand in it."""
+    with contextlib.suppress(DivergedError):  # which is said to whom it concerns
+        run.obtain_reference(None)
+    if not run.trial:
+        dense_knowledge(run)
+    seeds.seed_everything(run.seed)
 
 
 def _made(

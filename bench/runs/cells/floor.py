@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from safetensors.numpy import load_file, save
 
-from bench import registry
+from bench import machine, process_state, registry
 from bench.compression.floor import Floor
 from bench.data.prepare import load
 from bench.data.texts import encode_texts, read_texts
@@ -117,7 +117,8 @@ def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -
                 own.labels,
                 read_texts(prepared.folder, "train" if trial else "report", asked.ids),
             )
-            answers = floor().answer(lent)
+            with process_state.kept(), machine.limited_threads(context.threads):
+                answers = floor().answer(lent)
             logits = np.asarray(answers.logits, np.float32)
             if (shape := (len(lent.asked), lent.task.num_labels)) != logits.shape:
                 raise BenchError(f"{method} answered {logits.shape}, not {shape}")

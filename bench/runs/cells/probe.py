@@ -24,10 +24,34 @@ def knowledge_of(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
     context, probe = run.context, run.context.probe
     if probe is None or probe.objection:
         return None
-    how = (probe, context.encoder, context.device)
-    losses = measure(model, *how)
+    losses = measure(model, probe, context.encoder, context.device)
     if losses is None:
         return None
+    pretrained, finetuned = dense_knowledge(run)
+    return {
+        "text": probe.name,
+        "hash": probe.hash,
+        "rows": probe.rows,
+        "masked": probe.masked,
+        "floor": pretrained["floor"],
+        "loss": losses.plain,
+        "pretrained": pretrained.get("plain"),
+        "finetuned": finetuned.get("plain"),
+        "refitted": losses.refitted,
+        "pretrained_refitted": pretrained.get("refitted"),
+        "finetuned_refitted": finetuned.get("refitted"),
+    }
+
+
+def dense_knowledge(run: CellRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the encoder keeps before and after fine-tuning; nothing where nobody asks for it.
+
+    It is measured once a run folder.
+    """
+    context, probe = run.context, run.context.probe
+    if probe is None or probe.objection:
+        return {}, {}
+    how = (probe, context.encoder, context.device)
 
     def known_of(load: Callable[[], PreTrainedModel]) -> dict[str, Any]:
         found = measure(load(), *how)
@@ -42,19 +66,7 @@ def knowledge_of(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
     except DivergedError as error:  # which is no fault of this cell
         run.log(f"the fine-tuned model's knowledge is not known: {error}")
         finetuned = {}
-    return {
-        "text": probe.name,
-        "hash": probe.hash,
-        "rows": probe.rows,
-        "masked": probe.masked,
-        "floor": pretrained["floor"],
-        "loss": losses.plain,
-        "pretrained": pretrained.get("plain"),
-        "finetuned": finetuned.get("plain"),
-        "refitted": losses.refitted,
-        "pretrained_refitted": pretrained.get("refitted"),
-        "finetuned_refitted": finetuned.get("refitted"),
-    }
+    return pretrained, finetuned
 
 
 def _once(known: Path, run: CellRun, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

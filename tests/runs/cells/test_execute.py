@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -305,3 +306,12 @@ def test_a_full_disk_is_told_from_other_errors() -> None:
     assert is_storage_error(wrapped)
     assert not is_storage_error(FileNotFoundError(2, "no such file"))
     assert not is_storage_error(ValueError("x"))
+
+
+def test_a_method_whose_own_disk_is_full_does_not_end_the_run(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    ours = OSError(errno.EROFS, "read-only", str(runs / "x" / "log.txt"))
+    elsewhere = OSError(errno.EROFS, "read-only", "/opt/cache")
+    assert is_storage_error(ours, runs)
+    assert not is_storage_error(elsewhere, runs)
+    assert is_storage_error(OSError(errno.ENOSPC, "full"), runs)  # which may be any disk

@@ -21,7 +21,8 @@ from bench.results.store import Store
 from bench.runs.cells.claim import Job
 from bench.runs.cells.execute import execute_trial
 from bench.runs.cells.study import Claim, Study
-from bench.runs.processes import Pool, _Worker
+from bench.runs.limits import LimitError
+from bench.runs.processes import MOST_IN_VAIN, Pool, _Worker
 
 if TYPE_CHECKING:
     from bench.runs.cells.context import Context
@@ -143,23 +144,24 @@ def test_two_workers_make_the_trials_that_one_makes(context: Context) -> None:
 
 
 def test_a_trial_whose_worker_died_before_it_began_is_made_by_another(context: Context) -> None:
-    """And where no worker comes as far as a trial, the run stops."""
+    """And where none of several workers comes as far as a trial, the run stops."""
     told: list[str] = []
     listener = SimpleNamespace(tried=lambda of: told.append(of.method))
     job = Job(cell(context, "magnitude"), trial=True)
-    process = SimpleNamespace(join=lambda: None, exitcode=-9)
+    process = SimpleNamespace(join=lambda timeout: None, exitcode=-9, pid=None)
 
-    def died(*, has_worked: bool) -> Job | None:
+    def died(*, has_worked: bool, broke: Any = None) -> Job | None:
         pool: Any = object.__new__(Pool)
         next_one = SimpleNamespace(pipe=SimpleNamespace(send=lambda what: None))
         worker: Any = _Worker(process, None, 0)  # type: ignore[arg-type]
         worker.job, worker.has_worked = job, has_worked
         pool._workers, pool._start = [worker], lambda number: next_one
-        left: Job | None = pool._replace(worker, context, listener)
+        pool._in_vain = MOST_IN_VAIN - 1
+        left: Job | None = pool._replace(worker, context, listener, broke)
         return left
 
     assert died(has_worked=True) == job
-    with pytest.raises(BenchError, match="killed by signal 9 before it had begun a trial"):
+    with pytest.raises(BenchError, match=r"killed by signal 9 .* before it had begun a trial"):
         died(has_worked=False)
     study = Study(context.bind(job.cell))
     assert study.summary()["trials"] == []
@@ -169,6 +171,10 @@ def test_a_trial_whose_worker_died_before_it_began_is_made_by_another(context: C
     assert told == ["magnitude"]
     (trial,) = study.summary()["trials"]
     assert "killed by signal 9" in trial["error"]
+    with study.claim() as claim:
+        assert claim is not None
+    assert died(has_worked=True, broke=("broke", LimitError("it took longer"), "")) is None
+    assert study.summary()["trials"][1]["error"] == "it took longer"
 
 
 def test_what_a_kill_left_between_queueing_and_asking_is_made_first(
