@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.inputs import check_regular, read_bytes
+from bench.shown import shown
 
 SUMS = "SHA256SUMS"
 
@@ -31,7 +32,7 @@ def damaged(path: Path, reason: str) -> None:
     """Says of a file, once, that it is damaged; what can be made again is made again."""
     if path not in _said:
         _said.add(path)
-        _log.warning("bench: %s is damaged: %s", path, reason)
+        _log.warning("bench: %s", shown(f"{path} is damaged: {reason}"))
 
 
 def sum_of(path: Path) -> str:

@@ -6,6 +6,8 @@ import difflib
 import importlib.util
 from collections.abc import Iterable
 
+from bench.shown import shown
+
 MOST_NAMES = 50
 """Known names that an error lists: a run folder knows thousands of cells."""
 
@@ -17,8 +19,8 @@ class BenchError(Exception):
     """Wrong usage or unreadable input; the command line prints the message and exits with 2."""
 
     def __str__(self) -> str:
-        """One line, whatever names it quotes."""
-        return " ".join(super().__str__().splitlines())
+        """One line, whatever names it quotes, with nothing that a terminal obeys."""
+        return shown(" ".join(super().__str__().splitlines()))
 
 
 class DivergedError(BenchError):
@@ -63,9 +65,8 @@ def printable(text: str, most: int = MOST_CHARACTERS) -> str:
 
     Lines and tabs stay.
     """
-    kept = text[:most]
-    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in kept)
-    return shown if len(text) <= most else f"{shown}… and {len(text) - most:,} characters more"
+    kept = shown(text[:most], keep="\n\t")
+    return kept if len(text) <= most else f"{kept}… and {len(text) - most:,} characters more"
 
 
 def text_of(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -131,8 +132,12 @@ after it."""
 
 
 def write_json(target: Path, value: Mapping[str, Any]) -> None:
-    """Writes plain data atomically as JSON, its checksum first; NaN has no place in it."""
+    """Writes plain data atomically as JSON, its checksum first; NaN has no place in it.
+
+    Nor has half of a surrogate pair, as in the name of a file: it is written out.
+    """
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = re.sub("[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):x}", text)
     if value:
         rest = text.removeprefix("{\n")
         text = f'{SEAL}{hashlib.sha256(rest.encode()).hexdigest()}",\n{rest}'

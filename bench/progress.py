@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bench.results.seeds import TRIAL_SEED
+from bench.shown import shown
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,8 +52,8 @@ class RunDisplay:
         self._timing: TaskID | None = None
 
     def say(self, line: str) -> None:
-        """Prints a line as it is."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        """Prints a line, without what a terminal obeys."""
+        self._console.print(shown(line), markup=False, soft_wrap=True)
 
     def note(self, notice: str) -> None:
         """Says what the user should know."""
@@ -99,7 +100,7 @@ class RunDisplay:
 
     def started(self, cell: Cell) -> None:
         """Opens the cell's bar."""
-        self._bars[cell] = self._progress.add_task(f"  {title(cell)}", total=None)
+        self._bars[cell] = self._progress.add_task(f"  {shown(title(cell))}", total=None)
 
     def progressed(self, cell: Cell, step: int, total: int) -> None:
         """Moves the cell's bar."""

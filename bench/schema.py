@@ -18,7 +18,10 @@ T = TypeVar("T")
 Id = Annotated[str, msgspec.Meta(pattern=ID)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Figure = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
+"""A number that has a mean and a sum with others: no measurement comes near its ends."""
+
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e100)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.errors import BenchError
-from bench.files import atomic_path, scratch_folder, write_json
+from bench.files import atomic_path, read_json, scratch_folder, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +53,9 @@ def test_nan_has_no_place_in_a_record(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"score": float("nan")})
     assert not (tmp_path / "x.json").exists()
+
+
+def test_half_of_a_surrogate_pair_is_written_out(tmp_path: Path) -> None:
+    """As of a path whose bytes are no text; no reader of JSON would take it."""
+    write_json(tmp_path / "x.json", {"command": "bench run \udcff", "\ud800": 1})
+    assert read_json(tmp_path / "x.json") == {"command": r"bench run \udcff", r"\ud800": 1}

@@ -48,11 +48,11 @@ def handle(arguments: argparse.Namespace) -> int:
     for line in unable:
         say(out, f"· {line}")
     for module, line in missing.items():
-        out.print(f"missing: {module}. Install it with: {line}", markup=False)
+        say(out, f"missing: {module}. Install it with: {line}")
     for entry in broken:
-        out.print(f"broken plugin: {entry}", markup=False)
+        say(out, f"broken plugin: {entry}")
     if not missing and not broken:
-        out.print("nothing is missing, no plugin is broken.")
+        say(out, "nothing is missing, no plugin is broken.")
     return int(bool(missing or broken))
 
 

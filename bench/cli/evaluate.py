@@ -71,8 +71,7 @@ def handle(arguments: argparse.Namespace) -> int:
     out = console()
     if suite is not None:
         page = write_run_page(store, suite["name"])
-        out.print(tables_of(page), markup=False, soft_wrap=True, highlight=False)
-        say(out, f"\nThe page: {page.path}\n")
+        say(out, *tables_of(page).split("\n"), "", f"The page: {page.path}", "")
     counts = [rounded(record.footprint[axis]["ratio"], 2) for axis in AXES]
     heads = (
         "checkpoint",

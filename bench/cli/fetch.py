@@ -38,9 +38,9 @@ def handle(arguments: argparse.Namespace) -> int:
     for task in select_tasks(arguments.tasks).values():
         splits = task.load(Source(revision=arguments.revision))
         revision = splits.provenance.get("revision", "not from the hub")
-        out.print(f"{task.name}: {len(splits.train):,} training rows ({revision})", markup=False)
+        say(out, f"{task.name}: {len(splits.train):,} training rows ({revision})")
     if arguments.model == DEMO:
-        out.print(f"{DEMO}: built in (not from the hub)", markup=False)
+        say(out, f"{DEMO}: built in (not from the hub)")
     elif arguments.model is not None:
         folder = model_folder(arguments.model)
         say(out, f"{arguments.model}: {folder}")

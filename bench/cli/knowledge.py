@@ -46,8 +46,8 @@ def handle(arguments: argparse.Namespace) -> int:
     out = console()
     say(out, f"{suite['name']}: {knowledge_caption(text)}")
     for task in dict.fromkeys(line.task for line in lines):
-        say(out, f"\n{task}")
+        say(out, "", task)
         out.print(table(HEADS, [knowledge_row(line) for line in lines if line.task == task]))
     for note in knowledge_notes(lines):
-        out.print(note, highlight=False)
+        say(out, note)
     return 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import names, positive
-from bench.cli.output import console, emit_json, examples, say, table
+from bench.cli.output import complain, console, emit_json, examples, say, table
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def handle(arguments: argparse.Namespace) -> int:
         _print(report, timings)
     wrong = [timing for timing in timings if not timing.agrees]
     for timing in wrong:
-        sys.stderr.write(f"bench: {timing.engine} answers other than plain torch, by "
+        complain(f"{timing.engine} answers other than plain torch, by "
                          f"{_difference(timing)} ({timing.model} model, batch {timing.batch}, "
                          f"S = {timing.seq_len}).\n")  # fmt: skip
     if timed.record is not None and timed.beside_reference:
@@ -91,7 +90,7 @@ def handle(arguments: argparse.Namespace) -> int:
             keep_timings(store, timed.record, report)
             _write_pages(store, timed.record)
         except (BenchError, OSError) as error:
-            sys.stderr.write(f"bench: the record of {timed.record.id} does not have it: {error}\n")
+            complain(f"the record of {timed.record.id} does not have it: {error}")
             return 1
     return int(bool(wrong))
 

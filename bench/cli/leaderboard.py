@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.cli.output import console, examples
+from bench.cli.output import complain, console, examples, say
 from bench.errors import BenchError
 
 
@@ -54,19 +53,19 @@ def handle(arguments: argparse.Namespace) -> int:
     if arguments.check:
         wrong = publish.check(arguments.out)
         for path in wrong:
-            sys.stderr.write(f"bench: {path} is not what its records give.\n")
+            complain(f"{path} is not what its records give.")
         if any(path.suffix == ".svg" for path in wrong):
-            sys.stderr.write(f"bench: matplotlib {version('matplotlib')} is installed; another "
-                             "release may draw the same figures in other bytes.\n")  # fmt: skip
+            complain(
+                f"matplotlib {version('matplotlib')} is installed; another release may draw the "
+                "same figures in other bytes."
+            )
         if not wrong:
-            console().print(f"{arguments.out}: every page is what its records give.",
-                            markup=False, soft_wrap=True)  # fmt: skip
+            say(console(), f"{arguments.out}: every page is what its records give.")
         return int(bool(wrong))
     try:
         publish.add_suites(arguments.runs, arguments.out)
         written = publish.write(arguments.out)
     except OSError as error:
         raise BenchError(f"{arguments.out} cannot be written: {error}") from error
-    for path in written:
-        console().print(str(path), markup=False, soft_wrap=True)
+    say(console(), *map(str, written))
     return 0

@@ -55,5 +55,5 @@ def show(
         for note in notes(one):
             say(out, note)
     for entry in broken:
-        out.print(f"broken: {entry}", markup=False, style="red")
+        say(out, f"broken: {entry}")
     return 0

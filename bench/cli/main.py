@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bench import __version__, environment
-from bench.cli.output import EXAMPLES
+from bench.cli.output import EXAMPLES, complain
 from bench.errors import BenchError, unknown_name
 
 COMMANDS = (
@@ -86,19 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.words = words[1:]
         status: int = arguments.handler(arguments)
     except BenchError as error:
-        sys.stderr.write(f"bench: {' '.join(str(error).split())}\n")
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
         if argv is None:  # the process ends: one more would only meet its clean-up
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stderr.write("bench: interrupted; finished cells are kept.\n")
+        complain("interrupted; finished cells are kept.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1  # not everything was said
     except OSError as error:  # of a path that somebody named
-        sys.stderr.write(f"bench: {error}\n")
+        complain(str(error))
         return 2
     return status
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.shown import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -28,9 +30,15 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(highlight=False, width=160)
 
 
-def say(out: Console, line: str) -> None:
-    """Prints a line as it is: no markup, no breaks but those of the terminal."""
-    out.print(line, markup=False, soft_wrap=True)
+def say(out: Console, *lines: str) -> None:
+    """Prints lines: no markup, no breaks but those of the terminal, and nothing that it obeys."""
+    for line in lines:
+        out.print(shown(line), markup=False, soft_wrap=True, highlight=False)
+
+
+def complain(line: str) -> None:
+    """Writes a line to standard error."""
+    sys.stderr.write(f"bench: {shown(' '.join(line.split()))}\n")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -41,9 +49,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(heads))
     for head in heads:
-        grid.add_column(escape(head), overflow="fold")
+        grid.add_column(escape(shown(head)), overflow="fold")
     for row in rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*(escape(shown(cell)) for cell in row))
     return grid
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from bench.cli.config import config_claims, config_words
 from bench.cli.options import add_options
-from bench.cli.output import console, examples, say
+from bench.cli.output import complain, console, examples, say
 
 if TYPE_CHECKING:
     from bench.runs.request import Request
@@ -57,11 +56,9 @@ def handle(arguments: argparse.Namespace) -> int:
             request, display, words, arguments.shard, arguments.rerun, arguments.max_hours
         )
     except api.RunStoppedError as error:
-        sys.stderr.write(f"bench: {error}\n")
+        complain(str(error))
         return 1
-    out.print()
-    out.print(str(result), markup=False, soft_wrap=True, highlight=False)
-    say(out, f"\nThe page: {result.page.path}")
+    say(out, "", *str(result).split("\n"), "", f"The page: {result.page.path}")
     if result.left:
         rest = "" if arguments.rerun == "never" else ", the oldest records first"
         say(
@@ -72,7 +69,7 @@ def handle(arguments: argparse.Namespace) -> int:
         log = result.runs / (record.error or {}).get("log", record.id)
         cell = f"{record.cell['method']} on {record.cell['task']}, seed {record.cell['seed']}"
         reason = (record.error or {}).get("message", "")
-        sys.stderr.write(f"bench: failed: {cell}: {reason} (log: {log})\n")
+        complain(f"failed: {cell}: {reason} (log: {log})")
     return int(bool(result.failed))
 
 

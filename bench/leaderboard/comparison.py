@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
+from bench.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +66,7 @@ class Comparison:
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join(self.lines())
+        return "\n".join(map(shown, self.lines()))
 
     def lines(self) -> Iterator[str]:
         """What there is to say, but for the examples themselves."""

@@ -52,8 +52,8 @@ def trainings(studies: Iterable[Mapping[str, Any]]) -> list[Trained]:
     for study in studies:
         best, cell = study.get("best"), study["cell"]
         curve = None if best is None else study["trials"][best].get("curve")
-        if curve:
-            gain = curve["gain"] and (curve["gain"]["points"], curve["gain"]["half_width"])
+        if curve and curve.get("score"):
+            gain = curve.get("gain") and (curve["gain"]["points"], curve["gain"]["half_width"])
             shares = [step / curve["steps"][-1] for step in curve["steps"]]
             where = cell["method"], cell["task"], cell["ratio"]
             found.append(Trained(*where, shares, curve["score"], curve["loss"], gain))

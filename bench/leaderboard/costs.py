@@ -149,7 +149,7 @@ def _timing_notes(result: Standings) -> list[str]:
             for timed in (record.latency for record in row.records if record.timing):
                 if timed:
                     on = f"{processor(timed)}, {threads_words(timed['threads'])}"
-                    machines[f"{on}; engines: {', '.join(timed['engines'])}"] = None
+                    machines[f"{on}; engines: {escape(', '.join(timed['engines']))}"] = None
     if not lengths:
         return []
     at = ", ".join(f"{escape(task)} {length}" for task, length in lengths.items())
@@ -195,7 +195,7 @@ def external_section(records: Sequence[Record], sequence_length: int) -> str:
     for record in records:
         task = record.cell["task"]
         (row,) = rows_of([replace(record, status="ok")], [task])  # sizes are those of `ok` cells
-        rows.append([escape(row.method), task, rounded(record.score, 1), *size_cells(row, [task])])
+        rows.append([row.method, task, rounded(record.score, 1), *size_cells(row, [task])])
     caption = (
         "Scored on the same report split. Their training and tuning are not known, so they have no "
         "rank."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bench.leaderboard.plots import COLOURS, SETTINGS, as_svg, width_of
+from bench.leaderboard.plots import COLOURS, SETTINGS, as_svg, label, width_of
 
 
 class Curve(NamedTuple):
@@ -53,7 +53,7 @@ def curves_svg(panels: Mapping[str, Mapping[str, Curve]]) -> str:
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(2, len(panels), sharex=True, squeeze=False)
         for (task, curves), (above, below) in zip(panels.items(), grid.T, strict=True):
-            above.set_title(task, fontsize=10)
+            above.set_title(label(task), fontsize=10)
             for name, curve in curves.items():
                 above.plot(curve.shares, curve.scores, **style[name])
                 if curve.is_marked:
@@ -65,7 +65,7 @@ def curves_svg(panels: Mapping[str, Mapping[str, Curve]]) -> str:
             below.set_xlabel("share of the steps")
         grid[0][0].set_ylabel("tune score")
         grid[1][0].set_ylabel("training loss / first")
-        handles = [Line2D([], [], label=name, **style[name]) for name in methods]
+        handles = [Line2D([], [], label=label(name), **style[name]) for name in methods]
         handles.append(Line2D([], [], label="still gaining", color="black", linestyle="", **end))
         figure.legend(handles=handles, frameon=False, fontsize=9, loc="outside right center")
         return as_svg(figure)

@@ -30,8 +30,8 @@ def _row(task: str, facts: Mapping[str, Any]) -> dict[str, str]:
     """A task's cells under their heads."""
     cut = facts["cut_to_fit"]
     return {
-        "task": escape(task),
-        "source": escape(" ".join(str(facts[k]) for k in ("source", "revision") if k in facts)),
+        "task": task,
+        "source": " ".join(str(facts[k]) for k in ("source", "revision") if k in facts),
         "training rows": f"{facts['train']:,} of {facts['train_available']:,}{_added(facts)}",
         TWINS: _twins(facts["overlap"]) if "overlap" in facts else "–",
         "report split, rows": f"{facts['report']:,}",
@@ -45,7 +45,7 @@ def _twins(twins: Mapping[str, Any]) -> str:
     """How many training rows are report rows, and what became of them."""
     if not twins["rows"]:
         return "none"
-    return f"{twins['rows']:,} ({twins['exact']:,} to the letter): {escape(twins['are'])}"
+    return f"{twins['rows']:,} ({twins['exact']:,} to the letter): {twins['are']}"
 
 
 def _shared_texts(facts: Mapping[str, Any]) -> str:

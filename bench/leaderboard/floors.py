@@ -99,5 +99,5 @@ def _named(floor: Row, task: str) -> str:
         for record in floor.records
         if record.cell["task"] == task and "predictor" in record.params
     ]
-    listed = f" ({', '.join(dict.fromkeys(map(escape, chosen)))})" if chosen else ""
+    listed = f" ({', '.join(dict.fromkeys(map(escape, map(str, chosen))))})" if chosen else ""
     return f"{FLOORS[floor.method]}{listed}"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.leaderboard.markdown import escape, pipe, rounded
+from bench.leaderboard.markdown import pipe, rounded
 from bench.metrics import FIGURES, metric_of
 from bench.results.record import DENSE
 
@@ -145,14 +145,14 @@ def loyalty_table(result: Standings, known: Loyalties) -> str:
     ]
     rows = [
         [
-            ANOTHER if row.method == DENSE else escape(row.method),
+            ANOTHER if row.method == DENSE else row.method,
             *(_cell(known.of(row, task)) for task in result.tasks),
             _cell(_mean([known.of(row, task) for task in with_classes])),
         ]
         for row in result.rows
         if any(known.of(row, task) for task in result.tasks)
     ]
-    return pipe(["method", *map(escape, result.tasks), "average"], rows)
+    return pipe(["method", *result.tasks, "average"], rows)
 
 
 def loyalty_section(results: Mapping[str, Standings], known: Loyalties) -> str:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.shown import shown
+
 
 def rounded(value: float | None, digits: int) -> str:
     """A figure with so many digits, or a dash where there is none."""
@@ -33,8 +35,24 @@ def folded(title: str, body: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, also in a table."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+    """Text that Markdown and the HTML in it show as it is, in one line, also in a table.
+
+    What no reader sees is written out, see `shown`. A dollar would begin a formula on some sites.
+    """
+    marked = re.sub(r"([\\`*_{}\[\]<>#|~&$])", r"\\\1", shown(" ".join(text.split())))
+    return re.sub(r"^([-+=]+|\d+[.)])(?=\s|$)", _first_escaped, marked)
+
+
+def _first_escaped(found: re.Match[str]) -> str:
+    """What would begin a list, or underline the line before."""
+    return f"{found[0][:-1]}\\{found[0][-1]}"
+
+
+def code_block(lines: Sequence[str]) -> str:
+    """Lines as they are, between fences that none of them can close."""
+    text = "\n".join(map(shown, lines))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def small_list(lines: Sequence[str]) -> str:
@@ -42,11 +60,19 @@ def small_list(lines: Sequence[str]) -> str:
     return "\n".join(f"- <sub>{line}</sub>" for line in lines)
 
 
+class Markdown(str):
+    """Text that is Markdown already."""
+
+
 def pipe(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; nothing without rows."""
+    """A Markdown table of texts, which show as they are; nothing without rows."""
     from tabulate import tabulate
 
-    return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True) if rows else ""
+    if not rows:
+        return ""
+    cells = [[cell if isinstance(cell, Markdown) else escape(cell) for cell in row] for row in rows]
+    named = [escape(head) for head in heads]
+    return tabulate(cells, headers=named, tablefmt="pipe", disable_numparse=True)
 
 
 def listed(params: Mapping[str, Any]) -> str:

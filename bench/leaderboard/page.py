@@ -5,9 +5,7 @@ The same records give the same bytes, so that a page can be checked against its 
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import json
 import statistics
 from collections import Counter
@@ -38,11 +36,12 @@ from bench.leaderboard.costs import (
 from bench.leaderboard.data_table import data_table
 from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
-from bench.leaderboard.markdown import escape, folded, pipe, rounded, small_list
+from bench.leaderboard.markdown import code_block, folded, pipe, rounded, small_list
 from bench.leaderboard.ranking import Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.seeds import seeds_table
-from bench.leaderboard.table import NAME_COLUMNS, make_table
+from bench.leaderboard.spreadsheet import as_csv, text_cell
+from bench.leaderboard.table import make_table
 from bench.leaderboard.tuning import tuning_notes, tuning_section
 from bench.results.predictions import predictions_hash
 from bench.results.record import record_hash
@@ -141,7 +140,7 @@ def make_page(
         folded("Tuning", tuning_section(studies)),
         folded("Data", data_table(ordered)),
         folded("Versions and machines", prose.machines_list(ordered)),
-        "Reproduce with\n\n```\n" + "\n".join(suite["commands"]) + "\n```",
+        f"Reproduce with\n\n{code_block(suite['commands'])}",
     ]
     markdown = "\n\n".join(part for part in parts if part) + "\n"
     files[folder / f"{name}.md"] = markdown
@@ -202,9 +201,8 @@ def _tables(
     tables, sections = {}, []
     for ratio, (title, result) in zip(results, _titled(suite, results).items(), strict=True):
         tables[title] = heads, rows = make_table(result, metrics, planned)
-        named = [[*map(escape, row[:NAME_COLUMNS]), *row[NAME_COLUMNS:]] for row in rows]
         sections += [
-            f"## {title}\n\n{pipe([*map(escape, heads)], named)}",
+            f"## {title}\n\n{pipe(heads, rows)}",
             prose.uninformative_note(result),
             chance_note(result),
             prose.above_dense_note(result),
@@ -217,8 +215,7 @@ def _tables(
         ]
         costs = f"{title}: what it costs"
         tables[costs] = heads, rows = cost_table(result, counted_length(suite))
-        named = [[escape(row[0]), *row[1:]] for row in rows]
-        sections += [f"### What it costs\n\n{pipe(heads, named)}", small_list(cost_notes(result))]
+        sections += [f"### What it costs\n\n{pipe(heads, rows)}", small_list(cost_notes(result))]
     return tables, sections
 
 
@@ -259,28 +256,41 @@ def _each(results: dict[float, Standings]) -> Iterator[tuple[float, Standings, R
 
 
 def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95",
-                     *COST_FIGURES, "above_chance", "label_loyalty",
-                     "probability_loyalty"])  # fmt: skip
-    for ratio, result, row in _each(results):
-        for task in result.tasks:
-            scores, interval = row.scores[task], result.means.get((row.method, task))
-            if scores:
-                writer.writerow(
-                    [f"{ratio:g}", row.method, task, len(scores), repr(row.mean(task)),
-                     f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
-                     f"{interval.half_width:.6g}" if interval else "",
-                     *map(_plain, cost_figures(row, [task]).values()),
-                     _short(above_chance(result, row, task)),
-                     *(_short(figure) for figure in loyal.figures(row, task))]
-                )  # fmt: skip
-    return out.getvalue()
+    heads = ["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", *COST_FIGURES,
+             "above_chance", "label_loyalty", "probability_loyalty"]  # fmt: skip
+    return as_csv(
+        [
+            heads,
+            *(
+                _csv_row(ratio, result, row, task, loyal)
+                for ratio, result, row in _each(results)
+                for task in result.tasks
+                if row.scores[task]
+            ),
+        ]
+    )
+
+
+def _csv_row(
+    ratio: float, result: Standings, row: Row, task: str, loyal: Loyalties
+) -> list[str | int]:
+    scores, interval = row.scores[task], result.means.get((row.method, task))
+    return [
+        f"{ratio:g}",
+        text_cell(row.method),
+        text_cell(task),
+        len(scores),
+        repr(row.mean(task)),
+        f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
+        f"{interval.half_width:.6g}" if interval else "",
+        *map(_plain, cost_figures(row, [task]).values()),
+        _short(above_chance(result, row, task)),
+        *(_short(figure) for figure in loyal.figures(row, task)),
+    ]
 
 
 def _plain(value: float | str | None) -> str:
-    return value if isinstance(value, str) else "" if value is None else repr(value)
+    return text_cell(value) if isinstance(value, str) else "" if value is None else repr(value)
 
 
 def _short(value: float | None) -> str:

@@ -47,12 +47,12 @@ def make_published(path: Path, suites: Sequence[Mapping[str, Any]]) -> str:
         for row in table["rows"]:
             if len(row) != len(table["columns"]):
                 raise BenchError(f"{where}: {row[:1]} has not {len(table['columns'])} cells.")
-        rows = [[escape(str(cell)) for cell in row] for row in table["rows"]]
+        rows = [[str(cell) for cell in row] for row in table["rows"]]
         remarks = [f"Source: {table['source']}", f"What differs: {table['differs']}"]
         parts += [
             f"## {escape(table['title'])}",
             f"{escape(table['model'])}, {escape(table['split'])}.",
-            pipe([escape(column) for column in table["columns"]], rows),
+            pipe(table["columns"], rows),
             "\n".join(f"- {escape(remark)}" for remark in [*remarks, *table["notes"]]),
             _links(table["methods"], suites),
         ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from bench.shown import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +40,21 @@ class TrialPoint:
     best: bool
 
 
-SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 10}
+SETTINGS: Any = {
+    "svg.hashsalt": "bench",
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.parse_math": False,  # a dollar in a name is one
+}
+
+LONGEST = 60
+"""Characters of a name that a chart has room for."""
+
+
+def label(name: str) -> str:
+    """A name as a chart shows it: what no reader sees is written out, and its end left out."""
+    text = shown(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
@@ -62,8 +79,8 @@ def heat_svg(shares: Mapping[str, Mapping[str, float]]) -> str:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         axes.imshow(grid, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-        axes.set_xticks(range(len(shares)), list(shares), rotation=30, ha="right")
-        axes.set_yticks(range(len(methods)), methods)
+        axes.set_xticks(range(len(shares)), [*map(label, shares)], rotation=30, ha="right")
+        axes.set_yticks(range(len(methods)), [*map(label, methods)])
         axes.tick_params(length=0)
         for y, row in enumerate(grid):
             for x, value in enumerate(row):
@@ -100,10 +117,10 @@ def critical_svg(panels: Mapping[str, tuple[Mapping[str, float], Sequence[Sequen
         for (left, right), (title, (averages, sets)) in zip(grid, panels.items(), strict=True):
             places = {name: place for place, name in enumerate(averages)}
             left.plot(list(averages.values()), list(places.values()), "o", color="black")
-            left.set_yticks(range(len(places)), list(places))
+            left.set_yticks(range(len(places)), [*map(label, places)])
             left.set_ylim(len(places) - 0.5, -0.5)
             left.grid(color="#dddddd", linewidth=0.6)
-            left.set_title(title, fontsize=10, loc="left")
+            left.set_title(label(title), fontsize=10, loc="left")
             for number, members in enumerate(sets):
                 ys = [places[name] for name in members]
                 right.plot([number] * len(ys), ys, "o-", linewidth=2, markersize=5,
@@ -164,14 +181,14 @@ def trials_svg(
             axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-"))
             axes.minorticks_off()
             axes.tick_params(labelsize=8)
-            axes.set_title(title, fontsize=10)
+            axes.set_title(label(title), fontsize=10)
             axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         figure.supxlabel("learning rate", fontsize=10)
         figure.supylabel("score on the tune split", fontsize=10)
         handles = [
-            Line2D([], [], color=colour, marker=marker, linestyle="", label=name)
+            Line2D([], [], color=colour, marker=marker, linestyle="", label=label(name))
             for name, (colour, marker) in looks.items()
         ]
         if floors:
@@ -196,11 +213,13 @@ def _draw_trials(axes: Axes, points: Sequence[TrialPoint], colour: str, marker: 
 
 def width_of(names: Iterable[str]) -> float:
     """Inches that the longest name takes, about."""
-    return 0.085 * max(map(len, names))
+    return 0.085 * max(len(label(name)) for name in names)
 
 
 def as_svg(figure: Figure) -> str:
     """The same bytes for the same figure."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():  # the reader's own fonts draw what ours lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()

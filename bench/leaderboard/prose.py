@@ -47,7 +47,7 @@ def title_line(suite: dict[str, Any]) -> str:
     axis = "FLOPs" if suite["axis"] == "flops" else suite["axis"]
     return (
         f"# {escape(suite['name'])}: {escape(suite['model'])}, matched on {axis}, "
-        f"protocol {suite['protocol']}"
+        f"protocol {escape(suite['protocol'])}"
     )
 
 
@@ -108,7 +108,7 @@ def protocol_section(
     seeds = len({record.cell["seed"] for record in records})
     lines = [
         f"{settings['epochs']} epochs, batch {settings['batch_size']}, dropout "
-        f"{settings['dropout']:g}, {settings['precision']}{_threads(records)}. "
+        f"{settings['dropout']:g}, {escape(settings['precision'])}{_threads(records)}. "
         "The last step counts.",
         report_split_sentence(records, tasks),
         f"At most {cap:,} training rows per task, chosen by a hash of the text." if cap
@@ -195,12 +195,12 @@ def _tuning_sentences(settings: dict[str, Any], records: Sequence[Record]) -> st
     untuned = {
         f"{r.cell['method']} on {r.cell['task']} at {r.cell['ratio']:g}×"
         for r in records
-        if r.tuning.get("trials") and r.tuning["parameters"] == "default"
+        if r.tuning.get("trials") and r.tuning.get("parameters") == "default"
     }
     but = f" No trial met the ratio of {escape('; '.join(sorted(untuned)))}: defaults there."
     return (
         f"Each method was tuned in {settings['trials']} trials per task and ratio "
-        f"({', '.join(how)}), scored on the tune split.{but if untuned else ''}"
+        f"({escape(', '.join(how))}), scored on the tune split.{but if untuned else ''}"
     )
 
 
@@ -293,7 +293,7 @@ def parameters_table(records: Sequence[Record]) -> str:
                 known.append(record.cell["task"])
     rows = [[*key[:2], ", ".join(names), *key[2:]] for key, names in tasks.items()]
     heads = ["method", "ratio", "tasks", "parameters", "tuned here, or carried from"]
-    table = pipe(heads, [[escape(cell) for cell in row] for row in rows])
+    table = pipe(heads, rows)
     return table and f"Names and values are those of the command line.\n\n{table}"
 
 
@@ -305,7 +305,7 @@ def knowledge_table(suite: str, records: Sequence[Record], answers: PredictionsO
         return ""
     lines = knowledge_lines(records, answers)
     shown = [line for line in lines if line.task == lines[-1].task]
-    rows = [[escape(cell) for cell in knowledge_row(line)] for line in shown]
+    rows = [knowledge_row(line) for line in shown]
     said = escape(knowledge_caption(text))
     notes = "\n".join(f"- {note}" for note in knowledge_notes(shown))
     table = f"{said[0].upper()}{said[1:]}.\n\n{pipe(HEADS, rows)}"
@@ -347,14 +347,15 @@ def machines_list(records: Sequence[Record]) -> str:
         env = record.environment
         if env:
             packages = ", ".join(f"{name} {v}" for name, v in env["packages"].items())
+            software = escape(f"Python {env['python']}, {packages}")
             lines[
-                f"- {processor(env)}, {escape(env['device'])}, {env['precision']}, "
-                f"{threads_words(env['threads'])} per cell; Python {env['python']}, {packages}"
+                f"- {processor(env)}, {escape(env['device'])}, {escape(env['precision'])}, "
+                f"{threads_words(env['threads'])} per cell; {software}"
             ] = None
         if timed := record.latency:
             lines[
                 f"- speed: {processor(timed)}, {threads_words(timed['threads'])}; "
-                + ", ".join(f"{name}: {v}" for name, v in timed["engines"].items())
+                + escape(", ".join(f"{name}: {v}" for name, v in timed["engines"].items()))
             ] = None
     return "\n".join(lines)
 

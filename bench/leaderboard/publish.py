@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, first_line
 from bench.files import write_json, write_text
 from bench.inputs import read_bytes, read_text
-from bench.leaderboard.markdown import escape, pipe
+from bench.leaderboard.markdown import Markdown, pipe
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
 from bench.leaderboard.reading import split_bullets
@@ -213,7 +213,7 @@ def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:
 
 def _index(pages: list[Page], has_published: bool) -> str:
     """A table of the pages, a row each."""
-    rows = [[f"[{page.path.stem}]({page.path.name})", *map(escape, page.summary)] for page in pages]
+    rows = [[Markdown(f"[{page.path.stem}]({page.path.name})"), *page.summary] for page in pages]
     parts = [
         "# Leaderboards",
         "Made by `bench leaderboard` from `records/`. Each page shows one suite, which is what one "

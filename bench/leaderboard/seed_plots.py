@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.leaderboard.plots import COLOURS, MARKERS, SETTINGS, SHORT, as_svg, width_of
+from bench.leaderboard.plots import COLOURS, MARKERS, SETTINGS, SHORT, as_svg, label, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,9 +15,6 @@ STYLES = ("-", ":", "-.", "--")
 """Of lines through a panel."""
 
 CONTROL = "#777777"
-
-PLAIN: Any = {**SETTINGS, "text.parse_math": False}
-"""A dollar in a name is one."""
 
 PANELS = 5
 """Panels beside each other, at most."""
@@ -77,7 +74,7 @@ def forest_svg(
     lines = {name: style for name, style in zip(levels, STYLES, strict=False) if name in methods}
     across = min(len(panels), PANELS)
     down = -(-len(panels) // across)
-    with styles.context(PLAIN, after_reset=True):
+    with styles.context(SETTINGS, after_reset=True):
         size = (
             max(SHORT, width_of(methods)) + 2.1 * across,
             0.5 + down * (0.7 + 0.27 * len(methods)),
@@ -87,7 +84,7 @@ def forest_svg(
         for number, (axes, (title, panel)) in enumerate(
             zip(grid.flat, panels.items(), strict=False)
         ):
-            axes.set_title(title, fontsize=10)
+            axes.set_title(label(title), fontsize=10)
             axes.grid(color="#e8e8e8", linewidth=0.6)
             axes.set_axisbelow(True)
             axes.tick_params(axis="y", length=0)
@@ -100,7 +97,7 @@ def forest_svg(
                 colour = CONTROL if grey else COLOURS[0]
                 _draw_spreads(axes, chosen, colour, f"seeds-{number}-{int(grey)}")
         first = grid[0, 0]
-        first.set_yticks(range(len(methods)), methods)
+        first.set_yticks(range(len(methods)), [*map(label, methods)])
         first.set_ylim(len(methods) - 0.5, -0.5)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
@@ -147,7 +144,7 @@ def tradeoff_svg(curves: Mapping[str, Sequence[Point]], levels: Mapping[str, flo
     from matplotlib import style as styles
     from matplotlib.figure import Figure
 
-    with styles.context(PLAIN, after_reset=True):
+    with styles.context(SETTINGS, after_reset=True):
         beyond = max(SHORT, width_of([*curves, *levels]))
         figure = Figure(figsize=(0.9 + 3.5 * len(costs) + beyond, 4.6), layout="constrained")
         grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)
@@ -161,9 +158,9 @@ def tradeoff_svg(curves: Mapping[str, Sequence[Point]], levels: Mapping[str, flo
                 colour = CONTROL if name in levels else COLOURS[number % len(COLOURS)]
                 look: Any = {"color": colour, "marker": MARKERS[number % len(MARKERS)]}
                 line = "-" if number < len(COLOURS) or name in levels else "--"
+                shape = line if len(points) > 1 or name in levels else ""
                 axes.plot([point.costs[cost] for point in known], [p.mean for p in known],
-                          label=name, linestyle=line if len(points) > 1 or name in levels else "",
-                          **look)  # fmt: skip
+                          label=label(name), linestyle=shape, **look)  # fmt: skip
                 dots = [(point.costs[cost], seed) for point in known for seed in point.seeds]
                 axes.plot([x for x, _ in dots], [y for _, y in dots], linestyle="", markersize=5,
                           alpha=0.4, markeredgewidth=0, gid=f"seeds-{panel}-{number}",

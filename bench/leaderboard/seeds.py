@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.leaderboard.markdown import escape, pipe, rounded
+from bench.leaderboard.markdown import pipe, rounded
 from bench.leaderboard.ranking import MAJORITY
 from bench.leaderboard.statistics import share_interval, upper_group
 from bench.results.record import TEXT_FLOOR
@@ -30,8 +30,8 @@ def seeds_table(result: Standings) -> str:
     known = {name: row for name in THRESHOLDS if (row := result.row(name)) is not None}
     rows = [
         [
-            escape(task),
-            escape(row.method),
+            task,
+            row.method,
             " ".join(rounded(score, 1) for score in row.scores[task]),
             rounded(statistics.median(row.scores[task]), 1),
             *(_share(row, threshold, task) for threshold in known.values()),

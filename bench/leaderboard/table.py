@@ -13,9 +13,6 @@ from bench.leaderboard.seeds import in_two_groups
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
 
-NAME_COLUMNS = 4
-"""Columns of a table that hold names, before those that hold figures."""
-
 ABOVE_CHANCE, WIN_RATE = "above chance, % of dense", "win rate, %"
 """Heads of what stands beside the average."""
 

@@ -6,6 +6,8 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from bench.shown import shown
+
 if TYPE_CHECKING:
     from bench.leaderboard.page import Page
 
@@ -22,14 +24,15 @@ def tables_of(page: Page, form: str = "simple") -> str:
     """
     from tabulate import tabulate
 
-    lines = page.claims if form != "html" else [f"<p>{escape(line)}</p>" for line in page.claims]
+    claims = [*map(shown, page.claims)]
+    lines = claims if form != "html" else [f"<p>{escape(line)}</p>" for line in claims]
     parts = ["\n".join(lines)] if lines else []
     for title, (heads, rows) in page.tables.items():
-        shown = [i for i, head in enumerate(heads) if head not in LEFT_OUT]
-        short = [re.sub(r" \(.*", "", heads[i]) for i in shown]
-        cells = [[re.sub(r"<sup>.*?</sup>", "", row[i]) for i in shown] for row in rows]
+        kept = [i for i, head in enumerate(heads) if head not in LEFT_OUT]
+        short = [shown(re.sub(r" \(.*", "", heads[i])) for i in kept]
+        cells = [[shown(row[i]) for i in kept] for row in rows]
         grid = tabulate(cells, headers=short, tablefmt=form, disable_numparse=True)
-        parts += [f"<h4>{title}</h4>" if form == "html" else title, grid]
+        parts += [f"<h4>{escape(title)}</h4>" if form == "html" else title, grid]
     if any(head.startswith("average,") for heads, _ in page.tables.values() for head in heads):
         parts.append("tasks: mean ± standard deviation over seeds; average: ± half its interval")
     return "\n\n".join(parts)

@@ -117,8 +117,8 @@ def rates_text(study: Mapping[str, Any]) -> str:
 def tuning_section(studies: Sequence[dict[str, Any]]) -> str:
     """The page's tables: a row a study and, folded, a row a trial; nothing without studies."""
     studies = _searched(studies)
-    rows = [[escape(cell) for cell in study_row(study)] for study in studies]
-    trials = [[escape(cell) for cell in row] for study in studies for row in trial_rows(study)]
+    rows = [study_row(study) for study in studies]
+    trials = [row for study in studies for row in trial_rows(study)]
     said = (
         "Trials are counted from 1. Scores are those on the tune split. The text floor is what "
         "words alone score there. Where the best of the first half lay at an edge of the rates, "

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from bench.results.seeds import listed_seeds
-from bench.schema import Count, Name, Positive, check
+from bench.schema import Count, Figure, Name, Positive, check
 
 Plain = Mapping[str, Any]
 """A claim as JSON holds it."""
@@ -39,7 +39,7 @@ class Claim:
     worse: Annotated[tuple[str, ...], Meta(min_length=1)]
     tasks: Annotated[tuple[Name, ...], Meta(min_length=1)]
     ratio: Positive
-    by: float
+    by: Figure
     seeds: Annotated[tuple[Count, ...], Meta(min_length=1)]
     versions: dict[str, int]
     sentence: str = ""

@@ -85,6 +85,8 @@ def own_disagreements(record: Record) -> Iterator[str]:
                 yield (
                     f"footprint.{axis}.ratio is {size['ratio']:.6g}, dense / actual is {ratio:.6g}"
                 )
+    if record.score is not None and abs(record.score) > 100 + ROUNDED:
+        yield f"score is {record.score:.6g}, of 100 points"
     if record.score is None or not record.scores:
         return
     if None in record.scores.values():

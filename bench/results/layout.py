@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from bench.results.claims import Claim
-from bench.schema import Count, Id, Name, Positive
+from bench.schema import Count, Figure, Id, Name, Positive
 
 AXES = ("weights", "params", "flops")
 """What every footprint says a ratio of."""
@@ -46,6 +46,7 @@ class Method(Struct, kw_only=True):
     teacher: str
     delivers: str | UnsetType = UNSET
     paper: str | UnsetType = UNSET
+    revised_after: list[str] | UnsetType | None = UNSET
     paper_steps: Count | UnsetType = UNSET
     works_from: Count | UnsetType = UNSET
     version: int | UnsetType = UNSET
@@ -55,18 +56,61 @@ class Size(Struct, kw_only=True):
     """One figure of a footprint, of the dense model and of this one."""
 
     ratio: Positive
-    dense: float | UnsetType = UNSET
-    actual: float | UnsetType = UNSET
+    dense: Figure | UnsetType = UNSET
+    actual: Figure | UnsetType = UNSET
 
 
 class Cost(Struct, kw_only=True):
     """What the cell has cost."""
 
-    train_flops: float | UnsetType = UNSET
-    parts: dict[str, float] | UnsetType = UNSET
-    wall_s: float | UnsetType = UNSET
+    train_flops: Figure | UnsetType = UNSET
+    parts: dict[str, Figure] | UnsetType = UNSET
+    wall_s: Figure | UnsetType = UNSET
     steps: Count | UnsetType = UNSET
-    peak_memory_mb: float | UnsetType | None = UNSET
+    peak_memory_mb: Figure | UnsetType | None = UNSET
+
+
+class Tuning(Struct, kw_only=True):
+    """How the parameters were found."""
+
+    carried_from: str | UnsetType = field(default=UNSET, name="from")
+    parameters: str | UnsetType = UNSET
+    sampler: str | UnsetType = UNSET
+    trials: Count | UnsetType = UNSET
+    not_tuned: bool | UnsetType | None = UNSET
+    edge: str | UnsetType | None = UNSET
+    found: dict[str, Plain] | UnsetType = UNSET
+    against_majority: AgainstMajority | UnsetType | None = UNSET
+
+
+class AgainstMajority(Struct, kw_only=True):
+    """The dense model's test against the majority class, on the tune rows."""
+
+    dense: Figure
+    score: Figure
+    p: Figure
+
+
+class Cut(Struct, kw_only=True):
+    """Rows that were cut to so many tokens."""
+
+    train: Count
+    report: Count
+    pieces: Count
+
+
+class Overlap(Struct, kw_only=True):
+    """Training rows that are report rows, and what became of them."""
+
+    rows: Count
+    exact: Count
+    are: str
+
+
+class Augmentation(Struct, kw_only=True):
+    """Rows that were made."""
+
+    rows: Count
 
 
 class Data(Struct, kw_only=True):
@@ -76,7 +120,15 @@ class Data(Struct, kw_only=True):
     train_available: Count
     report: Count
     skipped_rows: Count
-    cut_to_fit: dict[str, Any]
+    cut_to_fit: Cut
+    source: str | UnsetType = UNSET
+    revision: str | UnsetType | None = UNSET
+    notes: list[str] | UnsetType = UNSET
+    tune: Count | UnsetType = UNSET
+    tune_shared: Count | UnsetType = UNSET
+    overlap: Overlap | UnsetType = UNSET
+    augmentation: Augmentation | UnsetType | None = UNSET
+    general_text: str | UnsetType | None = UNSET
     fingerprint: str | UnsetType = UNSET
     median_length: Count | UnsetType = UNSET
 
@@ -100,13 +152,13 @@ class Knowledge(Struct, kw_only=True):
     hash: str
     rows: Count
     masked: Count
-    loss: float | None
-    pretrained: float | None
-    finetuned: float | None
-    floor: float | UnsetType = UNSET
-    refitted: float | UnsetType = UNSET
-    pretrained_refitted: float | UnsetType | None = UNSET
-    finetuned_refitted: float | UnsetType | None = UNSET
+    loss: Figure | None
+    pretrained: Figure | None
+    finetuned: Figure | None
+    floor: Figure | UnsetType = UNSET
+    refitted: Figure | UnsetType = UNSET
+    pretrained_refitted: Figure | UnsetType | None = UNSET
+    finetuned_refitted: Figure | UnsetType | None = UNSET
 
 
 class Timing(Struct, kw_only=True):
@@ -116,8 +168,8 @@ class Timing(Struct, kw_only=True):
     engine: str
     batch: Count
     seq_len: Count
-    gain: float
-    median_ms: float
+    gain: Figure
+    median_ms: Figure
     agrees: bool
 
 
@@ -135,8 +187,8 @@ class Curve(Struct, kw_only=True):
     """A training's loss, and in a trial its score, at some points."""
 
     steps: list[Count]
-    loss: list[float]
-    score: list[float] | UnsetType | None = UNSET
+    loss: list[Figure]
+    score: list[Figure] | UnsetType | None = UNSET
     gain: Gain | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
@@ -149,8 +201,8 @@ class Curve(Struct, kw_only=True):
 class Gain(Struct, kw_only=True):
     """What the last fifth of a trial gained."""
 
-    points: float
-    half_width: float
+    points: Figure
+    half_width: Figure
 
 
 class Error(Struct, kw_only=True):
@@ -170,9 +222,9 @@ class RecordFile(Struct, kw_only=True):
     schema: Literal[1, 2]
     method: Method | UnsetType = UNSET
     params: dict[str, Plain] | UnsetType = UNSET
-    tuning: dict[str, Any] | UnsetType = UNSET
-    score: float | UnsetType | None = UNSET
-    scores: dict[str, float | None] | UnsetType = UNSET
+    tuning: Tuning | UnsetType = UNSET
+    score: Figure | UnsetType | None = UNSET
+    scores: dict[str, Figure | None] | UnsetType = UNSET
     reference: dict[str, Any] | UnsetType | None = UNSET
     footprint: dict[str, Size] | UnsetType = UNSET
     cost: Cost | UnsetType = UNSET
@@ -202,17 +254,17 @@ class Trial(Struct, kw_only=True):
     """A trial: what it took, and either its score and ratio, or why it has none."""
 
     params: dict[str, Plain]
-    score: float | UnsetType | None = UNSET
-    ratio: float | UnsetType | None = UNSET
+    score: Figure | UnsetType | None = UNSET
+    ratio: Figure | UnsetType | None = UNSET
     error: str | UnsetType = UNSET
     curve: Curve | UnsetType | None = UNSET
     index: Count | UnsetType = UNSET
     steps: Count | UnsetType = UNSET
-    wall_s: float | UnsetType = UNSET
-    flops: dict[str, float] | UnsetType = UNSET
-    kept: dict[str, tuple[str, float]] | UnsetType = UNSET
+    wall_s: Figure | UnsetType = UNSET
+    flops: dict[str, Figure] | UnsetType = UNSET
+    kept: dict[str, tuple[str, Figure]] | UnsetType = UNSET
     reference: str | UnsetType | None = UNSET
-    against_majority: dict[str, float] | UnsetType | None = UNSET
+    against_majority: dict[str, Figure] | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         """A trial came to something, or says what became of it."""
@@ -231,7 +283,7 @@ class StudyFile(Struct, kw_only=True):
     best: Count | None
     rates: list[tuple[Positive, Positive]] | None = None
     edge: str | None = None
-    floor: float | None = None
+    floor: Figure | None = None
     not_tuned: bool | None = None
 
     def __post_init__(self) -> None:
@@ -248,9 +300,12 @@ class SuiteSettings(Struct, kw_only=True):
     trials: Count
     epochs: Count
     batch_size: Count
-    dropout: float
+    dropout: Figure
     precision: str
     max_train_samples: Count | None
+    augment: Count | UnsetType = UNSET
+    sequence_length: Count | UnsetType = UNSET
+    version: int | UnsetType = UNSET
 
 
 class SuiteFile(Struct, kw_only=True):

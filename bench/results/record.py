@@ -18,7 +18,7 @@ from bench.schema import check
 def record_hash(record: Record) -> str:
     """Hash over a slimmed record."""
     text = json.dumps(slim(record), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]
 
 
 def slim(record: Record) -> dict[str, Any]:
@@ -145,9 +145,10 @@ class Record:
         """
         if not isinstance(data, dict) or data.get("schema") not in READABLE:
             raise BenchError(f"not a record of schema {' or '.join(map(str, READABLE))}")
-        check({name: held for name, held in data.items() if held != {}}, RecordFile)
+        said = {name: held for name, held in data.items() if held != {}}
+        check(said, RecordFile)
         known = {field.name for field in dataclasses.fields(cls)} - {"more"}
         return cls(
-            **{name: held for name, held in data.items() if name in known},
+            **{name: held for name, held in said.items() if name in known},
             more={name: held for name, held in data.items() if name not in known},
         )

@@ -11,6 +11,7 @@ from harness import Result, bench, quick, records
 from transformers import AutoModel
 
 from bench.data.tasks.demo import demo_encoder_path, probe_text
+from bench.files import read_json, write_json
 
 
 def refused(result: Result, *said: str) -> bool:
@@ -140,8 +141,8 @@ def test_a_folder_of_several_suites_or_none_asks_which(finished: Path, tmp_path:
     suites = tmp_path / "suites"
     suites.mkdir()
     for name in ("one", "two"):
-        text = (finished / "suites/demo.json").read_text()
-        (suites / f"{name}.json").write_text(text.replace('"name": "demo"', f'"name": "{name}"'))
+        described = {**read_json(finished / "suites" / "demo.json"), "name": name}
+        write_json(suites / f"{name}.json", described)
     assert refused(bench("knowledge", "--runs", tmp_path), "--name one or two")
 
 

@@ -118,7 +118,7 @@ def test_a_changed_score_is_refused_in_one_line(tmp_path: Path) -> None:
     out = Path(shutil.copytree(PAGES, tmp_path / "pages"))
     path = out / "records" / "knowledge.jsonl"
     first, rest = path.read_text().split("\n", 1)
-    path.write_text(re.sub(r'"score": (\d)', r'"score": 1\1', first) + "\n" + rest)
+    path.write_text(re.sub(r'"score": \d', '"score": 1', first) + "\n" + rest)
     cell = json.loads(first)["id"]
     before = {page: page.read_bytes() for page in out.glob("*.md")}
     for words in ((), ("--check",)):
