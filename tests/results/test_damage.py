@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -191,6 +192,28 @@ def test_a_storage_that_cannot_be_used_stops_before_anything_runs(tmp_path, work
     assert (result.status, result.err.count("\n")) == (2, 1), result.err
     assert "--storage" in result.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*/record.json", "*/predictions.parquet", "settings.json", "suites/*.json", "**/SHA256SUMS",
+     "data/*/train.parquet"],
+)  # fmt: skip
+def test_a_fifo_in_a_run_folder_is_not_waited_for(pattern: str, runs: Path, tmp_path) -> None:
+    found = sorted(runs.glob(pattern))
+    assert found, sorted(path.relative_to(runs) for path in runs.rglob("*"))
+    for path in found:
+        path.unlink()
+        os.mkfifo(path)
+    for words in (
+        ("status", "--runs", runs),
+        ("leaderboard", "--runs", runs, "--out", tmp_path / "out"),
+        ("compare", "magnitude", "dense", "--runs", runs),
+    ):
+        result = bench(*words)
+        assert result.err.count("\n") <= 1
+        assert "Traceback" not in result.err
+    assert quick(runs, methods="magnitude,movement").status in (0, 2)
 
 
 @pytest.mark.parametrize(

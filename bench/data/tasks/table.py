@@ -43,7 +43,7 @@ def _are_texts(value: Any, counts: range) -> bool:
         isinstance(value, list)
         and len(value) in counts
         and all(map(_is_text, value))
-        and len(set(value)) == len(value)
+        and len(set(map(str.strip, value))) == len(value)
     )
 
 
@@ -82,7 +82,7 @@ class TableTask(Task):
         self.info = TaskInfo(  # type: ignore[misc]  # one class serves every declaration
             name=declared["name"],
             summary=f"declared in {path.name}",
-            labels=None if labels is None else tuple(labels),
+            labels=None if labels is None else tuple(map(str.strip, labels)),  # as in the files
             metric=_metric(declared),
         )
 

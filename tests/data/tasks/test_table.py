@@ -68,6 +68,20 @@ def test_csv_lines_are_counted_in_the_file(tmp_path) -> None:
         load(tmp_path, 'queue,subject\nother,"a\nb"\nspam,c\n')
 
 
+def test_blanks_around_a_class_name_are_no_part_of_it(tmp_path) -> None:
+    splits = load(tmp_path, "queue,subject\n yes,a\nno ,b\n", labels=[" no", "yes "])
+    assert splits.train["label"] == [1, 0]
+    with pytest.raises(BenchError, match="is not a list of different class names"):
+        table_task(declare(tmp_path, labels=["no", "no "]))
+
+
+def test_more_classes_than_any_metric_takes_are_refused_in_a_short_line(tmp_path) -> None:
+    path = declare(tmp_path, labels=[f"class {number}" for number in range(10_001)])
+    with pytest.raises(BenchError, match="class names, 10,000 at most") as caught:
+        table_task(path)
+    assert len(str(caught.value)) < 400
+
+
 def test_csv_with_an_open_quote_stops(tmp_path) -> None:
     with pytest.raises(BenchError, match=r"train.csv: unexpected end of data after row 1"):
         load(tmp_path, 'queue,subject\nother,a\nother,"b\n')
