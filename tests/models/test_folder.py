@@ -91,6 +91,36 @@ def test_cut_off_weights(model) -> None:
         model_folder(str(model))
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"dtype": "F32", "shape": [1 << 40, 1 << 20], "data_offsets": [0, 256]},
+        {"dtype": "F32", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 256]},
+        {"dtype": "F32", "shape": [8, 8], "data_offsets": [0, 1 << 50]},
+        {"dtype": "F32", "shape": [-8, 8], "data_offsets": [0, 256]},
+        {"dtype": "F32", "shape": [64], "data_offsets": [256, 0]},
+    ],
+)
+def test_a_header_that_promises_more_than_there_is(model, tensor) -> None:
+    text = json.dumps({"w": tensor}).encode()
+    header = len(text).to_bytes(8, "little") + text
+    (model / "model.safetensors").write_bytes(header + bytes(256))
+    with pytest.raises(BenchError, match="is no whole safetensors file"):
+        model_folder(str(model))
+    (model / "model.safetensors").write_bytes((1 << 60).to_bytes(8, "little") + text)
+    with pytest.raises(BenchError, match="is no whole safetensors file"):
+        model_folder(str(model))
+
+
+@pytest.mark.parametrize("named", ["../model-1.safetensors", "/etc/passwd", 5, ["a"], None])
+def test_an_index_names_files_of_its_folder(model, named) -> None:
+    (model / "model.safetensors").rename(model / "model-1.safetensors")
+    index = model / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": named}}))
+    with pytest.raises(BenchError, match=r"is no name of a file in it|something that is no file"):
+        model_folder(str(model))
+
+
 def test_weights_in_several_files(model) -> None:
     (model / "model.safetensors").rename(model / "model-1.safetensors")
     index = model / "model.safetensors.index.json"

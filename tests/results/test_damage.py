@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+import optuna
 import pytest
 from harness import bench, quick, records, start
 
@@ -214,6 +215,26 @@ def test_a_fifo_in_a_run_folder_is_not_waited_for(pattern: str, runs: Path, tmp_
         assert result.err.count("\n") <= 1
         assert "Traceback" not in result.err
     assert quick(runs, methods="magnitude,movement").status in (0, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", "{}", '{"op_code": 9}', '{"op_code": 4, "trial_id": 7}', "[" * 100_000,
+     '{"op_code": ' + "9" * 5_000 + "}", "\0"],
+    ids=range(8),
+)  # fmt: skip
+def test_a_journal_that_nobody_wrote_is_one_line(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "tuning" / "journal.log"
+    study = optuna.create_study(study_name="s", storage=storage.journal(path))
+    study.tell(study.ask(), 1.0)
+    whole = path.read_text()
+    path.write_text(f"{line}\n{whole}")
+    with pytest.raises(BenchError, match=rf"{path} is damaged .*: remove {path.parent}, "):
+        storage.journal(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="no regular file"):
+        storage.journal(path)
 
 
 @pytest.mark.parametrize(

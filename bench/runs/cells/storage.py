@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from bench.errors import BenchError, first_line
+from bench.errors import BenchError, first_line, kind_and_line
 from bench.inputs import read_bytes
 
 if TYPE_CHECKING:
@@ -76,7 +76,12 @@ def storage_errors(storage: str | None) -> Iterator[None]:
 
 
 def journal(path: Path) -> optuna.storages.JournalStorage:
-    """A study's journal; a line that a killed process left unfinished is taken off."""
+    """A study's journal; a line that a killed process left unfinished is taken off.
+
+    Raises:
+        BenchError: A line of it is none that was written.
+        OSError: It cannot be read, or is no regular file.
+    """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -92,7 +97,15 @@ def journal(path: Path) -> optuna.storages.JournalStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not (content := read_bytes(path)).endswith(b"\n"):
         path.write_bytes(content[: content.rfind(b"\n") + 1])
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=HeldLock(str(path))))
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=HeldLock(str(path))))
+    except OSError:
+        raise
+    except Exception as error:  # a damaged line fails in any way it likes
+        raise BenchError(
+            f"{path} is damaged ({kind_and_line(error)}): remove {path.parent}, and its trials are "
+            "made again."
+        ) from None
 
 
 def is_running(trial: optuna.trial.FrozenTrial) -> bool:
