@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checksums import is_as_written
+from bench.checksums import damaged, is_as_written
 from bench.errors import BenchError
 from bench.files import inside, lock, read_json, write_json, write_parquet
 from bench.results.record import Record
@@ -43,12 +43,14 @@ class Store:
 
     def get(self, cell_id: str) -> Record | None:
         """A cell's record; `None` where there is none, or where its file is no whole record."""
-        data = read_json(self.folder(cell_id) / "record.json")
+        path = self.folder(cell_id) / "record.json"
+        data = read_json(path)
         if data is None:
             return None
         try:
             return Record.from_json(data)
-        except BenchError:
+        except BenchError as error:
+            damaged(path, str(error))
             return None
 
     def whole(self, cell_id: str) -> Record | None:
