@@ -242,7 +242,10 @@ def read_parquet(
         raise BenchError(f"{path} does not match its checksum: {remedy}.")
     try:
         check_regular(path)
-        return parquet.read_table(path) if limits is None else read_table(path, limits)
+        if limits is not None:
+            return read_table(path, limits)
+        # Of a small file, to ask for threads and to look for a data set takes longer than to read.
+        return parquet.ParquetFile(path).read(use_threads=False)
     except (ArrowException, OSError, ValueError) as error:
         reason = first_line(error).rstrip(".")
         raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None

@@ -28,7 +28,7 @@ def slim(record: Record) -> dict[str, Any]:
     for later in ("latency", "curve"):
         if data[later] is None:  # so that a record of before there was any stays as it is
             del data[later]
-    data["data"].pop("skipped", None)
+    data["data"] = {name: held for name, held in record.data.items() if name != "skipped"}
     return data
 
 
@@ -131,10 +131,8 @@ class Record:
         return self.method.get("delivers") != ANSWERS
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, in the order of the fields."""
-        data: dict[str, Any] = dataclasses.asdict(self)
-        more: dict[str, Any] = data.pop("more")
-        return data | more
+        """Plain data, in the order of the fields; what it holds is the record's own, not a copy."""
+        return {name: getattr(self, name) for name in FIELDS} | self.more
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
@@ -147,8 +145,11 @@ class Record:
             raise BenchError(f"not a record of schema {' or '.join(map(str, READABLE))}")
         said = {name: held for name, held in data.items() if held != {}}
         check(said, RecordFile)
-        known = {field.name for field in dataclasses.fields(cls)} - {"more"}
         return cls(
-            **{name: held for name, held in said.items() if name in known},
-            more={name: held for name, held in data.items() if name not in known},
+            **{name: held for name, held in said.items() if name in FIELDS},
+            more={name: held for name, held in data.items() if name not in FIELDS},
         )
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Record) if field.name != "more")
+"""What this version writes."""
