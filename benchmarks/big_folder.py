@@ -30,8 +30,8 @@ METHODS, RATIOS, TASKS = 10, (2.0, 4.0, 10.0, 20.0, 50.0), ("one", "two", "three
 
 MAIN = "import sys; from bench.cli.main import main; sys.exit(main())"
 
-PLAN = ("--methods", "all", "--tasks", "demo", "--ratios", "2,3,4,5,6,7,8,9,10,12,14,16,18,20,25,30",
-        "--trials", "0", "--dry-run")  # fmt: skip
+PLAN = ("--methods", "all", "--tasks", "demo", "--trials", "0", "--dry-run",
+        "--ratios", "2,3,4,5,6,7,8,9,10,12,14,16,18,20,25,30")  # fmt: skip
 
 
 def main() -> None:
@@ -115,15 +115,15 @@ def one(method: str, task: str, ratio: float, seed: int, score: float) -> Record
         "version": 1,
     }
     data = {"source": "made up", "fingerprint": "f" * 16, "train": 800, "train_available": 800,
-            "fit": 700, "tune": 100, "report": 400, "cut_to_fit": {"pieces": 64, "train": 0, "report": 0},
-            "skipped_rows": 0, "notes": [], "median_length": 20}  # fmt: skip
+            "fit": 700, "tune": 100, "report": 400, "skipped_rows": 0, "notes": [],
+            "cut_to_fit": {"pieces": 64, "train": 0, "report": 0}, "median_length": 20}  # fmt: skip
     machine = {"python": "3.11", "packages": {"torch": "2"}, "processor": "p", "device": "cpu",
                "vector_extensions": ["avx2"], "threads": 1, "precision": "fp32"}  # fmt: skip
+    cost = {"train_flops": 1e12, "parts": {"training": 1e12}, "wall_s": 1.0, "steps": 9}
     return Record(id=short_hash([method, task, ratio, seed]), status="ok", cell=cell, method=facts,
                   params={"learning_rate": 1e-4}, tuning={"parameters": "default", "trials": 0},
-                  score=score, scores={"accuracy": score}, footprint=sizes,
-                  cost={"train_flops": 1e12, "parts": {"training": 1e12}, "wall_s": 1.0, "steps": 9},
-                  data=data, environment=machine)  # fmt: skip
+                  score=score, scores={"accuracy": score}, footprint=sizes, cost=cost, data=data,
+                  environment=machine)  # fmt: skip
 
 
 if __name__ == "__main__":

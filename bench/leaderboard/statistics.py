@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from bench.leaderboard.permutation import Stratum, least_p, permutation_p
+from bench.leaderboard.permutation import Stratum, least_p, permutation_p, permutation_ps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -283,6 +283,17 @@ def average_pairs(tables: Sequence[Pairs]) -> Pairs:
     }
 
 
+def find_ps(differences: Iterable[Difference]) -> None:
+    """Finds the p of seeds of many differences together; each knows its own afterwards."""
+    alike: dict[tuple[int, ...], list[Difference]] = {}
+    for each in differences:
+        if "p_seeds" not in vars(each):
+            alike.setdefault(tuple(len(first) for first, _ in each.strata), []).append(each)
+    for group in alike.values():
+        for each, p in zip(group, permutation_ps([d.strata for d in group]), strict=True):
+            vars(each)["p_seeds"] = p  # where a cached property keeps its value
+
+
 def holm(ps: Sequence[float]) -> list[float]:
     """Holm's (1979) adjusted p values, in the given order."""
     adjusted = [0.0] * len(ps)
@@ -310,6 +321,7 @@ def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
         pair: d for pair, d in pairs.items() if ranked.issuperset(pair) and d.seeds >= LEAST_SEEDS
     }
     found = {name: 1 for pair in family for name in pair}
+    find_ps(family.values())
     adjusted = holm([lead.p for lead in family.values()])
     for ((one, other), lead), p in zip(family.items(), adjusted, strict=True):
         if p < 1 - LEVEL:

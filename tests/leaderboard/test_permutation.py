@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.leaderboard.permutation import SHUFFLES, Stratum, least_p, permutation_p
+from bench.leaderboard.permutation import SHUFFLES, Stratum, least_p, permutation_p, permutation_ps
 
 
 def by_hand(strata: list[Stratum]) -> float:
@@ -44,6 +44,15 @@ def test_all_shuffles_are_counted(seeds: tuple[int, ...]) -> None:
     for _ in range(3):
         strata = [(rng.normal(size=n), 0.8 + rng.normal(size=n)) for n in seeds]
         assert permutation_p(strata) == pytest.approx(by_hand(strata))
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (5, 12), (12,)])
+def test_many_pairs_together_have_the_ps_of_each_alone(seeds: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    pairs = [[(rng.normal(size=n), gap + rng.normal(size=n)) for n in seeds] for gap in (0, 0.5, 9)]
+    together = permutation_ps(pairs)
+    assert together == [permutation_p(strata) for strata in pairs]
+    assert together[0] > together[2]
 
 
 def test_one_task_agrees_with_scipy() -> None:
