@@ -19,9 +19,8 @@ from bench.leaderboard.markdown import Markdown, pipe
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
 from bench.leaderboard.reading import split_bullets
-from bench.results.predictions import FILE, read_published, to_publish, write_published
+from bench.results.predictions import read_published, to_publish, write_published
 from bench.results.record import Record, slim
-from bench.results.store import Store
 from bench.results.studies import published_path, read_studies, study_lines
 from bench.results.suites import (
     check_suite_name,
@@ -94,7 +93,7 @@ def _check_beside(runs: Path, suite: dict[str, Any], out: Path) -> dict[str, Any
 
 def _add(runs: Path, found: OpenSuite, out: Path) -> None:
     """Adds a suite of a run folder."""
-    store, suite = Store(runs), found.suite
+    suite = found.suite
     name, known = suite["name"], _check_beside(runs, suite, out)  # two folders may have one
     records = {record.id: record for record in found.records}
     studies = {study["id"]: study for study in found.studies}
@@ -109,9 +108,8 @@ def _add(runs: Path, found: OpenSuite, out: Path) -> None:
             if record.id not in records or records[record.id].status == "failed":
                 records[record.id] = record
     for record in records.values():
-        file = store.folder(record.id) / FILE
-        if record.score is not None and file.exists():
-            tables[record.id] = to_publish(file)
+        if record.score is not None and (held := found.answers(record.id)) is not None:
+            tables[record.id] = to_publish(record.id, held)
     kept = {key: record for key, record in records.items() if key in suite["cells"]}
     tried = [study for key, study in studies.items() if key in suite.get("studies", {})]
     _write_records(out, suite, kept, tables, tried)

@@ -134,19 +134,25 @@ def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str
         write_parquet(path, pyarrow.concat_tables(chosen, promote_options="default"), sealed=False)
 
 
-def to_publish(path: Path) -> Table:
-    """A cell's file without the rows' ids, which may say what a licence keeps private."""
+def to_publish(cell_id: str, found: Predictions) -> Table:
+    """A cell's predictions without the rows' ids, which may say what a licence keeps private."""
+    import numpy as np
     import pyarrow
 
-    table = _of_a_cell(path)
-    rows = len(table)
+    rows = len(found.labels)
     columns = {
-        "cell": pyarrow.array([path.parent.name] * rows),
+        "cell": pyarrow.array([cell_id] * rows),
         "row": pyarrow.array(range(rows), pyarrow.int32()),
-        "label": table["label"].cast(pyarrow.float32()),
-        "prediction": table["prediction"].cast(pyarrow.float32()),
+        "label": pyarrow.array(found.labels.astype(np.float32)),
+        "prediction": pyarrow.array(found.answers.astype(np.float32)),
     }
-    columns |= {name: table[name] for name in ("part", "logits") if name in table.column_names}
+    if found.parts is not None:
+        columns["part"] = pyarrow.array(found.parts)
+    if found.logits is not None:
+        of_a_row = pyarrow.list_(pyarrow.field("element", pyarrow.float32()))
+        begins = np.arange(rows + 1, dtype=np.int32) * found.logits.shape[1]
+        flat = pyarrow.array(found.logits.astype(np.float32).ravel())
+        columns["logits"] = pyarrow.ListArray.from_arrays(begins, flat, type=of_a_row)
     return pyarrow.table(columns)
 
 

@@ -61,12 +61,11 @@ def test_a_cells_logits_come_back_to_the_bit(tmp_path: Path) -> None:
 def test_cells_with_and_without_logits_share_a_published_file(tmp_path: Path) -> None:
     store, path = store_of(tmp_path / "runs"), tmp_path / "published.parquet"
     names = ["three", "two", "one", "old"]
-    write_published(
-        path, {name: to_publish(store.folder(name) / FILE) for name in names[1:]}, names
-    )
-    added = read_published(path) | {"three": to_publish(store.folder("three") / FILE)}
-    write_published(path, added, names)
-    mine, theirs = in_store(store), published(path)
+    mine = in_store(store)
+    tables = {name: to_publish(name, held) for name in names if (held := mine(name)) is not None}
+    write_published(path, {name: tables[name] for name in names[1:]}, names)
+    write_published(path, read_published(path) | {"three": tables["three"]}, names)
+    theirs = published(path)
     for name in names:
         one, other = mine(name), theirs(name)
         assert one is not None
