@@ -30,6 +30,7 @@ def tests(session: nox.Session) -> None:
     session.run("mypy")
     session.run("pytest", *PARALLEL, "-m", "not slow", *session.posargs)
     session.run("bench", "leaderboard", "--check")
+    session.run("bench", "validate", "leaderboards")
 
 
 @nox.session(default=False)

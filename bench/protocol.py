@@ -19,6 +19,9 @@ SEQUENCE_LENGTH = 128
 """Tokens that rows are cut at, and of the one example that FLOPs are counted and matched on, where
 nothing else is said."""
 
+TOLERANCE = 0.98
+"""Share of the wanted ratio that a delivered model has to achieve."""
+
 EFFORTS = {
     "quick": {"trials": 4, "seeds": 3, "epochs": 3},
     "standard": {"trials": 20, "seeds": 5, "epochs": 12},
@@ -90,3 +93,8 @@ class Protocol:
         """Twelve hexadecimal digits over all fields but those that have their value in `UNSAID`."""
         fields = dataclasses.asdict(self).items()
         return json_hash({k: v for k, v in fields if k not in UNSAID or v != UNSAID[k]})[:12]
+
+
+def meets(achieved: float, wanted: float) -> bool:
+    """Whether a delivered model's ratio counts as the wanted one."""
+    return achieved >= TOLERANCE * wanted

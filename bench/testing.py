@@ -33,7 +33,7 @@ from transformers import (
 from bench import registry
 from bench.compression.floor import Floor
 from bench.compression.params import TrainParams
-from bench.compression.target import Target, meets
+from bench.compression.target import Target
 from bench.data.encoded import Encoded
 from bench.data.prepare import TaskData
 from bench.data.task import Source, Splits, Task, TaskInfo
@@ -41,7 +41,7 @@ from bench.errors import UnreachableError
 from bench.models.checkpoint import objection_to_saving
 from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
-from bench.protocol import Protocol
+from bench.protocol import Protocol, meets
 from bench.runs.cells.cell_run import CellRun
 from bench.runs.cells.context import Context
 from bench.runs.cells.parameters import resolve_params, search_space

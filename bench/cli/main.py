@@ -23,6 +23,7 @@ COMMANDS = (
     "describe",
     "status",
     "leaderboard",
+    "validate",
     "compare",
     "evaluate",
     "predict",

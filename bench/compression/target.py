@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["reference", "unstructured", "structured", "small"]
 
-TOLERANCE = 0.98
-"""Share of the wanted ratio that a delivered model has to achieve."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -289,11 +286,6 @@ def keep_counts(sizes: Sequence[int], density: float, *, least: int = 1) -> list
             counts[counts.index(max(counts))] -= 1
             counts[i] = 1
     return counts
-
-
-def meets(achieved: float, wanted: float) -> bool:
-    """Whether a delivered model's ratio counts as the wanted one."""
-    return achieved >= TOLERANCE * wanted
 
 
 def parse_ratio(text: str) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.metrics import FIGURES, metric_of
+from bench.protocol import meets
 
 if TYPE_CHECKING:
     from bench.metrics import Column, Metric
@@ -85,6 +86,11 @@ def own_disagreements(record: Record) -> Iterator[str]:
                 yield (
                     f"footprint.{axis}.ratio is {size['ratio']:.6g}, dense / actual is {ratio:.6g}"
                 )
+    reached = record.footprint.get(record.cell["axis"], {}).get("ratio")
+    counts = record.status in ("ok", "missed") and reached is not None
+    if counts and meets(reached or 0.0, record.cell["ratio"]) != (record.status == "ok"):
+        wanted = f"{reached:.4g}× of {record.cell['ratio']:g}× on {record.cell['axis']}"
+        yield f"status is '{record.status}', the ratio is {wanted}"
     if record.score is not None and abs(record.score) > 100 + ROUNDED:
         yield f"score is {record.score:.6g}, of 100 points"
     if record.score is None or not record.scores:

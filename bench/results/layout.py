@@ -324,3 +324,10 @@ class SuiteFile(Struct, kw_only=True):
     claims: list[Claim] | UnsetType = UNSET
     versions: dict[str, int] | UnsetType = UNSET
     studies: dict[Id, str] | UnsetType = UNSET
+
+
+class PageFile(Struct, kw_only=True):
+    """What a page's JSON says of what lies behind it; older ones have a hash of all predictions."""
+
+    records: dict[Id, str]
+    predictions: dict[Id, str] | str | UnsetType = UNSET

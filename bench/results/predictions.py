@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
 from bench.files import read_parquet, write_parquet
 from bench.inputs import Limits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from pyarrow import Table
+    from pyarrow import DataType, Table
 
     from bench.results.store import Store
 
@@ -88,12 +89,17 @@ def as_table(
     return pyarrow.table(columns)
 
 
-def in_store(store: Store) -> PredictionsOf:
-    """Those that lie beside the records of a run folder."""
+def in_store(store: Store, *, sealed: bool = True) -> PredictionsOf:
+    """Those that lie beside the records of a run folder.
+
+    Args:
+        store: The run folder.
+        sealed: Whether each is compared with its checksum, and gets one where it has none.
+    """
 
     def find(cell_id: str) -> Predictions | None:
         path = store.folder(cell_id) / FILE
-        return _from_table(_of_a_cell(path)) if path.exists() else None
+        return predictions_of(_of_a_cell(path, sealed=sealed), str(path)) if path.exists() else None
 
     return find
 
@@ -103,26 +109,37 @@ def published(path: Path) -> PredictionsOf:
     found = read_published(path)
 
     def find(cell_id: str) -> Predictions | None:
-        return _from_table(found[cell_id]) if cell_id in found else None
+        place = f"{path}: cell {cell_id}"
+        return predictions_of(found[cell_id], place) if cell_id in found else None
 
     return find
 
 
 def read_published(path: Path) -> dict[str, Table]:
-    """A suite's predictions by cell; none where there is no file."""
+    """A suite's predictions by cell; none where there is no file.
+
+    Raises:
+        BenchError: It cannot be read, or its rows do not lie together cell by cell.
+    """
     import numpy as np
+    import pyarrow
 
     if not path.exists():
         return {}
     remedy = "restore it, or remove it and take the suite's run folder in again"
     table = read_parquet(path, remedy, sealed=False, limits=LIMITS)
+    if not _is_of(table, "cell", pyarrow.types.is_string):
+        raise BenchError(f"{path} does not say of which cells its rows are: {remedy}.")
     cells = table["cell"].to_numpy(zero_copy_only=False)
     begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
-    return {
-        str(cells[begin]): table.slice(begin, end - begin)
-        for begin, end in itertools.pairwise(begins)
-        if begin < end
-    }
+    found: dict[str, Table] = {}
+    for begin, end in itertools.pairwise(begins):
+        if cells[begin:end].size:
+            cell = str(cells[begin])
+            if cell in found:
+                raise BenchError(f"{path} has the rows of cell {cell} in two places: {remedy}.")
+            found[cell] = table.slice(begin, end - begin)
+    return found
 
 
 def write_published(path: Path, tables: Mapping[str, Table], cells: Iterable[str]) -> None:
@@ -156,12 +173,19 @@ def to_publish(cell_id: str, found: Predictions) -> Table:
     return pyarrow.table(columns)
 
 
-def _of_a_cell(path: Path) -> Table:
+def _of_a_cell(path: Path, *, sealed: bool = True) -> Table:
     remedy = f"remove {path.parent} and run the same command again"
-    return read_parquet(path, remedy, limits=LIMITS)
+    return read_parquet(path, remedy, sealed=sealed, limits=LIMITS)
 
 
-def _from_table(table: Table) -> Predictions:
+def predictions_of(table: Table, place: str) -> Predictions:
+    """The predictions of one cell.
+
+    Raises:
+        BenchError: Its columns are not those of predictions.
+    """
+    if wrong := _objection(table):
+        raise BenchError(f"{place}: these are no predictions: {wrong}.")
     labels, answers = table["label"].to_numpy(), table["prediction"].to_numpy()
     parts, logits = (
         table[name].combine_chunks()
@@ -174,4 +198,43 @@ def _from_table(table: Table) -> Predictions:
         answers,
         None if parts is None else parts.to_pylist(),
         None if logits is None else logits.flatten().to_numpy().reshape(len(table), -1),
+    )
+
+
+def _objection(table: Table) -> str:
+    """Why the columns of a table are not those of predictions; empty where they are."""
+    import numpy as np
+    from pyarrow import compute, types
+
+    def number(kind: DataType) -> bool:
+        return bool(types.is_integer(kind) or types.is_floating(kind))
+
+    def row_of_numbers(kind: DataType) -> bool:
+        return bool(types.is_list(kind) and number(kind.value_type))
+
+    for name in ("label", "prediction"):
+        if not _is_of(table, name, number):
+            return f"'{name}' is no column of numbers"
+    for name, test in (("part", types.is_string), ("logits", row_of_numbers)):
+        if name in table.column_names and table[name].null_count < len(table):
+            if not _is_of(table, name, test):
+                return f"'{name}' is not what it should be"
+            if name == "logits" and len(compute.list_value_length(table[name]).unique()) > 1:
+                return "'logits' are of different lengths"
+            if name == "logits" and compute.list_flatten(table[name]).null_count:
+                return "'logits' are not complete"
+    if "row" in table.column_names and not (
+        _is_of(table, "row", types.is_integer)
+        and np.array_equal(table["row"].to_numpy(), np.arange(len(table)))
+    ):
+        return "their rows are not in order"
+    return ""
+
+
+def _is_of(table: Table, name: str, test: Callable[[DataType], bool]) -> bool:
+    """Whether a table has one column of a name, of some type, with a value in every row."""
+    return (
+        table.column_names.count(name) == 1
+        and bool(test(table[name].type))
+        and not table[name].null_count
     )

@@ -5,14 +5,38 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, get_args
 
 from bench.errors import BenchError
+from bench.files import json_hash
 from bench.protocol import SEQUENCE_LENGTH
 from bench.results.layout import ANSWERS, RecordFile, Status
 from bench.schema import check
+
+
+def cell_id(
+    cell: Mapping[str, Any],
+    *,
+    version: int | None,
+    data: str,
+    weights: str,
+    carried: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The id of a cell: sixteen hexadecimal digits.
+
+    Args:
+        cell: Its fields, as a record has them.
+        version: The method's version.
+        data: Fingerprint of the task's rows.
+        weights: Hash of the encoder.
+        carried: Parameters that were carried from another suite, the reference's included.
+    """
+    key = {**cell, **({"carried": carried} if carried else {})}
+    key["model"] = weights  # a moved or renamed folder is the same model
+    return json_hash({**key, "version": version, "data": data})[:16]
 
 
 def record_hash(record: Record) -> str:

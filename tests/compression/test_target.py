@@ -26,7 +26,6 @@ from bench.compression.target import (
     best_ratio,
     default_depth,
     keep_counts,
-    meets,
     parse_ratio,
 )
 from bench.errors import BenchError, UnreachableError
@@ -35,6 +34,7 @@ from bench.models.compact import compact_state, plain_layout
 from bench.models.cut import cut
 from bench.models.families import reshaped, shape_of
 from bench.models.footprint import compare, count, count_dense
+from bench.protocol import meets
 from bench.testing import toy_config
 
 SMALL = {"num_hidden_layers": 3, "hidden_size": 384, "intermediate_size": 768}

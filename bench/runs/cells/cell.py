@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.files import json_hash
-from bench.results.record import DENSE
+from bench.results.record import DENSE, cell_id
 
 if TYPE_CHECKING:
     from bench.compression.units import Axis
@@ -73,19 +72,8 @@ class Cell:
     def id(
         self, *, version: int, data: str, weights: str, carried: Sequence[Mapping[str, Any]] = ()
     ) -> str:
-        """The cell's id: sixteen hexadecimal digits.
-
-        Args:
-            version: The method's version.
-            data: Fingerprint of the task's rows.
-            weights: Hash of the encoder.
-            carried: Parameters that were carried from another suite, the reference's included.
-        """
-        key: dict[str, Any] = asdict(self)
-        if carried:
-            key["carried"] = carried
-        key["model"] = weights  # a moved or renamed folder is the same model
-        return json_hash({**key, "version": version, "data": data})[:16]
+        """The cell's id; see `bench.results.record.cell_id`."""
+        return cell_id(asdict(self), version=version, data=data, weights=weights, carried=carried)
 
 
 def reference_cell(cell: Cell) -> Cell:

@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 
 from bench import machine, process_state
 from bench.compression.floor import Floor
-from bench.compression.target import meets
 from bench.data.prepare import load
 from bench.errors import BenchError, DivergedError, UnreachableError, first_line, kind_and_line
 from bench.files import is_storage_error, remove
 from bench.models.checkpoint import objection_to_saving, save_model
 from bench.models.footprint import footprint
+from bench.protocol import meets
 from bench.results.layout import ANSWERS
 from bench.results.predictions import as_table
 from bench.results.record import DENSE, Record

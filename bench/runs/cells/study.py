@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.compression.target import TOLERANCE, meets
 from bench.files import inside, read_json, remove, write_json
+from bench.protocol import TOLERANCE, meets
 from bench.results.record import DENSE
 from bench.results.store import Store
 from bench.results.studies import is_study, summary_path
