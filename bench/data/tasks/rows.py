@@ -204,7 +204,7 @@ def read_rows(
             columns["text_pair"].append(texts[-1])
             columns["label"].append(number)
     except (OSError, ValueError) as error:  # of the library that takes the file apart
-        raise BenchError(f"{path}: {_reason(error)} after row {index + 1}.") from None
+        raise BenchError(f"{path}, after row {index + 1}: {_reason(error)}.") from None
     if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
         raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
     _check_count(path, index + 1, skipped, no_label)

@@ -68,7 +68,9 @@ def test_a_parquet_file_is_bounded_by_what_it_becomes(tmp_path) -> None:
     pq.write_table(bomb(2_000, 1_000_000), path, compression="zstd")
     assert path.stat().st_size < 1_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(BenchError, match=r"a.parquet: it has more than 1,000,000,000 bytes of dat"):
+    with pytest.raises(
+        BenchError, match=r"a.parquet, after row 0: it has more than 1,000,000,000 by"
+    ):
         read(path, USUAL)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # in KiB
 

@@ -83,7 +83,7 @@ def test_more_classes_than_any_metric_takes_are_refused_in_a_short_line(tmp_path
 
 
 def test_csv_with_an_open_quote_stops(tmp_path) -> None:
-    with pytest.raises(BenchError, match=r"train.csv: unexpected end of data after row 1"):
+    with pytest.raises(BenchError, match=r"train.csv, after row 1: unexpected end of data"):
         load(tmp_path, 'queue,subject\nother,a\nother,"b\n')
 
 
