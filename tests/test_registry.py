@@ -97,6 +97,14 @@ def test_a_method_that_cannot_say_what_to_tune_hurts_nothing_else(plugin, tmp_pa
     assert f"speechless (from bad-one 1.0): {said}" in " ".join(doctor.out.split())
 
 
+def test_a_method_that_leaves_when_it_is_asked_what_to_tune_is_refused(plugin, tmp_path) -> None:
+    plugin("bad-one", abrupt="unruly:Abrupt")
+    place = Path.cwd()
+    said = "abrupt cannot say what to tune: SystemExit: 3"
+    assert_refused(quick(tmp_path, methods="abrupt"), said)
+    assert Path.cwd() == place
+
+
 def test_a_method_that_cannot_be_tuned_hurts_nothing_else(plugin, tmp_path: Path) -> None:
     plugin("bad-one", late="unruly:Late", wide="unruly:Wide", untunable="unruly:Untunable")
     said = {

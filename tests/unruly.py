@@ -237,6 +237,17 @@ class Speechless(Unruly):
         raise RuntimeError("no idea")
 
 
+class Abrupt(Unruly):
+    """Leaves when it is asked what to tune, and the place where it was."""
+
+    info = info("abrupt")
+
+    @classmethod
+    def search_space(cls, config: Any, target: bench.Target) -> dict[str, Any]:
+        os.chdir("/")
+        raise SystemExit(3)
+
+
 class Late(Unruly):
     """Cannot say what to tune at a high ratio."""
 

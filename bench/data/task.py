@@ -127,8 +127,11 @@ def checked_rows(task: Task, source: Source) -> Splits:
     Raises:
         BenchError: They cannot be read, a split has none, or one is not what it should be.
     """
+    from bench.process_state import kept  # not above: who writes a method does not need it
+
     try:
-        splits = task.load(source)
+        with kept():
+            splits = task.load(source)
         faults = (fault for split in ("train", "dev") for fault in _objections(task, splits, split))
         fault = next(faults, None)
     except BenchError:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bench import process_state
 from bench.compression.params import MOST_TUNED, Knob
 from bench.compression.target import Target, best_ratio
 from bench.errors import BenchError, kind_and_line
@@ -26,10 +27,13 @@ def search_space(method: type[Method], config: PretrainedConfig, target: Target)
         BenchError: It does, or wants what is none of its parameters or cannot be searched.
     """
     try:
-        space = method.search_space(config, target)
+        with process_state.kept():
+            space = method.search_space(config, target)
         known, defaults = method.Params.knobs(), method.Params.defaults()
         odd = [n for n, knob in space.items() if n not in known or not isinstance(knob, Knob)]
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         reason = kind_and_line(error)
         raise BenchError(f"{method.info.name} cannot say what to tune: {reason}") from error
     if odd:
