@@ -110,6 +110,10 @@ def example(*, carried: bool) -> tuple[dict[str, Any], list[dict[str, Any]], lis
             if not carried:
                 full["tuning"] = {**full["tuning"], "parameters": "default"}
                 del full["tuning"]["from"]
+            if status == "missed":
+                full["footprint"] = {
+                    axis: {"dense": 100, "actual": 10, "ratio": 10.0} for axis in blank["footprint"]
+                }
             found.append({**blank, **full, "cell": cell, "status": status,
                           "id": f"x-{task}-{seed}", **known})  # fmt: skip
     for record in found[:3]:

@@ -13,6 +13,7 @@ from bench.leaderboard.markdown import escape, p_words, rounded
 from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
 from bench.leaderboard.statistics import difference
 from bench.results.record import DENSE
+from bench.shown import shown
 
 MOST_BULLETS = 5
 MOST_COMPUTED = 3
@@ -49,7 +50,7 @@ def reading_list(suite: str, results: Mapping[float, Standings], written: Sequen
                 f"suites/{suite}.md: the bullet '{' '.join(bullet.split()[:5])} …' has {words} "
                 f"words: {MOST_WORDS} at most."
             )
-    return "\n".join(f"- {bullet}" for bullet in [*computed, *written])
+    return "\n".join(f"- {bullet}" for bullet in [*computed, *map(shown, written)])
 
 
 def split_bullets(text: str) -> list[str]:

@@ -32,8 +32,10 @@ from bench.leaderboard.text import tables_of
 from bench.results.derived import checked
 from bench.results.layout import SuiteFile
 from bench.results.predictions import Predictions
+from bench.results.received import Received
 from bench.results.record import Record
 from bench.results.studies import PublishedStudy
+from bench.results.validation import findings
 from bench.schema import check
 from bench.shown import shown
 
@@ -209,9 +211,12 @@ def test_a_field_of_the_wrong_type_is_one_line_or_makes_a_page(
         try:
             check(suite, SuiteFile)
             records = [Record.from_json(record) for record in found]
-            answers = checked(records, lambda _: None, "x.jsonl", lambda _: "restore the file")
             for study in studies:
                 check(study, PublishedStudy)
+            sent = Received(FOLDER, suite, {r.id: ("", r) for r in records},
+                            {study["id"]: ("", study) for study in studies})  # fmt: skip
+            list(findings(sent, ["dense"], ["cola"]))
+            answers = checked(records, lambda _: None, "x.jsonl", lambda _: "restore the file")
         except BenchError:
             refused += 1
             continue
