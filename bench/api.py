@@ -210,7 +210,7 @@ def run(
         raise BenchError(f"max_hours is a positive number, not {hours:g}.")
     if rerun not in tuple(RERUN):
         raise unknown_name("value of rerun", str(rerun), RERUN)
-    display = RunDisplay(Console(stderr=True, highlight=False, quiet=not progress))
+    display = RunDisplay(Console(stderr=True, highlight=False, emoji=False, quiet=not progress))
     return carry_out(request, display, words_of(request), part, rerun, hours)
 
 

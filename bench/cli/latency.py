@@ -112,7 +112,9 @@ def _time_all(arguments: argparse.Namespace, store: Store) -> int:
         suites_of(store.root)  # says that there is none
         raise BenchError(f"{store.root} has pages and no models: --runs names a run folder.")
     timed = {}
-    with RunDisplay(Console(stderr=True, highlight=False, quiet=arguments.json)) as display:
+    with RunDisplay(
+        Console(stderr=True, highlight=False, emoji=False, quiet=arguments.json)
+    ) as display:
         for name in suites_run_in(store.root):
             timed[name] = time_suite(
                 store, name, "all", display, engines=arguments.engine, threads=arguments.threads

@@ -26,8 +26,8 @@ def console() -> Console:
     """The console on standard output."""
     from rich.console import Console
 
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=160)
+    plain = Console(highlight=False, emoji=False)
+    return plain if plain.is_terminal else Console(highlight=False, emoji=False, width=160)
 
 
 def say(out: Console, *lines: str) -> None:

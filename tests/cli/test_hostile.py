@@ -14,6 +14,7 @@ from harness import ROOT, Result, bench
 from hostile import with_text
 from rich.console import Console
 
+from bench.cli.output import console, say, table
 from bench.files import write_json
 from bench.progress import RunDisplay
 from bench.results.predictions import as_table
@@ -112,6 +113,13 @@ def test_a_run_shows_how_a_cell_ended() -> None:
         display.note(RED)
     assert out.getvalue().count("\n") == 2
     assert_shown(Result(0, out.getvalue(), ""))
+
+
+def test_nothing_is_taken_for_markup_or_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "[red]a:smile::x:b=:cat:[/red]"
+    say(console(), name)
+    console().print(table([name], [[name]]))
+    assert capsys.readouterr().out.count(name) == 3
 
 
 def test_a_plugin_that_fails_is_quoted_without_what_a_terminal_obeys(plugin) -> None:
