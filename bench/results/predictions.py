@@ -17,7 +17,7 @@ from bench.inputs import Limits
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from pyarrow import DataType, Table
+    from pyarrow import ChunkedArray, DataType, Table
 
     from bench.results.store import Store
 
@@ -122,13 +122,12 @@ def read_published(path: Path) -> dict[str, Table]:
         BenchError: It cannot be read, or its rows do not lie together cell by cell.
     """
     import numpy as np
-    import pyarrow
 
     if not path.exists():
         return {}
     remedy = "restore it, or remove it and take the suite's run folder in again"
     table = read_parquet(path, remedy, sealed=False, limits=LIMITS)
-    if not _is_of(table, "cell", pyarrow.types.is_string):
+    if "cell" not in table.column_names or not _is_full(table["cell"], _is_text):
         raise BenchError(f"{path} does not say of which cells its rows are: {remedy}.")
     cells = table["cell"].to_numpy(zero_copy_only=False)
     begins = [0, *(np.flatnonzero(cells[1:] != cells[:-1]) + 1).tolist(), len(cells)]
@@ -184,57 +183,65 @@ def predictions_of(table: Table, place: str) -> Predictions:
     Raises:
         BenchError: Its columns are not those of predictions.
     """
-    if wrong := _objection(table):
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    if wrong := _objection(columns):
         raise BenchError(f"{place}: these are no predictions: {wrong}.")
-    labels, answers = table["label"].to_numpy(), table["prediction"].to_numpy()
     parts, logits = (
-        table[name].combine_chunks()
-        if name in table.column_names and not table[name].null_count
-        else None
+        columns[name].combine_chunks() if name in columns and not columns[name].null_count else None
         for name in ("part", "logits")
     )
     return Predictions(
-        labels,
-        answers,
+        columns["label"].to_numpy(),
+        columns["prediction"].to_numpy(),
         None if parts is None else parts.to_pylist(),
         None if logits is None else logits.flatten().to_numpy().reshape(len(table), -1),
     )
 
 
-def _objection(table: Table) -> str:
-    """Why the columns of a table are not those of predictions; empty where they are."""
+def _objection(columns: Mapping[str, ChunkedArray]) -> str:
+    """Why columns are not those of predictions; empty where they are."""
     import numpy as np
-    from pyarrow import compute, types
-
-    def number(kind: DataType) -> bool:
-        return bool(types.is_integer(kind) or types.is_floating(kind))
-
-    def row_of_numbers(kind: DataType) -> bool:
-        return bool(types.is_list(kind) and number(kind.value_type))
+    from pyarrow import compute
 
     for name in ("label", "prediction"):
-        if not _is_of(table, name, number):
+        if name not in columns or not _is_full(columns[name], _is_number):
             return f"'{name}' is no column of numbers"
-    for name, test in (("part", types.is_string), ("logits", row_of_numbers)):
-        if name in table.column_names and table[name].null_count < len(table):
-            if not _is_of(table, name, test):
-                return f"'{name}' is not what it should be"
-            if name == "logits" and len(compute.list_value_length(table[name]).unique()) > 1:
-                return "'logits' are of different lengths"
-            if name == "logits" and compute.list_flatten(table[name]).null_count:
-                return "'logits' are not complete"
-    if "row" in table.column_names and not (
-        _is_of(table, "row", types.is_integer)
-        and np.array_equal(table["row"].to_numpy(), np.arange(len(table)))
+    for name, test in (("part", _is_text), ("logits", _is_row_of_numbers)):
+        column = columns.get(name)
+        if column is None or column.null_count == len(column):
+            continue
+        if not _is_full(column, test):
+            return f"'{name}' is not what it should be"
+        if name == "logits" and len(compute.list_value_length(column).unique()) > 1:
+            return "'logits' are of different lengths"
+        if name == "logits" and compute.list_flatten(column).null_count:
+            return "'logits' are not complete"
+    rows = columns.get("row")
+    if rows is not None and not (
+        _is_full(rows, _is_number) and np.array_equal(rows.to_numpy(), np.arange(len(rows)))
     ):
         return "their rows are not in order"
     return ""
 
 
-def _is_of(table: Table, name: str, test: Callable[[DataType], bool]) -> bool:
-    """Whether a table has one column of a name, of some type, with a value in every row."""
-    return (
-        table.column_names.count(name) == 1
-        and bool(test(table[name].type))
-        and not table[name].null_count
-    )
+def _is_full(column: ChunkedArray, test: Callable[[DataType], bool]) -> bool:
+    """Whether a column is of some type, with a value in every row."""
+    return test(column.type) and not column.null_count
+
+
+def _is_number(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _is_text(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(kind))
+
+
+def _is_row_of_numbers(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_list(kind)) and _is_number(kind.value_type)
