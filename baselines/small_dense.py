@@ -74,10 +74,14 @@ class TinyBERT(Small):
             "epochs go through rows that it augments",
         )
 
+    def student(self, run: Run, params: Params) -> tuple[PreTrainedModel, bench.Projection]:
+        """The student before it has learnt anything, and the map to its teacher's states."""
+        return new_student(run, params)
+
     def compress(self, run: Run, params: Params) -> PreTrainedModel:
         """Stage 1 (kept for all cells), then the two phases of stage 2."""
-        student, projection = new_student(run, params)
-        learnt = distil_in_general(run, params, student, lambda alone: _stage_1(alone, params))
+        student, projection = self.student(run, params)
+        learnt = distil_in_general(run, params, student, lambda alone: self._stage_1(alone, params))
         if learnt:
             projection.load(learnt)
 
@@ -105,17 +109,16 @@ class TinyBERT(Small):
         )
         return student
 
-
-def _stage_1(run: Run, params: TinyBERT.Params) -> tuple[PreTrainedModel, dict[str, Tensor]]:
-    """A student that learns from the pre-trained encoder, and the projection."""
-    student, projection = new_student(run, params)
-    run.train_general(
-        student,
-        loss=_intermediate_loss(run.pretrained_teacher(), projection),
-        callbacks=[projection],
-        epochs=params.general_epochs,
-    )
-    return student, projection.state()
+    def _stage_1(self, run: Run, params: Params) -> tuple[PreTrainedModel, dict[str, Tensor]]:
+        """A student that learns from the pre-trained encoder, and the projection."""
+        student, projection = self.student(run, params)
+        run.train_general(
+            student,
+            loss=_intermediate_loss(run.pretrained_teacher(), projection),
+            callbacks=[projection],
+            epochs=params.general_epochs,
+        )
+        return student, projection.state()
 
 
 def _intermediate_loss(teacher: PreTrainedModel, projection: bench.Projection) -> bench.Loss:

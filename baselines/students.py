@@ -50,25 +50,39 @@ class Small(Method):
         """Every depth at which the target is met, the default one first, then the nearest."""
         default = bench.default_depth(config)
         depths = sorted(range(1, config.num_hidden_layers + 1), key=lambda d: (abs(d - default), d))
-        met = tuple(depth for depth in depths if _is_met(target, config, depth))
+        mask: bench.Mask | None = "learnt" if cls.info.mask_attention else None  # the largest
+        met = tuple(depth for depth in depths if _is_met(target, config, depth, mask))
         declared = cls.Params.knobs()["depth"]
         depth = dataclasses.replace(declared, choices=met)
         return super().search_space(config, target) | {"depth": depth}
 
 
-def new_student(run: Run, params: SmallParams) -> tuple[PreTrainedModel, bench.Projection]:
-    """The student, and the map from its hidden states to its teacher's."""
+def new_student(
+    run: Run, params: SmallParams, mask: bench.Mask | None = None
+) -> tuple[PreTrainedModel, bench.Projection]:
+    """The student, and the map from its hidden states to its teacher's.
+
+    Args:
+        run: The cell's.
+        params: Depth and start.
+        mask: That of the mask attention that its layers begin with, if there is any.
+    """
     encoder = run.pretrained()
     layers = encoder.config.num_hidden_layers
     if params.depth > layers:
         raise bench.BenchError(f"depth={params.depth}: the encoder has {layers} layers.")
     depth = params.depth or bench.default_depth(encoder.config)
-    shape = run.target.shape(encoder.config, depth)
-    run.log(f"architecture: {shape}")
+    shape = run.target.shape(encoder.config, depth, mask=mask)
+    run.log(f"architecture: {shape}{f', mask attention: {mask}' if mask else ''}")
     if params.start == "random":
-        return bench.small_model(encoder, shape), bench.Projection.drawn(shape.width, encoder)
-    student, basis = bench.shrink(encoder, shape)
-    return student, bench.Projection(basis)
+        student = bench.small_model(encoder, shape)
+        projection = bench.Projection.drawn(shape.width, encoder)
+    else:
+        student, basis = bench.shrink(encoder, shape)
+        projection = bench.Projection(basis)
+    if mask:
+        student = bench.insert_mask_attention(student, mask, seed=run.seed)
+    return student, projection
 
 
 def distil_in_general(
@@ -95,6 +109,8 @@ def distil_in_general(
         return {}
     shape = str(bench.shape_of(student.config))
     key = {"shape": shape, "start": params.start, "epochs": params.general_epochs}
+    if mask := getattr(student.config, "mask", None):
+        key["mask"] = mask
     if params.start == "random":  # drawn after a head, whose size is the task's
         key["labels"] = run.task.num_labels
 
@@ -109,9 +125,11 @@ def distil_in_general(
     return made
 
 
-def _is_met(target: bench.Target, config: PretrainedConfig, depth: int) -> bool:
+def _is_met(
+    target: bench.Target, config: PretrainedConfig, depth: int, mask: bench.Mask | None
+) -> bool:
     try:
-        target.shape(config, depth)
+        target.shape(config, depth, mask=mask)
     except bench.UnreachableError:
         return False
     return True

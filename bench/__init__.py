@@ -47,10 +47,11 @@ _LAZY = {
     "bench.models.compact": ["load_compact"],
     "bench.models.cut": ["cut"],
     "bench.models.families": [
-        "FAMILIES", "Shape", "embedding_modules", "head_modules", "layers", "prunable",
+        "FAMILIES", "Mask", "Shape", "embedding_modules", "head_modules", "layers", "prunable",
         "shape_of",
     ],
     "bench.models.footprint": ["Counts", "count", "count_dense"],
+    "bench.models.mask_attention": ["insert_mask_attention"],
     "bench.models.shrink": ["layer_map", "shrink", "small_model"],
 }  # fmt: skip
 """What is imported when it is first asked for, by the module that it comes from."""

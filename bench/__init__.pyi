@@ -66,6 +66,7 @@ from bench.errors import UnreachableError as UnreachableError
 from bench.models.compact import load_compact as load_compact
 from bench.models.cut import cut as cut
 from bench.models.families import FAMILIES as FAMILIES
+from bench.models.families import Mask as Mask
 from bench.models.families import Shape as Shape
 from bench.models.families import embedding_modules as embedding_modules
 from bench.models.families import head_modules as head_modules
@@ -75,6 +76,7 @@ from bench.models.families import shape_of as shape_of
 from bench.models.footprint import Counts as Counts
 from bench.models.footprint import count as count
 from bench.models.footprint import count_dense as count_dense
+from bench.models.mask_attention import insert_mask_attention as insert_mask_attention
 from bench.models.shrink import layer_map as layer_map
 from bench.models.shrink import shrink as shrink
 from bench.models.shrink import small_model as small_model

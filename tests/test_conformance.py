@@ -159,6 +159,16 @@ class TestMiniLMFromRandom(MethodConformance):
     params: ClassVar = {"start": "random", "depth": 1}
 
 
+class TestDynamicMaskAttention(MethodConformance):
+    name = "dman"
+
+
+class TestDynamicMaskAttentionUntaught(MethodConformance):
+    name = "dman"
+    ratio = 10.0
+    params: ClassVar = {"start": "random", "mask": "identity", "teacher": "none", "depth": 1}
+
+
 @pytest.mark.skipif(find_spec("textpruner") is None, reason="textpruner is not installed")
 class TestTextPruner(MethodConformance):
     name = "textpruner"

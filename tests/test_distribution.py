@@ -79,7 +79,7 @@ def test_the_registry_is_the_same_however_it_is_installed(
         assert done.returncode == 0, done.stderr
         listed[what] = json.loads(done.stdout)
     assert [entry["name"] for entry in listed["methods"]["methods"]] == [
-        "block-movement", "cap", "cofi", "dense", "encoder-floor", "gmp", "int8",
+        "block-movement", "cap", "cofi", "dense", "dman", "encoder-floor", "gmp", "int8",
         "knowledge-aware", "magnitude", "majority", "minilm", "movement", "obert",
         "one-shot-magnitude", "one-shot-wanda",
         "platon", "prune-ofa", "random-mask", "small-dense", "soft-movement", "text-floor",

@@ -14,7 +14,8 @@ from transformers import (
 )
 
 from bench.deploy.export import inputs_of
-from bench.models.families import prunable
+from bench.models.families import Mask, prunable
+from bench.models.mask_attention import insert_mask_attention
 
 COMMON = {"vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3}
 SHAPE = {
@@ -56,6 +57,15 @@ def sparse_classifier(family: str, density: float = 0.3) -> PreTrainedModel:
             parameter.copy_(torch.randn_like(parameter) * 0.3 + 0.01)
         for matrix in prunable(model).values():
             matrix.weight.mul_(torch.rand_like(matrix.weight) < density)
+    return model
+
+
+def masked_classifier(family: str, mask: Mask = "learnt") -> PreTrainedModel:
+    """A classifier with mask attention and weights of either sign, none of them zero."""
+    model = insert_mask_attention(sparse_classifier(family, density=1), mask)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3 + 0.01)
     return model
 
 

@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--corpus",
         metavar="FILE|HUB",
-        help="unlabelled text for general distillation (tinybert, minilm) and pruning "
+        help="unlabelled text for general distillation (tinybert, dman, minilm) and pruning "
         "(prune-ofa): .txt with a passage a line, .jsonl or .parquet with a column text, or a "
         "data set of the hub; default: the task's own",
     )
@@ -124,14 +124,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="train on N variants of each row as well, made by word replacement with the "
         "encoder's own masked language model; default 0: none",
-    )
-    effort.add_argument(
-        "--perturb",
-        metavar="NAME=X+…|none",
-        help="perturb the input of every training on the task's rows, dense's too: word-dropout=R, "
-        "replace-uniform=R, replace-similar=R, adversarial=EPS, and for replacements the schedule "
-        "inverse-sigmoid=K ('bench describe perturb'); a method may be pinned to another "
-        "(magnitude:perturb=word-dropout=0.1); default none",
     )
     how = parser.add_argument_group("how it runs")
     how.add_argument(

@@ -47,6 +47,7 @@ class MethodInfo:
         removes: What goes, in a few words ("single weights of the six matrices of each layer").
         cuts_width: Whether a structured one removes hidden dimensions, too: it then reaches ratios
             that heads and neurons alone do not.
+        mask_attention: Whether the layers of a small one begin with mask attention.
         starts_from: The weights that it starts from, unless a parameter `init` says otherwise.
         teacher: Who teaches it, unless a parameter `teacher` says otherwise.
         control: Whether it stands in the table to be beaten rather than to compete.
@@ -69,6 +70,7 @@ class MethodInfo:
     kind: Kind
     removes: str
     cuts_width: bool = False
+    mask_attention: bool = False
     starts_from: Start
     teacher: Teacher = "none"
     control: bool = False

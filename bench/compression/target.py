@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.compression.units import VALUE, Axis, cost_of, unit_costs
 from bench.errors import BenchError, UnreachableError, unknown_name
-from bench.models.families import Shape, family_of, reshaped, shape_of
+from bench.models.families import Mask, Shape, family_of, reshaped, shape_of
 from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Target:
             )
         return keep
 
-    def shape(self, config: PretrainedConfig, layers: int) -> Shape:
+    def shape(self, config: PretrainedConfig, layers: int, *, mask: Mask | None = None) -> Shape:
         """The small dense model that is nearest to the ratio without missing it.
 
         The heads are as many as the encoder's and the width is a multiple of them, the one at which
@@ -105,6 +105,7 @@ class Target:
         Args:
             config: The reference, a classifier.
             layers: Layers of the small model.
+            mask: That of the mask attention in each of them, if there is any.
 
         Raises:
             UnreachableError: Even the narrowest model of so many layers is too large.
@@ -112,11 +113,11 @@ class Target:
         from bench.models.footprint import count_dense
 
         encoder, dense = shape_of(config), count_dense(config)
-        wanted = self._allowed(dense)
+        wanted, kind = self._allowed(dense), _kind(config, mask)
 
         @functools.cache
         def cost(width: int, neurons: int) -> int:
-            small = reshaped(config, Shape(layers, width, encoder.heads, neurons))
+            small = reshaped(kind, Shape(layers, width, encoder.heads, neurons))
             return cost_of(count_dense(small), self.axis, self.sequence_length)
 
         def proportional(width: int) -> Fraction:
@@ -218,6 +219,7 @@ def best_ratio(
     sequence_length: int = SEQUENCE_LENGTH,
     *,
     cuts_width: bool = False,
+    mask_attention: bool = False,
 ) -> float:
     """The largest ratio that a kind of method can reach on a model, as counting tells.
 
@@ -227,6 +229,7 @@ def best_ratio(
         axis: What the ratio is counted in.
         sequence_length: Tokens of the example that FLOPs are counted for.
         cuts_width: Whether a structured one removes layers and hidden dimensions, too.
+        mask_attention: Whether the layers of a small one begin with mask attention.
 
     Returns:
         1 for a reference; for zeros alone, the ratio with one weight left in each matrix; with
@@ -242,7 +245,8 @@ def best_ratio(
     if kind == "small":
         heads = shape_of(config).heads
         least = Shape(default_depth(config), width=heads, heads=heads, neurons=1)
-        return whole / cost_of(count_dense(reshaped(config, least)), axis, sequence_length)
+        small = reshaped(_kind(config, "learnt" if mask_attention else None), least)
+        return whole / cost_of(count_dense(small), axis, sequence_length)
     if kind == "structured":
         costs = unit_costs(config, dense, axis, sequence_length)
         if cuts_width:
@@ -251,6 +255,15 @@ def best_ratio(
         _, neuron, fixed = costs.at_width(shape.width, shape.layers)
         return whole / (fixed + neuron)
     return _best_of_zeros(dense, axis, sequence_length)
+
+
+def _kind(config: PretrainedConfig, mask: Mask | None) -> PretrainedConfig:
+    """What a small model is, in the encoder's own shape."""
+    if mask is None:
+        return config
+    from bench.models.mask_attention import mask_attention_config
+
+    return mask_attention_config(config, mask)
 
 
 def default_depth(config: PretrainedConfig) -> int:

@@ -38,7 +38,8 @@ class _CsrLinear(nn.Module):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             self._weight = linear.weight.detach().to_sparse_csr()
-        self._bias = linear.bias.detach()
+        none = linear.weight.new_zeros(linear.out_features)  # such as a mask's one row
+        self._bias = none if linear.bias is None else linear.bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., in features]` to `[..., out features]`."""

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-import bench.models.cut  # noqa: F401 - makes cut models known
+import bench.models.own_classes  # noqa: F401 - makes them known
 from bench.errors import BenchError, first_line, require
 from bench.files import atomic_path
 from bench.models.checkpoint import load_classifier, save_model
@@ -29,6 +29,7 @@ from bench.models.families import (
     has_segments,
     layer_modules,
     layers,
+    mask_attentions,
     max_text_positions,
 )
 
@@ -98,8 +99,12 @@ def as_stock(model: PreTrainedModel) -> PreTrainedModel:
     of a head follows from their number. A model that is stock already is returned as it is.
 
     Raises:
-        BenchError: Hidden dimensions were cut.
+        BenchError: Hidden dimensions were cut, or layers have mask attention.
     """
+    if mask_attentions(model):
+        raise BenchError(
+            "no stock configuration knows mask attention: take --format sparse or onnx."
+        )
     return _padded(model) if _is_cut(model) else model
 
 

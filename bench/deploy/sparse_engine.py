@@ -21,7 +21,8 @@ from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from bench.deploy import kernels
-from bench.models.families import family_of, layer_modules, layers, prunable
+from bench.errors import BenchError
+from bench.models.families import family_of, layer_modules, layers, mask_attentions, prunable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,7 +71,12 @@ class SparseEncoder:
             batch: Examples of a call to tune for.
             sequence_length: Their length to tune for.
             threads: Number of threads.
+
+        Raises:
+            BenchError: It has layers of another kind than the kernels compute.
         """
+        if mask_attentions(model):
+            raise BenchError("its kernels do not compute mask attention")
         self._threads = min(threads, numba.config.NUMBA_NUM_THREADS)
         numba.set_num_threads(self._threads)
         stack: nn.Module = model.base_model.get_submodule(

@@ -1,4 +1,7 @@
-"""Makes cut models known to transformers' Auto classes, without importing transformers for it."""
+"""Makes model classes of our own known to transformers' Auto classes.
+
+Without importing transformers for it: see `bench.models.own_classes`.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,25 @@ import importlib.util
 import sys
 from typing import Any
 
-CUT = "bench.models.cut"
+OWN = "bench.models.own_classes"
 MODELS = "transformers.models.auto.modeling_auto"
 CONFIGS = "transformers.models.auto.configuration_auto"
 
 
 def make_known() -> None:
-    """Registers cut models now if the Auto classes are there, or as soon as they are imported."""
+    """Registers them now if the Auto classes are there, or as soon as they are imported."""
     if CONFIGS in sys.modules:
-        importlib.import_module(CUT)
+        importlib.import_module(OWN)
         return
     _Registrar(MODELS)
     _Registrar(CONFIGS, MODELS, "transformers.modeling_utils")
 
 
 class _Registrar(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Makes cut models known to transformers' Auto classes as soon as somebody imports these.
+    """Makes our classes known to transformers' Auto classes as soon as somebody imports these.
 
-    A saved cut model then loads by `from_pretrained` after a mere `import bench`, which need not
-    import transformers itself.
+    A saved model of ours then loads by `from_pretrained` after a mere `import bench`, which need
+    not import transformers itself.
 
     Args:
         awaited: The module of transformers that is waited for.
@@ -56,4 +59,4 @@ class _Registrar(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Runs the module, then registers, unless that has to wait for what imports it."""
         self._loader.exec_module(module)
         if not any(name in sys.modules for name in self._first):
-            importlib.import_module(CUT)
+            importlib.import_module(OWN)

@@ -35,7 +35,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
-    import bench.models.cut  # noqa: F401 - makes cut models known
+    import bench.models.own_classes  # noqa: F401 - makes them known
 
     check_config(folder)
     try:

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-import bench.models.cut  # noqa: F401 - makes cut models known
+import bench.models.own_classes  # noqa: F401 - makes them known
 from bench.errors import BenchError, first_line
 from bench.inputs import check_regular
 from bench.models.families import prunable

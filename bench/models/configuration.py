@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from bench.errors import BenchError
 from bench.inputs import MOST_LABELS
-from bench.models.families import FAMILIES, family_named
+from bench.models.families import FAMILIES, Mask, family_named
 from bench.schema import check
 
 Width = Annotated[int, Meta(ge=1, le=1 << 16)]
@@ -59,6 +59,7 @@ class Configuration(Struct, kw_only=True):
     layer_heads: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=1_000)] | None = None
     layer_neurons: Annotated[list[Neurons], Meta(max_length=1_000)] | None = None
     cut_width: Width | None = None
+    mask: Mask | None = None
     initializer_range: Small | UnsetType = UNSET
     layer_norm_eps: Small | UnsetType = UNSET
     hidden_dropout_prob: Share | UnsetType = UNSET

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 CUT_PREFIX = "cut-"
 """What precedes a family's `model_type` where heads, neurons or layers were removed for real."""
+
+MASK_PREFIX = "mask-"
+"""What precedes it where each layer begins with mask attention (`bench.models.mask_attention`)."""
+
+MASK_ATTENTION = "mask_attention"
+"""Path from a layer to its mask attention, where it has one."""
+
+Mask = Literal["learnt", "ones", "identity"]
+"""The mask of mask attention: learnt, or one that stays."""
 
 MATRICES = ("query", "key", "value", "attention_output", "intermediate", "output")
 """The six prunable matrices of a layer; each is a field of `Family` (a path) and of `Layer`."""
@@ -125,7 +134,9 @@ class Layer:
 
 
 def family_of(model_or_config: PreTrainedModel | PretrainedConfig) -> Family:
-    """The family of a model or of its configuration; a cut model has that of its origin.
+    """The family of a model or of its configuration; a changed model has that of its origin.
+
+    That is, a cut one, and one with mask attention.
 
     Raises:
         BenchError: The model is of another family.
@@ -140,7 +151,7 @@ def family_named(model_type: str) -> Family:
     Raises:
         BenchError: It is another one.
     """
-    family = FAMILIES.get(model_type.removeprefix(CUT_PREFIX))
+    family = FAMILIES.get(model_type.removeprefix(CUT_PREFIX).removeprefix(MASK_PREFIX))
     if family is None:
         known = ", ".join(FAMILIES)
         raise BenchError(f"models of type '{model_type}' are not supported; known: {known}.")
@@ -216,14 +227,26 @@ def layers(model: PreTrainedModel) -> list[Layer]:
     return found
 
 
+def mask_attentions(model: PreTrainedModel) -> list[Any]:
+    """The mask attention of each layer, first to last; none in a model that has none."""
+    found = [getattr(layer, MASK_ATTENTION, None) for layer in layer_modules(model)]
+    return [inserted for inserted in found if inserted is not None]
+
+
 def prunable(model: PreTrainedModel) -> dict[str, nn.Linear]:
-    """The six matrices of every layer, by the module's name within `model`, layer by layer."""
-    family = family_of(model)
-    return {
-        f"{_encoder_prefix(model)}{family.layers}.{number}.{getattr(family, name)}": matrix
-        for number, layer in enumerate(layers(model))
-        for name, matrix in layer.matrices.items()
-    }
+    """The six matrices of every layer, by the module's name within `model`, layer by layer.
+
+    Behind the six stand those of the layer's mask attention, where it has one.
+    """
+    family, inserted = family_of(model), mask_attentions(model)
+    found = {}
+    for number, layer in enumerate(layers(model)):
+        path = f"{_encoder_prefix(model)}{family.layers}.{number}"
+        for name, matrix in layer.matrices.items():
+            found[f"{path}.{getattr(family, name)}"] = matrix
+        for name, matrix in inserted[number].matrices.items() if inserted else ():
+            found[f"{path}.{MASK_ATTENTION}.{name}"] = matrix
+    return found
 
 
 def head_modules(model: PreTrainedModel) -> dict[str, nn.Linear]:

@@ -9,7 +9,9 @@ so that four numbers of `Counts` say what a model costs at every S. A head is de
 rows or its output columns are all zero (with a bias left, attention averages a constant, which is
 that constant); zeros without structure leave the attention products as they are. Biases,
 normalisations, activations and embedding look-ups count nothing, and zeros outside the prunable
-matrices save nothing.
+matrices save nothing. Mask attention counts as attention does: its four matrices and the one row w
+of its mask are prunable weights, its heads are among the living ones, and what the mask adds for
+distance and head is a look-up and a bias.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Counts:
     """What a model holds, and with it what it costs on sequences of any length.
 
     Attributes:
-        weights: Prunable weights: those of the six matrices of each layer.
+        weights: Prunable weights: those of the six matrices of each layer, and of its mask
+            attention's.
         matrices: Number of prunable matrices that hold anything at all.
         parameters: All parameters, embeddings included, tied ones once.
         embedding_parameters: Those of the embeddings.
@@ -80,6 +83,10 @@ class Counts:
         tokens = np.asarray(lengths, dtype=np.int64)
         macs = self._macs(len(tokens), int(tokens.sum()), int((tokens * tokens).sum()))
         return 2 * sum(macs.values())
+
+    def training_flops(self, lengths: np.ndarray, visits: np.ndarray) -> int:
+        """FLOPs of training on examples of these real token counts, each as often as said."""
+        return TRAINED_PASS * self.forward_flops(np.repeat(lengths, visits))
 
     def _macs(self, examples: int, tokens: int, squared_tokens: int) -> dict[str, int]:
         return {
@@ -136,7 +143,7 @@ def _count(model: PreTrainedModel, size: Callable[[Tensor], int], size_of_file: 
         parameters=sum(size(parameter) for parameter in model.parameters()),
         embedding_parameters=sum(size(p) for p in families.embeddings(model).parameters()),
         head_parameters=sum(size(p) for module in head for p in module.parameters()),
-        attention_width=sum(_alive_width(layer, size) for layer in families.layers(model)),
+        attention_width=_alive_widths(model, size),
         projection_weights=0 if projection is None else projection.weight.numel(),
         head_weights=sum(module.weight.numel() for module in head),
         bytes=size_of_file,
@@ -144,12 +151,19 @@ def _count(model: PreTrainedModel, size: Callable[[Tensor], int], size_of_file: 
     )
 
 
-def _alive_width(layer: families.Layer, size: Callable[[Tensor], int]) -> int:
-    """Width of the layer's heads that have both value rows and output columns."""
-    value_rows = torch.split(layer.value.weight, layer.head_size, dim=0)
-    output_columns = torch.split(layer.attention_output.weight, layer.head_size, dim=1)
-    pairs = zip(value_rows, output_columns, strict=True)
-    return layer.head_size * sum(bool(size(rows) and size(columns)) for rows, columns in pairs)
+def _alive_widths(model: PreTrainedModel, size: Callable[[Tensor], int]) -> int:
+    """Width of all heads that have both value rows and output columns."""
+    attentions = [
+        *((one.value, one.attention_output, one.head_size) for one in families.layers(model)),
+        *((m.value, m.output, m.attention_head_size) for m in families.mask_attentions(model)),
+    ]
+    width = 0
+    for value, output, head_size in attentions:
+        value_rows = torch.split(value.weight, head_size, dim=0)
+        output_columns = torch.split(output.weight, head_size, dim=1)
+        pairs = zip(value_rows, output_columns, strict=True)
+        width += head_size * sum(bool(size(rows) and size(columns)) for rows, columns in pairs)
+    return width
 
 
 def compare(dense: Counts, actual: Counts, sequence_length: int = SEQUENCE_LENGTH) -> Footprint:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import start
-from tiny_models import sparse_classifier
+from tiny_models import masked_classifier, sparse_classifier
 
 import bench
 from bench import registry
@@ -47,6 +47,19 @@ def test_every_engine_answers_as_torch_does(name: str) -> None:
     assert all(timing.agrees for timing in timings)
 
 
+def test_every_engine_but_one_runs_mask_attention_and_that_one_says_so() -> None:
+    able = [e for key, e in ENGINES.items() if "openvino" not in key and not e.objection()]
+    refused = {}
+    timings = measure(masked_classifier("bert"), None, able, [Load(1, 8, 1), Load(3, 16, 2)],
+                      failed=lambda engine, why: refused.update({engine.name: why}))  # fmt: skip
+    assert {timing.engine for timing in timings} == {engine.name for engine in able} - {"sparse"}
+    assert all(timing.agrees for timing in timings)
+    assert refused == {"sparse": "its kernels do not compute mask attention"}
+    said = "the engine sparse cannot run this model: its kernels do not compute mask attention\\."
+    with pytest.raises(BenchError, match=said):
+        measure(masked_classifier("bert"), None, [ENGINES["sparse"]], [Load(1, 8, 1)])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cofi", "block-movement"])
 @pytest.mark.parametrize(("axis", "ratio"), [("weights", 8.0), ("bytes", 1.2)])
@@ -64,14 +77,14 @@ def test_every_engine_answers_as_what_a_structured_method_delivers(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("narrow", [False, True])
-def test_openvino_answers_as_torch_does(narrow: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["stock", "narrow", "masked"])
+def test_openvino_answers_as_torch_does(kind: str, tmp_path: Path) -> None:
     """Not in this process: it leaves behind what a later signal of other tests crashes in."""
     names = [n for n in ("openvino", "openvino-bf16") if not ENGINES[n].objection()]
     if not names:
         pytest.skip(ENGINES["openvino"].objection())
-    model = sparse_classifier("bert", 0.1)
-    if narrow:
+    model = masked_classifier("bert") if kind == "masked" else sparse_classifier("bert", 0.1)
+    if kind == "narrow":
         model = bench.cut(model, [[0]], [[]], stay=[1], dimensions=range(12))
     model.save_pretrained(tmp_path)
     process = start("latency", tmp_path, "--engine", ",".join(names), "--batch", "3",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import CONFIGS, logits, sparse_classifier, tiny_classifier
+from tiny_models import CONFIGS, logits, masked_classifier, sparse_classifier, tiny_classifier
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from bench.deploy.engines import answers_of_graph
@@ -33,7 +33,7 @@ def narrow(family: str) -> PreTrainedModel:
     return cut(sparse_classifier(family, density=1), [[0]], [[]], stay=[1], dimensions=range(12))
 
 
-QUICK_GRAPHS = [(uneven, "bert"), (narrow, "distilbert")]
+QUICK_GRAPHS = [(uneven, "bert"), (narrow, "distilbert"), (masked_classifier, "bert")]
 """Each takes seconds to write; the cut ones are the harder ones."""
 
 
@@ -62,8 +62,16 @@ def test_a_narrow_model_has_no_stock_form(tmp_path: Path) -> None:
     assert not (tmp_path / "stock").exists()
 
 
+def test_mask_attention_has_no_stock_form(tmp_path: Path) -> None:
+    source = saved(masked_classifier("bert"), tmp_path / "masked")
+    with pytest.raises(BenchError, match="no stock configuration knows mask attention") as caught:
+        export(source, tmp_path / "stock", "hf")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "stock").exists()
+
+
 @pytest.mark.parametrize("family", CONFIGS)
-@pytest.mark.parametrize("make", [tiny_classifier, uneven, narrow])
+@pytest.mark.parametrize("make", [tiny_classifier, uneven, narrow, masked_classifier])
 def test_a_compact_file_gives_the_same_predictions_in_fp16(family: str, make, tmp_path) -> None:
     model = make(family)
     with torch.no_grad():
@@ -110,7 +118,7 @@ def test_a_compact_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     ("make", "family"),
     [
         pytest.param(make, family, marks=[pytest.mark.slow] * ((make, family) not in QUICK_GRAPHS))
-        for make in (tiny_classifier, uneven, narrow)
+        for make in (tiny_classifier, uneven, narrow, masked_classifier)
         for family in CONFIGS
     ],
 )

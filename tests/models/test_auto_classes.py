@@ -1,4 +1,4 @@
-"""Cut models and transformers' Auto classes."""
+"""Models of our own and transformers' Auto classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny_models import tiny_classifier
+from tiny_models import masked_classifier, tiny_classifier
 
 import bench
 
@@ -21,11 +21,11 @@ IMPORTS = [
 FORK = """
 import accelerate, torch.distributed.tensor, json, os, sys
 assert not {"bench", "transformers"} & set(sys.modules)
-for imports in json.loads(sys.argv[2]):
+for imports in json.loads(sys.argv[3]):
     if not os.fork():
         try:
             exec(imports)
-            print(type(auto.from_pretrained(sys.argv[1])).__name__, flush=True)
+            print(*(type(auto.from_pretrained(f)).__name__ for f in sys.argv[1:3]), flush=True)
         except BaseException as error:
             print(repr(error), flush=True)
         os._exit(0)
@@ -36,15 +36,17 @@ for imports in json.loads(sys.argv[2]):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """By order of imports, the class as which a saved cut model is read."""
-    folder = tmp_path_factory.mktemp("cut")
+    """By order of imports, the classes as which a cut model and one with masks are read."""
+    folder, other = tmp_path_factory.mktemp("cut"), tmp_path_factory.mktemp("mask")
     heads, neurons = ([0, 2], []), (list(range(0, 40, 3)), [5])
     bench.cut(tiny_classifier("bert"), heads, neurons).save_pretrained(folder)
-    command = [sys.executable, "-c", FORK, folder, json.dumps(IMPORTS)]
+    masked_classifier("distilbert").save_pretrained(other)
+    command = [sys.executable, "-c", FORK, folder, other, json.dumps(IMPORTS)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(zip(IMPORTS, done.stdout.splitlines(), strict=True))
 
 
 @pytest.mark.parametrize("imports", IMPORTS)
-def test_importing_bench_is_enough_to_load_a_cut_model(answers, imports: str) -> None:
-    assert answers[imports] == "CutBertForSequenceClassification"
+def test_importing_bench_is_enough_to_load_a_model_of_ours(answers, imports: str) -> None:
+    known = ("CutBertForSequenceClassification", "MaskDistilBertForSequenceClassification")
+    assert answers[imports] == " ".join(known)

@@ -14,7 +14,7 @@ from bench import registry
 from bench.compression.params import TrainParams
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
-from bench.results.record import dense_of
+from bench.results.record import DENSE
 from bench.results.seeds import TRIAL_SEED
 from bench.runs.cells.cell import Cell, Variant, reference_cell
 from bench.runs.cells.parameters import resolve_params, search_space
@@ -99,21 +99,14 @@ class Context:
         """A cell with all that its names stand for."""
         variant = Variant.parse(cell.method)
         method = registry.methods.get(variant.method)
-        dense = (dense_of(cell.method), cell.task, 1.0)
-        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), dense])
+        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), (DENSE, cell.task, 1.0)])
         cell_id = cell.id(
             version=method.info.version,
             data=self.tasks[cell.task].fingerprint,
             weights=self.weights,
             carried=[self.carried[key].params for key in keys if key in self.carried],
         )
-        return BoundCell(cell, self.under(variant.options), cell_id, method, variant.params)
-
-    def under(self, options: Mapping[str, str]) -> Context:
-        """The same for cells that are pinned to some of the protocol's `OPTIONS`."""
-        if not options:
-            return self
-        return dataclasses.replace(self, protocol=self.protocol.under(options))
+        return BoundCell(cell, self, cell_id, method, dict(variant.pins))
 
 
 @dataclass(frozen=True)
@@ -122,10 +115,10 @@ class BoundCell:
 
     Attributes:
         cell: The cell.
-        context: What it shares with the others, under the options that it is pinned to.
+        context: What it shares with the others.
         id: The id that its record is stored under.
         method: Its method.
-        pins: The pinned parameters of the method itself, as texts.
+        pins: The method's pinned parameters, as texts.
     """
 
     cell: Cell
@@ -159,7 +152,8 @@ class BoundCell:
         """The largest ratio that its method can reach on its axis."""
         labels, encoder = self.task.num_labels, self.context.encoder
         info = self.method.info
-        return _limit(info.kind, info.cuts_width, encoder, labels, self.target)
+        special = {"cuts_width": info.cuts_width, "mask_attention": info.mask_attention}
+        return _limit(info.kind, encoder, labels, self.target, **special)
 
     @functools.cached_property
     def space(self) -> dict[str, Knob]:
@@ -210,9 +204,9 @@ def _classifier_config(encoder: Path, labels: int) -> PretrainedConfig:
 
 
 @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
-def _limit(kind: Kind, cuts_width: bool, encoder: Path, labels: int, target: Target) -> float:
+def _limit(kind: Kind, encoder: Path, labels: int, target: Target, **special: bool) -> float:
     config = _classifier_config(encoder, labels)
-    return best_ratio(kind, config, target.axis, target.sequence_length, cuts_width=cuts_width)
+    return best_ratio(kind, config, target.axis, target.sequence_length, **special)
 
 
 @functools.cache  # shapes of every depth are counted for it: a second for a large encoder

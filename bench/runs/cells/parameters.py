@@ -81,6 +81,7 @@ def objection(
                 target.axis,
                 target.sequence_length,
                 cuts_width=method.info.cuts_width,
+                mask_attention=method.info.mask_attention,
             )
             if target.ratio <= best:
                 search_space(method, config, target)
