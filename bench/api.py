@@ -92,6 +92,7 @@ def run(
     augment: int | None = None,
     sequence_length: int | None = None,
     overlap: Literal["removed", "kept"] = "removed",
+    perturb: str | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -117,8 +118,7 @@ def run(
     What the run folder holds is not run again. `bench run --help` says more of each option.
 
     Args:
-        methods: Names, perhaps with pinned parameters (`magnitude:scope=global`), or `all`,
-            which is the default but for the demo.
+        methods: Names, perhaps with pinned parameters (`magnitude:scope=global`), or `all`.
         tasks: Names, groups (`glue`, `demo`), or TOML files that declare a task.
         model: The pre-trained encoder: a folder, a name on the hub, or `demo`.
         data_dir: Folder in the original GLUE layout; the hub otherwise.
@@ -136,6 +136,7 @@ def run(
         augment: Variants of each training row to train on as well.
         sequence_length: Tokens that rows are cut at and FLOPs are counted on.
         overlap: What becomes of training rows whose text is a report row's.
+        perturb: How the input of trainings is perturbed, such as `word-dropout=0.1`.
         runs: The run folder.
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
         name: Name of the suite and its page.
@@ -149,8 +150,7 @@ def run(
         precision: What trainings compute in.
         teacher_cache_gb: Disk for what teachers answer, in GB.
         keep_models: Which compressed models stay on disk.
-        latency: Whether every row's kept model is timed when all is done, on every engine; the demo
-            times on plain torch where nothing is said.
+        latency: Whether every row's kept model is timed when all is done, on every engine.
         probe_text: Held-out text to measure the masked-language-model loss on.
         claims: What the suite is run for, a mapping a claim: docs/claims.md.
         rerun: Which records are replaced.
@@ -189,6 +189,7 @@ def run(
         augment=said.whole("augment", augment),
         sequence_length=said.whole("sequence_length", sequence_length),
         overlap=overlap,
+        perturb=said.text("perturb", perturb),
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),
@@ -293,8 +294,7 @@ def load_results(
     """The records of run folders or of folders of pages, a row a cell.
 
     Args:
-        folders: Run folders, or folders of published pages; the working directory's `runs`
-            where none is named.
+        folders: Run folders, or folders of published pages; `runs` where none is named.
         name: The suite; all of a folder where none is named.
         status: Only cells that ended so, such as `ok`.
 
@@ -304,8 +304,8 @@ def load_results(
         (`weights_ratio`, `bytes_ratio`, `params_ratio`, `flops_ratio`, `flops_task_ratio`), `bytes`
         of its file with 16-bit values, `parameter_count`, `ms` on the fastest `engine` and
         `ms_ratio` (dense on its own ÷ this) as far as it was timed, optimizer `steps`,
-        `train_flops`, `wall_s`, the method's parameters (`params`, a dictionary), how they were
-        found (`parameters`), `error`, `id` and `created`.
+        `train_flops`, `train_s`, `wall_s`, the method's parameters (`params`, a dictionary), how
+        they were found (`parameters`), `error`, `id` and `created`.
 
     Raises:
         BenchError: A folder has no suite, or none of the name.

@@ -6,6 +6,7 @@ Two results may stand in one table only if their protocol has the same hash.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,13 @@ Epochs are those of docs/convergence.md: at "quick" dense still gains by a longe
 "standard", the longest that was measured, it is not known to; "paper" is twice that.
 """
 
+OPTIONS = ("perturb",)
+"""Fields that a method may be pinned to as well (`magnitude:perturb=none`). Such a row has a dense
+model of its own, under the same options, which it starts and learns from and is read against."""
+
+NONE = "none"
+"""How a pin says that an option is off, which a protocol says by an empty text."""
+
 UNSAID: dict[str, object] = {
     "max_train_samples": None,
     "corpus": "",
@@ -44,6 +52,7 @@ UNSAID: dict[str, object] = {
     "carried": "",
     "sequence_length": 128,
     "overlap": "kept",
+    "perturb": "",
     "version": 2,
 }
 """What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
@@ -69,6 +78,8 @@ class Protocol:
         sequence_length: Tokens that rows are cut at, and of the one example that FLOPs are counted
             and matched on.
         overlap: What becomes of training rows whose text is a report row's.
+        perturb: How the input of a training is perturbed; see
+            `bench.training.perturbation.Perturbation`. Empty for not at all.
         version: Raised when the same settings would now give other numbers; the only version that
             the key of a reference knows.
     """
@@ -86,7 +97,13 @@ class Protocol:
     carried: str = ""
     sequence_length: int = SEQUENCE_LENGTH
     overlap: Overlap = "removed"
+    perturb: str = ""
     version: int = 3
+
+    def under(self, options: Mapping[str, str]) -> Protocol:
+        """The protocol of a method that is pinned to some of `OPTIONS`."""
+        values = {name: "" if value == NONE else value for name, value in options.items()}
+        return dataclasses.replace(self, **values)  # type: ignore[arg-type]  # all are texts
 
     @property
     def hash(self) -> str:

@@ -23,6 +23,7 @@ from bench.compression.params import MOST_TUNED, Params
 from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, kind_and_line, unknown_name
 from bench.patterns import NAME
+from bench.protocol import OPTIONS
 
 OWN_DISTRIBUTION = "prunebench"
 
@@ -174,6 +175,8 @@ def _params_objection(method: type[Method]) -> str:
     ]
     if undeclared:
         return f"{method.__name__}.Params.{undeclared[0]} is not declared with knob()"
+    if taken := [name for name in method.Params.knobs() if name in OPTIONS]:
+        return f"{method.__name__}.Params.{taken[0]} has the name of an option of the run"
     method.Params()  # the defaults must pass their own checks
     tuned, defaults = method.Params.search_space(), method.Params.defaults()
     if len(tuned) > MOST_TUNED:

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from transformers import (
     AutoTokenizer,
@@ -39,7 +38,7 @@ from bench.data.prepare import TaskData, load, prepare
 from bench.data.task import Source, Task
 from bench.machine import describe, multiplies_in_bf16, usable_cores
 from bench.models.checkpoint import load_model
-from bench.models.footprint import count_dense
+from bench.models.footprint import TRAINED_PASS, count_dense
 from bench.protocol import Precision, Protocol
 from bench.runs.encoder import default_learning_rate
 from bench.training import loop, scoring
@@ -154,7 +153,7 @@ def compare(task: Task, data: TaskData, model: Path, precision: Precision, scrat
     scores: dict[str, list[float]] = {way: [] for way in ways}
     shares: list[float] = []
     counts = count_dense(load_model(model, task.info.labels, 0.1, fresh_head=True))
-    work = counts.training_flops(train.lengths, np.ones(len(train), dtype=np.int64))
+    work = TRAINED_PASS * counts.forward_flops(train.lengths)
     for number in range(ROUNDS + 1):  # the first round warms up
         for way, training in ways.items():
             torch.manual_seed(number)

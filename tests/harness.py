@@ -110,7 +110,7 @@ def outcomes(runs: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     found = {}
     for key, record in records(runs).items():
         plain = slim(record)
-        for measured in ("wall_s", "peak_memory_mb"):
+        for measured in ("wall_s", "train_s", "peak_memory_mb"):
             del plain["cost"][measured]
         found[key] = plain
     return found

@@ -10,39 +10,54 @@ from bench import registry
 from bench.cli.output import console, emit_json, examples, say, table
 from bench.compression.params import spelled
 from bench.errors import unknown_name
+from bench.protocol import OPTIONS
+from bench.results.record import DENSE
+from bench.training import perturbation
 
 if TYPE_CHECKING:
     from bench.compression.method import Method
     from bench.compression.params import Knob
 
 
+PARTS = {"perturb": perturbation.described()}
+"""What an option of a run, to which methods may be pinned, is made of."""
+
+HEADS = ("part", "what it is")
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
         "describe",
-        help="tell what is known of a method or a task",
-        epilog=examples("bench describe magnitude", "bench describe cola"),
+        help="tell what is known of a method, a task, or an option of a run",
+        epilog=examples(
+            "bench describe magnitude", "bench describe cola", "bench describe perturb"
+        ),
     )
-    parser.add_argument("name", metavar="NAME", help="a method, a task, or FILE.toml")
+    parser.add_argument("name", metavar="NAME", help="a method, a task, FILE.toml, or perturb")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=handle)
 
 
 def handle(arguments: argparse.Namespace) -> int:
-    """Prints a method's metadata and parameters, or a task's metadata."""
+    """Prints a method's metadata and parameters, a task's metadata, or an option's parts."""
     name: str = arguments.name
+    if name in PARTS:
+        return _describe_option(name, as_json=arguments.json)
     parameters: list[dict[str, Any]] = []
+    trains = False
     if name in registry.methods.names():
         method = registry.methods.get(name)
         facts = {"method": method.info.name, **dataclasses.asdict(method.info)}
         facts["distribution"] = registry.methods.distribution(name)
         parameters = _parameters(method)
+        trains = method.info.kind != "reference" or name == DENSE
     elif name in registry.tasks.names() or name.endswith(".toml"):
         info = registry.task(name).info
         facts = {"task": info.name, **dataclasses.asdict(info)}
     else:
-        known = registry.methods.names() + registry.tasks.names()
-        raise unknown_name("method or task", name, known)
+        known = [*registry.methods.names(), *registry.tasks.names(), *PARTS]
+        raise unknown_name("method, task or option", name, known)
     del facts["name"]
     if arguments.json:
         emit_json({**facts, **({"parameters": parameters} if parameters else {})})
@@ -58,6 +73,23 @@ def handle(arguments: argparse.Namespace) -> int:
         for row in parameters:
             row["default"] = "by width" if row["default"] is None else spelled(row["default"])
         out.print(table(heads, [[_text(value) for value in row.values()] for row in parameters]))
+    if trains:
+        say(out, f"It can also be pinned to {', '.join(OPTIONS)}: bench describe {OPTIONS[0]}.")
+    return 0
+
+
+def _describe_option(name: str, *, as_json: bool) -> int:
+    """Prints the parts of an option of `bench run`, and an example."""
+    if as_json:
+        emit_json(
+            {"option": name, "parts": [dict(zip(HEADS, p, strict=True)) for p in PARTS[name]]}
+        )
+        return 0
+    out = console()
+    out.print(table([*HEADS], [list(part) for part in PARTS[name]]))
+    first, second, *_ = (part for part, _ in PARTS[name])
+    say(out, f"For all methods: --{name} {first}=0.1+{second}=0.1")
+    say(out, f"For one, a row of its own: --methods magnitude:{name}={first}=0.1")
     return 0
 
 

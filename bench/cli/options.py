@@ -125,6 +125,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="train on N variants of each row as well, made by word replacement with the "
         "encoder's own masked language model; default 0: none",
     )
+    effort.add_argument(
+        "--perturb",
+        metavar="NAME=X+…|none",
+        help="perturb the input of every training on the task's rows, dense's too: word-dropout=R, "
+        "replace-uniform=R, replace-similar=R, adversarial=EPS, and for replacements the schedule "
+        "inverse-sigmoid=K ('bench describe perturb'); a method may be pinned to another "
+        "(magnitude:perturb=word-dropout=0.1); default none",
+    )
     how = parser.add_argument_group("how it runs")
     how.add_argument(
         "--runs",

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.models.footprint import TRAINED_PASS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
@@ -47,6 +49,8 @@ class Training:
         step: Optimizer steps that have been made.
         loss: The loss of the last of them.
         visits: How often each row has been trained on, `[rows]`.
+        passes: Forward and backward passes that a step makes.
+        drawn_flops: FLOPs that went into drawing what its input was replaced by.
     """
 
     model: PreTrainedModel
@@ -55,6 +59,16 @@ class Training:
     step: int = 0
     loss: float = 0.0
     visits: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    passes: int = 1
+    drawn_flops: int = 0
+
+    def cost(self, forward: int) -> int:
+        """FLOPs of the training.
+
+        Args:
+            forward: Those of one forward pass over each row as often as it was visited.
+        """
+        return self.passes * TRAINED_PASS * forward + self.drawn_flops
 
 
 class Callback:

@@ -60,13 +60,16 @@ class _Contrastive:
         self._teachers = [_encode(teacher, batches) for teacher in teachers]
         self._snapshots = self._teachers[0][:, :0]
         self._visits = 0
+        self._batch: Batch | None = None
 
     def __call__(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         """The other loss and a term a bank; a snapshot first where an epoch begins."""
         if self._visits // len(self._labels) > self._snapshots.shape[1]:
             batches = self._run.sample(model, batch_size=ENCODING_BATCH, passes=1)
             self._snapshots = torch.cat([self._snapshots, _encode(model, batches)], dim=1)
-        self._visits += len(batch.rows)
+        if batch is not self._batch:  # adversarial training comes with one twice
+            self._visits += len(batch.rows)
+        self._batch = batch
         with _sentence_vectors(model) as found:
             value = self._loss(model, batch)
         own = nn.functional.normalize(found[-1].float(), dim=-1)

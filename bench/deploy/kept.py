@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.checksums import damaged_files
 from bench.errors import BenchError
 from bench.models.folder import check_model
-from bench.results.record import DENSE
+from bench.results.record import dense_of
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -40,11 +40,12 @@ def kept_model(store: Store, record: Record) -> Path:
     return folder
 
 
-def dense_of(store: Store, record: Record) -> str | None:
-    """The kept dense model of the cell's task, if there is one."""
+def kept_dense(store: Store, record: Record) -> str | None:
+    """The kept dense model of the cell's task and options, if there is one."""
+    dense = dense_of(record.cell["method"])
     same = ("task", "model", "protocol")
     for other in store.records():
-        if other.cell["method"] == DENSE and all(other.cell[k] == record.cell[k] for k in same):
+        if other.cell["method"] == dense and all(other.cell[k] == record.cell[k] for k in same):
             folder = store.folder(other.id) / "model"
             if (folder / "config.json").is_file():
                 return str(folder)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bench.deploy.engines import Load, find_engines
-from bench.deploy.kept import dense_of, kept_model
+from bench.deploy.kept import kept_dense, kept_model
 from bench.deploy.latency import THOROUGH, Pace
 from bench.deploy.timed import compare_speed, keep_timings
 from bench.errors import BenchError
 from bench.machine import usable_cores
 from bench.models.checkpoint import load_classifier
+from bench.results.record import dense_of
 from bench.results.suites import suite_records, suites_of
 
 if TYPE_CHECKING:
@@ -113,15 +114,16 @@ def untimed_rows(store: Store, records: Sequence[Record]) -> tuple[list[Untimed]
         if record.status == "ok" and record.has_model:
             cell = record.cell
             rows.setdefault((cell["method"], cell["task"], cell["ratio"]), []).append(record)
-    references: dict[str, str | None] = {}
+    references: dict[tuple[str, str], str | None] = {}
     found, notes = [], []
     for (method, task, ratio), mine in rows.items():
         if any(record.timing for record in mine):
             continue
-        if task not in references:
-            references[task] = dense_of(store, mine[0])
+        key = (task, dense_of(method))
+        if key not in references:
+            references[key] = kept_dense(store, mine[0])
         one = _first_kept(store, mine)
-        length, dense = mine[0].data.get("median_length"), references[task]
+        length, dense = mine[0].data.get("median_length"), references[key]
         if one is None or dense is None or length is None:
             lacking = "its model was" if one is None else "the dense model was"
             why = f"{lacking} not kept" if length else "its record knows no length of the task"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import hub
 from bench.deploy.engines import Load, find_engines
-from bench.deploy.kept import dense_of, kept_model
+from bench.deploy.kept import kept_dense, kept_model
 from bench.deploy.latency import machine, measure, refuse
 from bench.errors import BenchError
 from bench.machine import usable_cores
@@ -77,7 +77,7 @@ def time_saved(
     """
     find_engines(engines)  # a name that is unknown is told before anything is read
     record, folder = _source(name, store)
-    whole = dense if dense is not None or record is None else dense_of(store, record)
+    whole = dense if dense is not None or record is None else kept_dense(store, record)
     given, notes = load_classifier(folder)
     reference = None
     if whole is not None:

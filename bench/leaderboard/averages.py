@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.leaderboard.markdown import escape
 from bench.leaderboard.ranking import MAJORITY
 from bench.metrics import metric_of
-from bench.results.record import DENSE
+from bench.results.record import DENSE, dense_of
 
 if TYPE_CHECKING:
     from bench.leaderboard.ranking import Row, Standings
@@ -23,13 +23,13 @@ LEAST_ROOM = 5.0
 
 
 def above_chance(result: Standings, row: Row, task: str) -> float | None:
-    """A score between the majority class, 0, and dense, 100.
+    """A score between the majority class, 0, and the row's own dense model, 100.
 
     Returns:
         `None` where one of the three is not known, or where dense is not `LEAST_ROOM` points above
         the majority class.
     """
-    mean, room = row.mean(task), _room(result, task)
+    mean, room = row.mean(task), _room(result, task, dense_of(row.method))
     if mean is None or room is None or room[1] - room[0] < LEAST_ROOM:
         return None
     return 100 * (mean - room[0]) / (room[1] - room[0])
@@ -45,7 +45,7 @@ def average_above_chance(result: Standings, row: Row) -> float | None:
 
 def tasks_without_room(result: Standings) -> list[str]:
     """The averaged tasks on which dense is not `LEAST_ROOM` points above the majority class."""
-    rooms = {task: _room(result, task) for task in result.averaged}
+    rooms = {task: _room(result, task, DENSE) for task in result.averaged}
     return [task for task, room in rooms.items() if room and room[1] - room[0] < LEAST_ROOM]
 
 
@@ -75,9 +75,9 @@ def win_rate(result: Standings, row: Row) -> float | None:
     return 100 * statistics.fmean(wins) if wins else None
 
 
-def _room(result: Standings, task: str) -> tuple[float, float] | None:
-    """What the majority class and dense score; `None` where one of them is not known."""
-    dense, majority = result.row(DENSE), result.row(MAJORITY)
+def _room(result: Standings, task: str, name: str) -> tuple[float, float] | None:
+    """What the majority class and a dense model score; `None` where one of them is not known."""
+    dense, majority = result.row(name), result.row(MAJORITY)
     top = dense.mean(task) if dense else None
     floor = majority.mean(task) if majority else None
     if floor is None and dense is not None and _scores_no_constant(dense, task):

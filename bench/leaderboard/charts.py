@@ -12,7 +12,7 @@ from bench.leaderboard.convergence import convergence_svg
 from bench.leaderboard.ranking import MAJORITY
 from bench.leaderboard.spread import spread_svg
 from bench.leaderboard.tuning import tuning_svg
-from bench.results.record import DENSE
+from bench.results.record import is_dense
 from bench.results.suites import counted_length
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:
     """What is kept of dense's score above chance in %, by task and ratio, then by method."""
     shares: dict[str, dict[str, float]] = {}
     for ratio, result in results.items():
-        rows = [row for row in result.rows if row.method not in (DENSE, MAJORITY)]
+        rows = [r for r in result.rows if r.method != MAJORITY and not is_dense(r.method)]
         for task in result.averaged if ratio != 1 else ():
             known = {row.method: above_chance(result, row, task) for row in rows}
             if kept := {name: share for name, share in known.items() if share is not None}:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.leaderboard.markdown import rounded
 from bench.leaderboard.ranking import OUTSIDE_AVERAGE, is_uninformative
-from bench.results.record import DENSE
+from bench.results.record import DENSE, dense_of
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -150,8 +150,9 @@ def _on_task(task: str, records: Sequence[Record]) -> list[Line]:
     measured = [record for row in rows.values() for record in row if record.knowledge]
 
     def of_encoder(stage: str) -> float | None:
-        # A seed's reference is the same for all methods, so it counts once.
-        seeds = {r.cell["seed"]: (r.knowledge or {}).get(stage) for r in measured}
+        # A seed's reference is the same for all methods under the suite's options: it counts once.
+        own = [record for record in measured if dense_of(record.cell["method"]) == DENSE]
+        seeds = {r.cell["seed"]: (r.knowledge or {}).get(stage) for r in own}
         return _mean(seeds.values())
 
     dense = rows.pop((1.0, DENSE), [])

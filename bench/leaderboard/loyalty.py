@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.leaderboard.markdown import pipe, rounded
 from bench.metrics import FIGURES, metric_of
-from bench.results.record import DENSE
+from bench.results.record import dense_of, is_dense
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 
-ANOTHER = f"{DENSE}, another seed"
-"""What the row of dense is called."""
+ANOTHER = "{}, another seed"
+"""What the row of a dense model is called."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Loyalties:
     def __init__(self, results: Iterable[Standings], answers: PredictionsOf) -> None:
         self._found: dict[tuple[str, float, str], Loyalty] = {}
         for result in results:
-            if (dense := result.row(DENSE)) is None:
-                continue
             for row, task in itertools.product(result.rows, result.tasks):
+                if (dense := result.row(dense_of(row.method))) is None:
+                    continue
                 if (found := _loyalty(row, dense, task, answers)) is not None:
                     self._found[_key(row, task)] = found
 
@@ -145,7 +145,7 @@ def loyalty_table(result: Standings, known: Loyalties) -> str:
     ]
     rows = [
         [
-            ANOTHER if row.method == DENSE else row.method,
+            ANOTHER.format(row.method) if is_dense(row.method) else row.method,
             *(_cell(known.of(row, task)) for task in result.tasks),
             _cell(_mean([known.of(row, task) for task in with_classes])),
         ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.leaderboard import statistics as inference
 from bench.leaderboard.statistics import Estimate, Pairs, Sample
 from bench.metrics import figure_of, influence
-from bench.results.record import AGAINST_MAJORITY, DENSE
+from bench.results.record import AGAINST_MAJORITY, DENSE, dense_of
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
@@ -170,13 +170,13 @@ class Standings:
         return [row.method for row in self.rows if is_ranked(row, self.averaged)]
 
     def above_dense(self) -> list[str]:
-        """Competitors that are significantly above the dense model on average."""
+        """Competitors that are significantly above their dense model on average."""
         return [
             name
             for name in self.competitors()
-            if (lead := inference.difference(self.average_pairs, name, DENSE)) is not None
+            if (lead := inference.difference(self.average_pairs, name, dense_of(name))) is not None
             and lead.value > 0
-            and self.told_apart(self.average_pairs, name, DENSE)
+            and self.told_apart(self.average_pairs, name, dense_of(name))
         ]
 
     def family(self, one: str, other: str) -> tuple[str, list[tuple[str, str]]]:

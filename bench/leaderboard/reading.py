@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.leaderboard.markdown import escape, p_words, rounded
 from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
 from bench.leaderboard.statistics import difference
-from bench.results.record import DENSE
+from bench.results.record import DENSE, dense_of
 from bench.shown import shown
 
 MOST_BULLETS = 5
@@ -211,13 +211,14 @@ def _above_dense(results: Mapping[float, Standings]) -> list[str]:
 def _distance_to_dense(result: Standings, ranking: Sequence[Row]) -> list[str]:
     """How far the best competitor is from the dense model."""
     best = ranking[0].method
-    found = difference(result.average_pairs, best, DENSE)
+    dense = dense_of(best)
+    found = difference(result.average_pairs, best, dense)
     if found is None:
         return []
     where = "below" if found.value < 0 else "above"
     size = f"{rounded(abs(found.value), 1)} ± {rounded(found.half_width, 1)}"
-    p = _p(result, best, DENSE)
-    return [f"{escape(best)} is {size} points {where} dense on average (p {p})."]
+    p = _p(result, best, dense)
+    return [f"{escape(best)} is {size} points {where} {escape(dense)} on average (p {p})."]
 
 
 def _methods_below_random_mask(result: Standings) -> list[str]:

@@ -84,10 +84,6 @@ class Counts:
         macs = self._macs(len(tokens), int(tokens.sum()), int((tokens * tokens).sum()))
         return 2 * sum(macs.values())
 
-    def training_flops(self, lengths: np.ndarray, visits: np.ndarray) -> int:
-        """FLOPs of training on examples of these real token counts, each as often as said."""
-        return TRAINED_PASS * self.forward_flops(np.repeat(lengths, visits))
-
     def _macs(self, examples: int, tokens: int, squared_tokens: int) -> dict[str, int]:
         return {
             "linear": tokens * self.weights,

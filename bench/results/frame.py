@@ -45,6 +45,7 @@ def _row(suite: str, record: Record) -> dict[str, Any]:
         "engine": timing.get("engine"),
         "steps": record.cost.get("steps"),
         "train_flops": record.cost.get("train_flops"),
+        "train_s": record.cost.get("train_s"),
         "wall_s": record.cost.get("wall_s"),
         "params": record.params,
         "parameters": record.tuning.get("parameters"),

@@ -66,6 +66,7 @@ class Cost(Struct, kw_only=True):
     train_flops: Figure | UnsetType = UNSET
     parts: dict[str, Figure] | UnsetType = UNSET
     wall_s: Figure | UnsetType = UNSET
+    train_s: Figure | UnsetType = UNSET
     steps: Count | UnsetType = UNSET
     peak_memory_mb: Figure | UnsetType | None = UNSET
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from bench.errors import BenchError
 from bench.files import json_hash
-from bench.protocol import SEQUENCE_LENGTH
+from bench.protocol import OPTIONS, SEQUENCE_LENGTH
 from bench.results.layout import ANSWERS, RecordFile, Status
 from bench.schema import check
 
@@ -65,6 +65,22 @@ READABLE = (1, 2)
 DENSE = "dense"
 """The name of the uncompressed control."""
 
+
+def dense_of(method: str) -> str:
+    """The dense model that a row is read against: the one that is pinned to the same options.
+
+    Args:
+        method: A variant's name, such as `magnitude:perturb=none`.
+    """
+    pins = [part for part in method.split(":")[1:] if part.partition("=")[0] in OPTIONS]
+    return ":".join([DENSE, *pins])
+
+
+def is_dense(method: str) -> bool:
+    """Whether a row is a dense model that others are read against."""
+    return method == dense_of(method)
+
+
 TEXT_FLOOR, ENCODER_FLOOR = "text-floor", "encoder-floor"
 """The names of the controls that say what words alone, and the untrained encoder, are worth."""
 
@@ -98,7 +114,9 @@ class Record:
         reference: The fine-tuned dense model that it started or learnt from.
         footprint: `weights`, `params`, `flops`, `bytes`: each with `dense`, `actual` and `ratio`;
             so too `flops_task`, the mean FLOPs over the report rows, each at its own length.
-        cost: `train_flops`, `parts`, `wall_s`, `steps`, `peak_memory_mb`.
+        cost: `train_flops`, `parts`, `wall_s`, `steps`, `peak_memory_mb`, and in `train_s` the
+            seconds of the final run's trainings, that of a reference and what cells share included.
+            Old records lack these seconds.
         knowledge: Where the model was probed: `text`, its `hash`, `rows` and `masked` pieces, and
             the masked-language-model loss in nats a masked piece: `loss` of the delivered model
             (`None` where its width is not the encoder's), `pretrained` and `finetuned` of the

@@ -19,6 +19,7 @@ from bench.models.checkpoint import load_model
 from bench.training import loop
 from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
 from bench.training.evaluate import predict
+from bench.training.perturber import perturber_of
 
 if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
@@ -65,7 +66,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         workers: Processes that share the work.
     """
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
-    timed = {task: _seconds(context, task) for task in {job.cell.task for job in todo}}
+    timed: dict[tuple[str, str], tuple[float, float]] = {}
     general: dict[tuple[str, str, float], int] = {}
     trainings = steps = unreachable = 0
     taught = False
@@ -76,7 +77,10 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         if bound.limit < cell.ratio:
             unreachable += 1
             continue
-        per_step, evaluation = timed[cell.task]
+        key = (cell.task, bound.context.protocol.perturb)
+        if key not in timed:
+            timed[key] = _seconds(bound.context, cell.task)
+        per_step, evaluation = timed[key]
         method = bound.method
         trains = issubclass(method.Params, TrainParams)
         made = trains * _steps(context, cell, job.trial)
@@ -94,7 +98,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
     trainings += len(general)
     steps += sum(general.values())
     for (_, text, _), made in general.items():
-        per_step = timed[text][0] if text else max(figure for figure, _ in timed.values())
+        per_step = max(figure for (task, _), (figure, _) in timed.items() if text in ("", task))
         seconds += made * per_step
     return Estimate(
         trainings, len(general), steps, seconds / workers, megabytes, unreachable, taught
@@ -135,10 +139,11 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     # No label takes longer than another, and any loss is finite with these.
     sample = dataclasses.replace(sample, labels=np.zeros_like(sample.labels))
     protocol = dataclasses.replace(context.protocol, epochs=1)
+    perturber = perturber_of(protocol, context.encoder)
 
     def train() -> None:
         loop.train(model, sample, loss=task_loss, params=TrainParams(), protocol=protocol,
-                   device=context.device, seed=(0,))  # fmt: skip
+                   device=context.device, seed=(0,), perturber=perturber)  # fmt: skip
 
     train()  # the first steps also pay for allocations
     begin = time.perf_counter()

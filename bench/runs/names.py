@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench import registry
@@ -11,12 +12,18 @@ from bench.compression.params import spelled
 from bench.compression.target import Target
 from bench.errors import BenchError, unknown_name
 from bench.models.checkpoint import read_config
+from bench.protocol import NONE
 from bench.results.record import DENSE
 from bench.runs.cells.cell import Variant
 from bench.runs.cells.parameters import depends_on_encoder, objection, search_space
+from bench.training.perturbation import read_perturb
 
 if TYPE_CHECKING:
+    from bench.compression.method import Method
     from bench.data.task import Task
+
+READ_OPTION: dict[str, Callable[[str], str]] = {"perturb": read_perturb}
+"""From what is said of each of `bench.protocol.OPTIONS` to what a protocol holds."""
 
 
 def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
@@ -56,8 +63,14 @@ def _declared(file: Path) -> Path:
     return found if found.suffix == ".toml" else file.parent.resolve() / file.name
 
 
-def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str]]:
+def select_methods(
+    wanted: Sequence[str], options: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[Variant, bool], list[str]]:
     """The variants that names and `all` stand for, with `dense` in any case, and notices.
+
+    Args:
+        wanted: Names, perhaps with pinned parameters and options.
+        options: The suite's, which all have that are pinned to no other; off where not named.
 
     Raises:
         BenchError: A name or a pinned parameter is unknown, or a method is not installed.
@@ -78,12 +91,32 @@ def select_methods(wanted: Sequence[str]) -> tuple[dict[Variant, bool], list[str
                     raise BenchError(line)
                 notices.append(f"left out: {line}")
                 continue
-            values = method.Params.parse(dict(variant.pins))
+            values = method.Params.parse(variant.params)
             method.Params(**values)
-            pins = tuple((name, spelled(value)) for name, value in sorted(values.items()))
-            variant = Variant(variant.method, pins)  # 1e-3 and 0.001 are one variant
-            variants[variant] = method.info.kind == "reference"
+            own = {name: spelled(value) for name, value in values.items()}  # 1e-3 is 0.001
+            other = _other_options(method, variant, options)
+            if other:
+                variants.setdefault(_variant(DENSE, other), True)
+            variants[_variant(variant.method, own | other)] = method.info.kind == "reference"
     return variants, notices
+
+
+def _variant(method: str, pins: Mapping[str, str]) -> Variant:
+    return Variant(method, tuple(sorted(pins.items())))
+
+
+def _other_options(
+    method: type[Method], variant: Variant, options: Mapping[str, str]
+) -> dict[str, str]:
+    """The options that a variant is pinned to, but for those that are the suite's own.
+
+    Raises:
+        BenchError: A value is none, or the method trains nothing that an option could change.
+    """
+    said = {name: READ_OPTION[name](value) for name, value in variant.options.items()}
+    if said and method.info.kind == "reference" and method.info.name != DENSE:
+        raise BenchError(f"{variant}: {variant.method} trains nothing, so leave {', '.join(said)}.")
+    return {name: value or NONE for name, value in said.items() if value != options.get(name, "")}
 
 
 def leave_out_unable(
@@ -117,10 +150,10 @@ def check_pins(variants: Iterable[Variant], encoder: Path) -> None:
     """
     config, uncompressed = read_config(encoder), Target("weights", 1.0)
     for variant in variants:
-        if not variant.pins:  # most: what can be tuned is counted out for them elsewhere
+        if not variant.params:  # most: what can be tuned is counted out for them elsewhere
             continue
         method = registry.methods.get(variant.method)
         space, defaults = search_space(method, config, uncompressed), method.Params.defaults()
-        for name, value in method.Params.parse(dict(variant.pins)).items():
+        for name, value in method.Params.parse(variant.params).items():
             if depends_on_encoder(method, space, name) and value != defaults[name]:
                 space[name].check(f"{name} of {variant.method} on this encoder", value)

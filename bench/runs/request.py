@@ -23,7 +23,13 @@ from bench.runs.claims import read_claims, settled
 from bench.runs.defaults import DEFAULTS, Defaults
 from bench.runs.encoder import DEMO, default_learning_rate, find_encoder, with_missing_data
 from bench.runs.limits import CellLimits
-from bench.runs.names import check_pins, leave_out_unable, select_methods, select_tasks
+from bench.runs.names import (
+    READ_OPTION,
+    check_pins,
+    leave_out_unable,
+    select_methods,
+    select_tasks,
+)
 from bench.runs.suite import Suite
 from bench.schema import Name, is_of
 
@@ -82,6 +88,7 @@ class Request:
     augment: int | None = None
     sequence_length: int | None = None
     overlap: Overlap = "removed"
+    perturb: str | None = None
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -137,6 +144,7 @@ class _Compared:
     model: str
     length: int
     defaults: Defaults
+    options: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,8 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
     tasks = select_tasks(request.tasks)
     defaults = DEFAULTS[_common_group(tasks)]
     methods = request.methods or defaults.methods
-    variants, notices = select_methods(methods)
+    options = {name: read(getattr(request, name) or "") for name, read in READ_OPTION.items()}
+    variants, notices = select_methods(methods, options)
     if request.data_dir is not None and not request.data_dir.is_dir():
         raise BenchError(
             f"--data-dir {request.data_dir} is no folder. Either name one in the original GLUE "
@@ -235,7 +244,8 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
     targets = [Target(request.axis, ratio, length) for ratio in ratios]
     notices += leave_out_unable(variants, encoder, methods, targets)
     check_pins(variants, encoder)
-    return _Compared(tasks, variants, ratios, source, encoder, model, length, defaults), notices
+    found = _Compared(tasks, variants, ratios, source, encoder, model, length, defaults, options)
+    return found, notices
 
 
 def _sequence_length(asked: int | None, encoder: Path, model: str) -> int:
@@ -321,7 +331,7 @@ def _held_equal(
         carried=request.carry_from or "",
         sequence_length=compared.length,
         overlap=request.overlap,
-    )
+    ).under(compared.options)
 
 
 def _warnings(request: Request, protocol: Protocol, device: str) -> Iterator[str]:

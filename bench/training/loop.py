@@ -6,6 +6,7 @@ batches, order, precision, clipping) is the same for all.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from bench.compression.callbacks import Callback, Loss
+    from bench.compression.callbacks import Batch, Callback, Loss
     from bench.compression.params import TrainParams
     from bench.data.encoded import Encoded
     from bench.protocol import Precision, Protocol
+    from bench.training.perturber import Perturber
 
 
 def rate_at(step: int, total_steps: int, params: TrainParams) -> float:
@@ -69,6 +71,7 @@ def train(
     progress: Callable[[int, int], None] = lambda step, total: None,
     steps: int | None = None,
     rows: NDArray[np.int64] | None = None,
+    perturber: Perturber | None = None,
 ) -> Training:
     """Trains a model in place for the protocol's epochs.
 
@@ -84,6 +87,7 @@ def train(
         progress: Called with steps made and steps in all.
         steps: Optimizer steps to make, perhaps less or more than the protocol's epochs.
         rows: Numbers of the rows to train on; all of them where it is not given.
+        perturber: Perturbs the model's input, if anything does.
 
     Returns:
         The training that has ended: its steps, and how often each row came.
@@ -105,6 +109,13 @@ def train(
     learnt = [p for group in optimizer.param_groups[own_groups:] for p in group["params"]]
     clipped = [*model.parameters(), *learnt]
     chosen = np.arange(len(data)) if rows is None else rows
+
+    def run_pass(batch: Batch) -> Tensor:
+        with autocast(accelerator.device, protocol.precision):
+            value = loss(model, batch)
+        accelerator.backward(value)
+        return value
+
     model.train()
     with fast_dropout(model):
         for drawn in islice(_all_batches(data, chosen, protocol, generator), total):
@@ -113,9 +124,8 @@ def train(
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * share
             batch = collate(data, drawn, model, accelerator.device)
-            with autocast(accelerator.device, protocol.precision):
-                value = loss(model, batch)
-            accelerator.backward(value)
+            one_pass = functools.partial(run_pass, batch)
+            value = perturber.step(training, one_pass) if perturber else one_pass()
             for callback in callbacks:
                 callback.before_step(training)
             norm = accelerator.clip_grad_norm_(clipped, protocol.clip_norm)

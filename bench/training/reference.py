@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct
 
 from bench.checksums import damaged_files
@@ -22,10 +23,13 @@ from bench.files import is_whole, json_hash, lock, read_json, write_json
 from bench.models.checkpoint import load_model, save_model
 from bench.models.footprint import count_dense
 from bench.training.loop import train
+from bench.training.perturber import perturber_of
 from bench.training.seeds import isolated_rng
 
 if TYPE_CHECKING:
-    from bench.compression.callbacks import Callback
+    from numpy.typing import NDArray
+
+    from bench.compression.callbacks import Callback, Training
     from bench.compression.params import TrainParams
     from bench.data.encoded import Encoded
     from bench.data.task import Task
@@ -39,6 +43,7 @@ class _Described(Struct, kw_only=True):
     train_flops: int
     steps: int
     curve: dict[str, Any] | None
+    wall_s: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Reference:
         train_flops: What its training cost, counted.
         steps: Optimizer steps of its training.
         curve: What that looked like, see `bench.training.curve.Curve.described`.
+        wall_s: Seconds that it took.
     """
 
     key: str
@@ -58,6 +64,13 @@ class Reference:
     train_flops: int
     steps: int
     curve: dict[str, Any] | None
+    wall_s: float
+
+
+def dense_cost(training: Training, lengths: NDArray[np.int64]) -> int:
+    """FLOPs of the training of a dense model on rows of so many pieces."""
+    visited = np.repeat(lengths, training.visits)
+    return training.cost(count_dense(training.model).forward_flops(visited))
 
 
 def obtain(
@@ -113,10 +126,11 @@ def obtain(
                     seed=(seed, 0),
                     callbacks=[*callbacks, curve],
                     progress=progress,
+                    perturber=perturber_of(protocol, encoder),
                 )
             save_model(model.cpu(), folder, encoder)
             done = {
-                "train_flops": count_dense(model).training_flops(data.lengths, training.visits),
+                "train_flops": dense_cost(training, data.lengths),
                 "steps": training.step,
                 "curve": curve.described(),
                 "wall_s": time.perf_counter() - begin,
@@ -124,4 +138,5 @@ def obtain(
                 **identity,
             }
             write_json(folder / "reference.json", done)
-    return Reference(key, folder, done["train_flops"], done["steps"], done["curve"])
+    known = (done[name] for name in ("train_flops", "steps", "curve", "wall_s"))
+    return Reference(key, folder, *known)

@@ -37,3 +37,14 @@ def test_describe_says_after_which_tasks_a_method_was_revised() -> None:
     assert "demo-sentiment, demo-paraphrase, demo-similarity" in " ".join(shown.split())
     assert "revised after" not in bench("describe", "one-shot-wanda").out
     assert "revised after" not in bench("describe", "magnitude").out
+
+
+def test_describe_tells_of_the_options_that_a_method_may_be_pinned_to() -> None:
+    shown = " ".join(bench("describe", "perturb").out.split())
+    for part in ("word-dropout", "replace-uniform", "replace-similar", "adversarial"):
+        assert part in shown
+    assert "magnitude:perturb=word-dropout=0.1" in shown
+    parts = json.loads(bench("describe", "perturb", "--json").out)["parts"]
+    assert [part["part"] for part in parts][-1] == "inverse-sigmoid"
+    for method, pinned in (("dense", True), ("tinybert", True), ("majority", False)):
+        assert ("bench describe perturb" in bench("describe", method).out) == pinned

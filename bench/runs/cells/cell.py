@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.results.record import DENSE, cell_id
+from bench.protocol import OPTIONS
+from bench.results.record import cell_id, dense_of
 
 if TYPE_CHECKING:
     from bench.compression.units import Axis
@@ -19,7 +20,7 @@ class Variant:
 
     Attributes:
         method: The registered name.
-        pins: The pinned parameters, as texts, sorted by name.
+        pins: The pinned parameters, and options of the suite, as texts, sorted by name.
     """
 
     method: str
@@ -42,6 +43,16 @@ class Variant:
                 raise BenchError(f"'{text}' pins {name} twice.")
             pins[name] = value
         return cls(method, tuple(sorted(pins.items())))
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The pinned parameters of the method itself."""
+        return {name: value for name, value in self.pins if name not in OPTIONS}
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of the suite that are pinned to others than the suite's."""
+        return {name: value for name, value in self.pins if name in OPTIONS}
 
     def __str__(self) -> str:
         return ":".join([self.method, *(f"{name}={value}" for name, value in self.pins)])
@@ -78,4 +89,4 @@ class Cell:
 
 def reference_cell(cell: Cell) -> Cell:
     """The cell of the dense model that another one starts or learns from, or is read against."""
-    return replace(cell, method=DENSE, axis="weights", ratio=1.0)
+    return replace(cell, method=dense_of(cell.method), axis="weights", ratio=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from msgspec import Struct
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -23,14 +23,16 @@ from bench.data.corpus import load_corpus
 from bench.errors import BenchError, DivergedError
 from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
 from bench.models.checkpoint import load_model
-from bench.models.footprint import TRAINED_PASS, count_dense
+from bench.models.footprint import count_dense
 from bench.results.store import Store
+from bench.runs.cells.shared import SharedCost, SharedRun
 from bench.runs.cells.teachers import TeacherMeter, frozen, frozen_head
 from bench.training import seeds
 from bench.training.batches import collate, steps_per_epoch
 from bench.training.curve import Curve
 from bench.training.loop import train
-from bench.training.reference import Reference, obtain
+from bench.training.perturber import perturber_of
+from bench.training.reference import Reference, dense_cost, obtain
 from bench.training.teacher_cache import KeptAnswers
 from bench.training.word_head import load_language_model
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from bench.data.prepare import TaskData
     from bench.data.task import Task
     from bench.runs.cells.context import Context
+    from bench.training.perturber import Perturber
 
 
 Progress = Callable[[int, int], None]
@@ -63,29 +66,6 @@ class _KeepsTraining(Callback):
         self.training = training
 
 
-class _SharedRun:
-    """What of a run depends neither on labels nor on the cell's seed."""
-
-    LENT = (
-        "task", "target", "seed", "log", "pretrained", "pretrained_teacher", "language_model",
-        "language_teacher", "train_general",
-    )  # fmt: skip
-
-    def __init__(self, run: CellRun) -> None:
-        self._run = run
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self.LENT:
-            raise BenchError(f"run.{name}: what cells share sees no labels, and so has no {name}.")
-        return getattr(self._run, name)
-
-
-class _Cost(Struct, kw_only=True):
-    """What `cost.json` has to say of what cells share."""
-
-    train_flops: int
-
-
 @dataclass
 class CellRun:
     """The `bench.Run` of one cell: lends the method what it needs and keeps account of it.
@@ -94,6 +74,7 @@ class CellRun:
         reference_params: How the task's reference is trained.
         flops: Training FLOPs by part.
         steps: Optimizer steps of the method's own trainings.
+        seconds: What these took, and what made once for several cells took, a reference included.
         curve: What those on the task's rows look like.
         made_once: Part and FLOPs of what was made once for several cells, by its key.
         reference: The reference that was asked for, if any.
@@ -118,6 +99,7 @@ class CellRun:
     flops: dict[str, int] = field(default_factory=dict)
     made_once: dict[str, tuple[str, int]] = field(default_factory=dict)
     steps: int = 0
+    seconds: float = 0.0
     reference: Reference | None = None
     text: str | None = None
     curve: Curve = field(init=False)
@@ -240,7 +222,8 @@ class CellRun:
         if steps := round(self._share * total) - begin:
             rows = None if augmented else self.data.own_rows
             watched = [*callbacks, self.curve]
-            self._train("training", model, data, steps, loss, params, watched, rows)
+            perturber = perturber_of(protocol, self.context.encoder)
+            self._train("training", model, data, steps, loss, params, watched, rows, perturber)
 
     def train_general(
         self,
@@ -280,17 +263,18 @@ class CellRun:
         }
         folder = store.root / "shared" / json_hash(identity)[:16]
         with store.lock(f"shared-{folder.name}"):
-            cost = read_json(folder / "cost.json", _Cost)
+            cost = read_json(folder / "cost.json", SharedCost)
             if cost is None or not is_whole(folder / "tensors.safetensors"):
                 run = dataclasses.replace(
-                    self, seed=0, flops={}, made_once={}, steps=0, _trainings=0
+                    self, seed=0, flops={}, made_once={}, steps=0, seconds=0.0, _trainings=0
                 )
                 with seeds.isolated_rng(0):
-                    made = make(cast("Run", _SharedRun(run)))
+                    made = make(cast("Run", SharedRun(run)))
                     tensors = {name: value.cpu().contiguous() for name, value in made.items()}
                 write_bytes(folder / "tensors.safetensors", save(tensors))
-                cost = {"train_flops": sum(run.flops.values()), **identity}
+                cost = {"train_flops": sum(run.flops.values()), "train_s": run.seconds, **identity}
                 write_json(folder / "cost.json", cost)
+        self.seconds += cost.get("train_s", 0.0)  # those of older folders were not measured
         self.made_once[folder.name] = ("general distillation", cost["train_flops"])
         return load_file(folder / "tensors.safetensors")
 
@@ -304,10 +288,11 @@ class CellRun:
         params: TrainParams,
         callbacks: Sequence[Callback],
         rows: NDArray[np.int64] | None = None,
+        perturber: Perturber | None = None,
     ) -> None:
         """Makes so many optimizer steps on some rows, and charges them."""
         self._trainings += 1
-        begun = _KeepsTraining()
+        begun, begin = _KeepsTraining(), time.perf_counter()
         try:
             train(
                 model,
@@ -321,14 +306,16 @@ class CellRun:
                 progress=self.progress,
                 steps=steps,
                 rows=rows,
+                perturber=perturber,
             )
         finally:
             if begun.training is not None:
+                self.seconds += time.perf_counter() - begin
                 self.steps += begun.training.step
                 visited = np.repeat(data.lengths, begun.training.visits)
                 forward = count_dense(model).forward_flops(visited)
                 forward += sum(callback.forward_flops(visited) for callback in callbacks)
-                self._charge(part, TRAINED_PASS * forward)
+                self._charge(part, begun.training.cost(forward))
 
     def _new_curve(self) -> Curve:
         """What records a training on the task's rows; only trials have rows to be scored on it."""
@@ -355,13 +342,13 @@ class CellRun:
         try:
             found = self.obtain_reference(params, begun)
         except DivergedError:
-            if (training := begun.training) is not None:
-                counts, lengths = count_dense(training.model), self.data.train.lengths
-                self._charge("reference", counts.training_flops(lengths, training.visits))
+            if begun.training is not None:
+                self._charge("reference", dense_cost(begun.training, self.data.train.lengths))
             raise
         if self.reference is None or self.reference.key != found.key:
             self.reference = found
             self.made_once[found.key] = ("reference", found.train_flops)
+            self.seconds += found.wall_s
             if params is not None:  # it is what was asked to be trained
                 self.steps += found.steps
                 self._asked = found.curve

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, first_line
-from bench.results.record import DENSE
+from bench.results.record import is_dense
 from bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def attempt(
 
     store, bound = Store(context.runs), context.bind(job.cell)
     try:
-        reference = None if job.cell.method == DENSE else tuned(bound.reference())
-        if job.cell.method != DENSE and reference is None:
+        dense = is_dense(job.cell.method)
+        reference = None if dense else tuned(bound.reference())
+        if not dense and reference is None:
             return None
         if job.trial:
             return _attempt_trial(bound, reference, started, progress)

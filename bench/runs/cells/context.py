@@ -14,7 +14,7 @@ from bench import registry
 from bench.compression.params import TrainParams
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
-from bench.results.record import DENSE
+from bench.results.record import dense_of
 from bench.results.seeds import TRIAL_SEED
 from bench.runs.cells.cell import Cell, Variant, reference_cell
 from bench.runs.cells.parameters import resolve_params, search_space
@@ -99,14 +99,21 @@ class Context:
         """A cell with all that its names stand for."""
         variant = Variant.parse(cell.method)
         method = registry.methods.get(variant.method)
-        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), (DENSE, cell.task, 1.0)])
+        dense = (dense_of(cell.method), cell.task, 1.0)
+        keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), dense])
         cell_id = cell.id(
             version=method.info.version,
             data=self.tasks[cell.task].fingerprint,
             weights=self.weights,
             carried=[self.carried[key].params for key in keys if key in self.carried],
         )
-        return BoundCell(cell, self, cell_id, method, dict(variant.pins))
+        return BoundCell(cell, self.under(variant.options), cell_id, method, variant.params)
+
+    def under(self, options: Mapping[str, str]) -> Context:
+        """The same for cells that are pinned to some of the protocol's `OPTIONS`."""
+        if not options:
+            return self
+        return dataclasses.replace(self, protocol=self.protocol.under(options))
 
 
 @dataclass(frozen=True)
@@ -115,10 +122,10 @@ class BoundCell:
 
     Attributes:
         cell: The cell.
-        context: What it shares with the others.
+        context: What it shares with the others, under the options that it is pinned to.
         id: The id that its record is stored under.
         method: Its method.
-        pins: The method's pinned parameters, as texts.
+        pins: The pinned parameters of the method itself, as texts.
     """
 
     cell: Cell

@@ -23,7 +23,7 @@ from bench.models.footprint import footprint
 from bench.protocol import meets
 from bench.results.layout import ANSWERS
 from bench.results.predictions import as_table
-from bench.results.record import DENSE, Record
+from bench.results.record import Record, is_dense
 from bench.results.store import Store
 from bench.runs.cells.cell import reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
@@ -163,7 +163,7 @@ def execute_trial(
     Raises:
         OSError: The run folder cannot be written.
     """
-    study, is_dense = Study(bound), bound.cell.method == DENSE
+    study = Study(bound)
     with study.claim() as claim:
         if claim is None:
             return False
@@ -183,6 +183,7 @@ def execute_trial(
             log(traceback.format_exc())
             claim.failed(message_of(error), {"flops": run.flops, "kept": run.made_once})
             return True
+        against = _against_majority(run, logits) if is_dense(bound.cell.method) else None
         claim.ended(
             Outcome(
                 score=score.main,
@@ -193,7 +194,7 @@ def execute_trial(
                 kept=run.made_once,
                 reference=run.reference.key if run.reference else None,
                 curve=run.described_curve(),
-                against_majority=_against_majority(run, logits) if is_dense else None,
+                against_majority=against,
             )
         )
     return True
@@ -294,7 +295,12 @@ def _made(
         scores=score.figures,
         reference=None if run.reference is None else {"key": run.reference.key},
         footprint=counted,
-        cost={"train_flops": sum(parts.values()), "parts": parts, "steps": run.steps},
+        cost={
+            "train_flops": sum(parts.values()),
+            "parts": parts,
+            "steps": run.steps,
+            "train_s": run.seconds,
+        },
         knowledge=knowledge,
         curve=run.described_curve(),
         data=_data_facts(run.data, score) | ({"general_text": run.text} if run.text else {}),
@@ -338,7 +344,7 @@ def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[s
     for part, flops in run.made_once.values():
         parts[part] = parts.get(part, 0) + flops
     studies = {found.part: found}
-    if run.reference is not None and bound.cell.method != DENSE:
+    if run.reference is not None and not is_dense(bound.cell.method):
         studies = {f"reference's {dense.part}": dense, **studies}
     for part, study in studies.items():
         made_once = sum(flops for key, flops in study.made_once.items() if key not in counted)

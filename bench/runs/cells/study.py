@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import inside, read_json, remove, write_json
 from bench.protocol import TOLERANCE, meets
-from bench.results.record import DENSE
+from bench.results.record import is_dense
 from bench.results.store import Store
 from bench.results.studies import is_study, summary_path
 from bench.runs.cells.design import RATE, SAMPLER, Rates, Tried, first_half, trial_params
@@ -161,7 +161,7 @@ class Study:
         if complete and self.space:
             summary |= self._verdict(outcomes, scores.get(best) if best is not None else None)
         write_json(summary_path(self._store, self.id), summary)
-        if complete and self.bound.cell.method == DENSE and best is not None:
+        if complete and is_dense(self.bound.cell.method) and best is not None:
             self._keep_reference(outcomes[best]["reference"], outcomes)
 
     def _verdict(self, outcomes: Sequence[dict[str, Any]], best: float | None) -> dict[str, Any]:
