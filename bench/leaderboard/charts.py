@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.leaderboard import critical, plots
 from bench.leaderboard.averages import above_chance
 from bench.leaderboard.convergence import convergence_svg
+from bench.leaderboard.perturbations import perturbation_svg
 from bench.leaderboard.ranking import MAJORITY
 from bench.leaderboard.spread import spread_svg
 from bench.leaderboard.tuning import tuning_svg
@@ -40,6 +41,10 @@ def make_charts(
                 }
             ),
             "Competitors by average; a bar joins those that no test tells apart",
+        ),
+        "perturbations": (
+            perturbation_svg(suite, results),
+            "Average score against what training took, a colour a perturbation",
         ),
         "tuning": (tuning_svg(studies), "Score on the tune split against rate, a point a trial"),
         "curves": (

@@ -37,6 +37,7 @@ from bench.leaderboard.data_table import data_table
 from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import code_block, folded, pipe, rounded, small_list
+from bench.leaderboard.perturbations import perturbation_of_suite, perturbation_section
 from bench.leaderboard.ranking import Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.seeds import seeds_table
@@ -216,6 +217,7 @@ def _tables(
         costs = f"{title}: what it costs"
         tables[costs] = heads, rows = cost_table(result, counted_length(suite))
         sections += [f"### What it costs\n\n{pipe(heads, rows)}", small_list(cost_notes(result))]
+        sections += [perturbation_section(result, perturbation_of_suite(suite))]
     return tables, sections
 
 

@@ -114,6 +114,7 @@ def protocol_section(
         f"At most {cap:,} training rows per task, chosen by a hash of the text." if cap
         else "All training rows.",
         *_augmentation_sentence(settings.get("augment", 0)),
+        *_perturbation_sentence(settings.get("perturb", "")),
         _tuning_sentences(settings, records),
         *_seeds_sentences(seeds),
         *_shared_sentence(records, seeds),
@@ -233,6 +234,12 @@ def _augmentation_sentence(variants: int) -> list[str]:
     """What the page says of augmentation, if there was any."""
     said = f"Training rows augmented: up to {variants} variants of each by word replacement."
     return [said] if variants else []
+
+
+def _perturbation_sentence(perturbation: str) -> list[str]:
+    """What the page says of a suite's perturbation, if there is one."""
+    said = f"While training on the task's rows, the input is perturbed: {escape(perturbation)}."
+    return [f"{said} A row that is pinned to another one says so."] if perturbation else []
 
 
 def table_notes(rows: Sequence[Row]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -98,16 +98,24 @@ class Row:
         """
         if tuning and any(r.tuning.get("parameters") == "carried" for r in self.records):
             return None
+
+        def flops(cost: dict[str, Any]) -> float:
+            parts = {} if tuning else cost.get("parts", {})
+            trials = sum(value for part, value in parts.items() if part.endswith(ON_FIT_ROWS))
+            return float(cost["train_flops"] - trials)
+
+        return self._over_tasks("train_flops", flops)
+
+    def train_seconds(self) -> float | None:
+        """Seconds that the final run's trainings took, as `train_flops` has their FLOPs."""
+        return self._over_tasks("train_s", lambda cost: float(cost["train_s"]))
+
+    def _over_tasks(self, key: str, figure: Callable[[dict[str, Any]], float]) -> float | None:
+        """What a cost that has a key comes to: the mean over seeds, summed over tasks."""
         by_task: dict[str, list[float]] = {}
         for record in self.records:
-            if "train_flops" in record.cost:
-                flops = record.cost["train_flops"]
-                if not tuning:
-                    parts = record.cost.get("parts", {})
-                    flops -= sum(
-                        value for part, value in parts.items() if part.endswith(ON_FIT_ROWS)
-                    )
-                by_task.setdefault(record.cell["task"], []).append(flops)
+            if key in record.cost:
+                by_task.setdefault(record.cell["task"], []).append(figure(record.cost))
         if by_task.keys() < self.scores.keys():
             return None
         return sum(map(statistics.fmean, by_task.values()))

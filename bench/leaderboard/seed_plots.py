@@ -128,18 +128,21 @@ def _draw_spreads(axes: Axes, spreads: Mapping[int, Spread], colour: str, name: 
     axes.plot([x for x, _ in means], [y for _, y in means], "D", color=colour, markersize=4)
 
 
-def tradeoff_svg(curves: Mapping[str, Sequence[Point]], levels: Mapping[str, float]) -> str:
+def tradeoff_svg(
+    curves: Mapping[str, Sequence[Point]], levels: Mapping[str, float], *, joined: bool = True
+) -> str:
     """Score against costs, a panel a cost on a log axis, a line a method and a dot a seed.
 
     Args:
         curves: Points by method.
         levels: Scores that are a line through each panel, by name.
+        joined: Whether a line joins the points of a method.
 
     Returns:
-        The SVG file's text; empty where no method has two points.
+        The SVG file's text; empty where there is no cost, or no method has two points to join.
     """
     costs = list(dict.fromkeys(c for points in curves.values() for p in points for c in p.costs))
-    if not costs or all(len(points) < 2 for points in curves.values()):
+    if not costs or (joined and all(len(points) < 2 for points in curves.values())):
         return ""
     from matplotlib import style as styles
     from matplotlib.figure import Figure
@@ -158,7 +161,7 @@ def tradeoff_svg(curves: Mapping[str, Sequence[Point]], levels: Mapping[str, flo
                 colour = CONTROL if name in levels else COLOURS[number % len(COLOURS)]
                 look: Any = {"color": colour, "marker": MARKERS[number % len(MARKERS)]}
                 line = "-" if number < len(COLOURS) or name in levels else "--"
-                shape = line if len(points) > 1 or name in levels else ""
+                shape = line if (joined and len(points) > 1) or name in levels else ""
                 axes.plot([point.costs[cost] for point in known], [p.mean for p in known],
                           label=label(name), linestyle=shape, **look)  # fmt: skip
                 dots = [(point.costs[cost], seed) for point in known for seed in point.seeds]

@@ -306,6 +306,7 @@ class SuiteSettings(Struct, kw_only=True):
     max_train_samples: Count | None
     augment: Count | UnsetType = UNSET
     sequence_length: Count | UnsetType = UNSET
+    perturb: str | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 

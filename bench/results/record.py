@@ -76,6 +76,14 @@ def dense_of(method: str) -> str:
     return ":".join([DENSE, *pins])
 
 
+def without_option(method: str, option: str) -> tuple[str, str]:
+    """A variant's name without one of the options that it is pinned to, and that option's value."""
+    parts = method.split(":")
+    values = [part.partition("=")[2] for part in parts if part.partition("=")[0] == option]
+    kept = [part for part in parts if part.partition("=")[0] != option]
+    return ":".join(kept), "".join(values)
+
+
 def is_dense(method: str) -> bool:
     """Whether a row is a dense model that others are read against."""
     return method == dense_of(method)

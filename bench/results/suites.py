@@ -52,7 +52,7 @@ RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
 in a run folder."""
 
-FIGURES = ("kept", "tuning", "curves", "cd")
+FIGURES = ("kept", "tuning", "curves", "cd", "perturbations")
 """What the figures of a page are called beside its first one: `<suite>-<figure>.svg`."""
 
 
