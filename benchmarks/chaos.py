@@ -24,7 +24,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -32,97 +31,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.results.record import slim
+from damages import damages, page_damages
+from disturbed import SUITE, Tally, bench, compare, ended, finished, kill, outcomes
+
 from bench.results.store import Store
-
-SUITE = (
-    "--methods", "magnitude,knowledge-aware,tinybert", "--tasks", "demo-sentiment",
-    "--ratios", "4", "--epochs", "1", "--max-train-samples", "400", "--trials", "2",
-    "--seeds", "1", "--workers", "2", "--keep-models", "all", "--no-latency",
-)  # fmt: skip
-"""Everything that a run folder can hold: studies, references, answers, shared tensors, models."""
-
-MAIN = "import sys; from bench.cli.main import main; sys.exit(main())"
-"""The command of this interpreter, whatever is installed as `bench`."""
-
-PATIENCE_S = 600
-"""A command that takes longer hangs."""
-
-FOREIGN = ("locks", "log.txt")
-"""What nobody reads back."""
-
-
-@dataclass
-class Tally:
-    """What one kind of disturbance came to."""
-
-    name: str
-    made: int = 0
-    said: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-    def row(self) -> str:
-        """Its row of the table."""
-        return f"| {self.name} | {self.made} | {self.said} | {len(self.wrong)} |"
-
-
-def bench(*words: object) -> subprocess.Popen[str]:
-    """Starts a command in a process group of its own."""
-    command = [sys.executable, "-c", MAIN, *map(str, words)]
-    return subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
-
-
-def ended(process: subprocess.Popen[str], tally: Tally) -> tuple[int, str]:
-    """Status and error output of a command; a traceback, or no end, is noted."""
-    try:
-        _, said = process.communicate(timeout=PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        kill(process)
-        tally.wrong.append(f"no end after {PATIENCE_S} s: {process.args}")
-        return -1, ""
-    if "Traceback" in said:
-        tally.wrong.append(f"traceback of {process.args}:\n{said}")
-    return process.returncode, said
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """Kills a command with all that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
-def outcomes(runs: Path) -> dict[str, dict[str, Any]]:
-    """All that records say but when and how fast, which no two runs share."""
-    found = {}
-    for record in Store(runs).records():
-        plain = slim(record)
-        for measured in ("wall_s", "peak_memory_mb"):
-            plain["cost"].pop(measured, None)
-        found[record.id] = plain
-    return found
-
-
-def finished(runs: Path) -> dict[str, str]:
-    """When each cell was finished, of those that did not fail."""
-    return {r.id: r.created for r in Store(runs).records() if r.status != "failed"}
-
-
-def compare(runs: Path, wanted: Mapping[str, Any], kept: Mapping[str, str], tally: Tally) -> None:
-    """Notes what a folder lost, repeated or has otherwise than the undisturbed run."""
-    found, now = outcomes(runs), finished(runs)
-    for cell, created in kept.items():
-        if now.get(cell) != created:
-            tally.wrong.append(f"finished cell {cell} was {'run again' if cell in now else 'lost'}")
-    for cell in sorted(wanted.keys() | found.keys()):
-        if found.get(cell) != wanted.get(cell):
-            tally.wrong.append(f"cell {cell} differs from that of the undisturbed run")
-    tally.wrong += [f"{path} is left" for path in runs.rglob(".*") if path.is_file()]
 
 
 def children(process: int) -> list[int]:
@@ -224,98 +139,6 @@ def worker_kills(count: int, draw: random.Random, place: Path, wanted: Mapping[s
             tally.wrong.append(f"status {status} of --rerun failed: {said}")
         compare(runs, wanted, kept, tally)
         shutil.rmtree(runs)
-    return tally
-
-
-def kind_of(file: Path) -> str:
-    """What a file of a run folder or of pages is: its path without ids, numbers and names."""
-    return re.sub(r"[0-9a-f]{16}|\d+", "N", str(file))
-
-
-def damage(path: Path, draw: random.Random) -> str:
-    """Damages a file; says how."""
-    data = bytearray(path.read_bytes())
-    digits = [place for place, byte in enumerate(data) if chr(byte).isdigit()]
-    is_text = path.suffix not in (".parquet", ".safetensors")
-    how = draw.choice(["bit", "cut", "empty", *(["digit"] * 2 if is_text and digits else [])])
-    if how == "bit":
-        place = draw.randrange(len(data))
-        data[place] ^= 1 << draw.randrange(8)
-        how = f"bit flipped at {place}"
-    elif how == "digit":
-        place = draw.choice(digits)
-        data[place] = ord(draw.choice([d for d in "0123456789" if d != chr(data[place])]))
-        how = f"digit changed at {place}"
-    else:
-        data = data[: draw.randrange(len(data)) if how == "cut" else 0]
-    path.write_bytes(data)
-    return how
-
-
-def files_by_kind(folder: Path) -> dict[str, list[Path]]:
-    """The files of a folder that somebody reads, by kind."""
-    kinds: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        if path.is_file() and path.stat().st_size and not set(FOREIGN) & set(inner.parts):
-            kinds.setdefault(kind_of(inner), []).append(inner)
-    return kinds
-
-
-def damages(count: int, draw: random.Random, place: Path, wanted: Mapping[str, Any],
-            whole: Path) -> Tally:  # fmt: skip
-    """Damages a file of a finished run folder, and runs its command again."""
-    tally = Tally("damaged file of a run folder")
-    kinds = files_by_kind(whole)
-    order = sorted(kinds)
-    draw.shuffle(order)
-    for number in range(count):
-        file = draw.choice(kinds[order[number % len(order)]])
-        runs = place / "damaged"
-        shutil.copytree(whole, runs)
-        in_cell = (runs / file.parts[0] / "record.json").exists()
-        if not in_cell and file.parts[0] not in ("suites", "identity.json", "settings.json"):
-            for cell in wanted:
-                shutil.rmtree(Store(runs).folder(cell))
-        kept = {cell: when for cell, when in finished(runs).items() if cell != file.parts[0]}
-        how = f"{file}: {damage(runs / file, draw)}"
-        before = len(tally.wrong)
-        for words in (("status", "--runs", runs),
-                      ("leaderboard", "--runs", runs, "--out", place / "pages")):  # fmt: skip
-            status, said = ended(bench(*words), tally)
-            if status not in (0, 1, 2) or (status == 2 and said.count("\n") != 1):
-                tally.wrong.append(f"status {status} of {words[0]}: {said}")
-        status, said = ended(bench("run", *SUITE, "--runs", runs), tally)
-        if status == 0:
-            compare(runs, wanted, kept, tally)
-        elif said.count("\n") != 1 or str(runs) not in said:
-            tally.wrong.append(f"status {status} of run: {said}")
-        tally.made += 1
-        tally.said += bool(said)
-        tally.wrong[before:] = [f"{how}: {line}" for line in tally.wrong[before:]]
-        shutil.rmtree(runs)
-        shutil.rmtree(place / "pages", ignore_errors=True)
-    return tally
-
-
-def page_damages(count: int, draw: random.Random, place: Path, whole: Path) -> Tally:
-    """Damages a file of published pages, and checks them."""
-    tally = Tally("damaged file of published pages")
-    pages = place / "published"
-    status, said = ended(bench("leaderboard", "--runs", whole, "--out", pages), tally)
-    if status != 0:
-        tally.wrong.append(f"status {status} of leaderboard: {said}")
-    kinds = files_by_kind(pages)
-    for number in range(count):
-        file = draw.choice(kinds[sorted(kinds)[number % len(kinds)]])
-        held = (pages / file).read_bytes()
-        how = damage(pages / file, draw)
-        status, said = ended(bench("leaderboard", "--check", "--out", pages), tally)
-        if (pages / file).read_bytes() != held and (status not in (1, 2) or not said):
-            tally.wrong.append(f"{file}: {how}: the check ends with status {status}: {said}")
-        (pages / file).write_bytes(held)
-        tally.made += 1
-        tally.said += bool(said)
     return tally
 
 
