@@ -247,9 +247,12 @@ class ReturnsNothing(Keeps):
 
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Any:
-    known = registry.methods.get
+    known, is_own = registry.methods.get, registry.methods.is_own
 
     def put(method: type[Method]) -> None:
+        monkeypatch.setattr(
+            registry.methods, "is_own", lambda name: name == "keeps" or is_own(name)
+        )
         monkeypatch.setattr(
             registry.methods, "get", lambda name: method if name == "keeps" else known(name)
         )
