@@ -49,8 +49,8 @@ PASSES = {
     "tinybert": TRAINED_PASS / RATIO + 1,
     "small-dense": TRAINED_PASS / RATIO,
 }
-"""What a bare `bench run` compares, and the forward passes of the dense model that one visit of a row
-costs; a teacher adds one."""
+"""What a bare `bench run` compares, and how many forward passes of the dense model one visit
+of a row costs; a teacher adds one."""
 
 GPU, PEAK, REACHED = "NVIDIA A100", 312e12, 0.35
 """Its FLOP/s in bf16 by its data sheet, and the share of them that is assumed."""
