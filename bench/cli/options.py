@@ -90,8 +90,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     effort.add_argument(
         "--effort",
         choices=("quick", "standard", "paper"),
-        help="trials, seeds and epochs together: quick 4, 3, 3; standard, the default, 20, 5, 12; "
-        "paper 40, 5, 24; the demo has its own default of 0, 1, 3",
+        help="trials, seeds and epochs together: quick 4, 3, 3; standard, the default, 20, 5, 6; "
+        "paper 40, 5, 12; the demo has its own default of 0, 1, 3",
     )
     effort.add_argument(
         "--seeds",
