@@ -21,8 +21,9 @@ class DynamicMaskAttention(TinyBERT):
     Each layer is mask attention, self-attention, feed-forward; the mask says how much a token looks
     at another, by the token, the distance and the head, and is learnt. Self-attention and
     feed-forward start from weights cut out of the encoder, as those of `tinybert` do. Mask
-    attention, of which the encoder has none, is drawn. Its matrices count like all others, so that
-    at the same ratio the model is narrower than `tinybert`'s.
+    attention, of which the encoder has none, is drawn, and at first hands on what it is given. Its
+    matrices count like all others, so that at the same ratio the model is narrower than
+    `tinybert`'s.
 
     Two parameters make controls of it: `mask` holds the mask, at all ones (a second self-attention)
     or at the identity (no token looks at another), and `teacher=none` leaves labels alone.
@@ -37,6 +38,8 @@ class DynamicMaskAttention(TinyBERT):
         starts_from="pretrained",
         teacher="finetuned",
         paper="arXiv:2103.13597",
+        version=2,  # mask attention had begun with a drawn output matrix
+        revised_after=("demo-sentiment", "demo-paraphrase"),
     )
 
     @dataclass(frozen=True, kw_only=True)

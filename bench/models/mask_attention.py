@@ -254,8 +254,9 @@ def insert_mask_attention(
 ) -> PreTrainedModel:
     """A stock classifier as one with mask attention first in each layer.
 
-    What is inserted hands on nearly what it is given: its output is small, as its matrices are, and
-    the scales and shifts of its normalisation are those of what comes in.
+    What is inserted hands on nearly what it is given, so that what the model knows is not lost: its
+    output matrix begins at zero, and the scales and shifts of its normalisation are those of what
+    comes in.
 
     Args:
         model: A stock classifier.
@@ -274,6 +275,7 @@ def insert_mask_attention(
     statistics = _input_statistics(model)
     for inserted, (mean, deviation) in zip(mask_attentions(made), statistics, strict=True):
         inserted.draw(generator)
+        inserted.output.weight.zero_()
         inserted.norm.weight.fill_(deviation)
         inserted.norm.bias.fill_(mean)
     made.to(model.device)  # type: ignore[arg-type]

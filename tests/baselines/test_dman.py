@@ -14,7 +14,7 @@ from bench.compression.target import best_ratio
 from bench.data.tasks.demo import demo_encoder_path
 from bench.models.checkpoint import load_model, read_config
 from bench.models.families import mask_attentions, reshaped
-from bench.models.footprint import count, count_dense
+from bench.models.footprint import count_dense
 from bench.models.mask_attention import mask_attention_config
 from bench.runs.cells.parameters import objection
 from bench.testing import Toy
@@ -42,7 +42,7 @@ def test_on_the_demo_its_size_is_the_largest_that_meets_the_ratio(mask, ratio: f
     assert by_hand(*size, shape.neurons) <= allowed < by_hand(*size, shape.neurons + 1)
     encoder = load_model(demo_encoder_path(), ["no", "yes"], 0.1, fresh_head=True)
     model = bench.insert_mask_attention(bench.shrink(encoder, shape)[0], mask)
-    assert count(model).weights == by_hand(*size, shape.neurons)
+    assert count_dense(model).weights == by_hand(*size, shape.neurons)
 
 
 @pytest.mark.parametrize("axis", ["weights", "flops", "bytes"])
