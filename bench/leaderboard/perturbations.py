@@ -26,8 +26,9 @@ HEADS = ("method", "perturbation", "average", f"− {NONE}", "training, s", f"÷
 """Of the table; what stands beside a figure sets it against that of the row without any."""
 
 NOTES = (
-    "Average score, and its difference to the same method without perturbation, ± half of the 95 % "
-    "interval of the difference.",
+    "Average score over the tasks of the average, or over all where none is in it, and its "
+    "difference to the same method without perturbation, ± half of the 95 % interval of the "
+    "difference.",
     "Training: of one seed on all tasks, without tuning. What a row starts or learns from counts.",
     "Seconds are as measured, with whatever else the machine had to do. A dash: not known.",
 )
@@ -65,9 +66,9 @@ def perturbation_svg(suite: Mapping[str, Any], results: Mapping[float, Standings
     for ratio, result in results.items():
         for method, alike in _alike(result, perturbation_of_suite(suite)).items():
             for perturbation, row in alike.items():
-                average, costs = row.average(result.averaged), _costs(row)
+                average, costs = row.average(result.sized), _costs(row)
                 if average is not None and costs:
-                    seeds = seed_averages(row, result.averaged)
+                    seeds = seed_averages(row, result.sized)
                     place = method if row.facts["kind"] == "reference" else f"{method} {ratio:g}"
                     point = seed_plots.Point(costs, average, seeds)
                     curves.setdefault(perturbation, {})[place] = point
@@ -97,11 +98,11 @@ def _alike(result: Standings, suites_own: str) -> dict[str, dict[str, Row]]:
 def _cells(result: Standings, row: Row, plain: Row | None) -> list[str]:
     """A row's figures as text, each set against those of the row without perturbation."""
     other = None if plain in (None, row) else plain
-    average, lead = row.average(result.averaged), None
+    average, lead = row.average(result.sized), None
     found = other and difference(result.average_pairs, row.method, other.method)
     if found:
         lead = f"{found.value:+.1f} ± {found.half_width:.1f}"
-    elif other and average is not None and (base := other.average(result.averaged)) is not None:
+    elif other and average is not None and (base := other.average(result.sized)) is not None:
         lead = f"{average - base:+.1f}"
     cells = [rounded(average, 1), lead or "–"]
     for figure, scale in ((_seconds, 1.0), (_flops, 1e12)):

@@ -113,6 +113,7 @@ def obtain(
     with lock(runs, f"reference-{key}"):
         done = read_json(folder / "reference.json", _Described)
         if done is None or not is_whole(folder / "model.safetensors") or damaged_files(folder):
+            perturber = perturber_of(protocol, encoder)
             begin = time.perf_counter()
             with isolated_rng(seed):
                 model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)
@@ -126,7 +127,7 @@ def obtain(
                     seed=(seed, 0),
                     callbacks=[*callbacks, curve],
                     progress=progress,
-                    perturber=perturber_of(protocol, encoder),
+                    perturber=perturber,
                 )
             save_model(model.cpu(), folder, encoder)
             done = {

@@ -13,6 +13,7 @@ from standing_rows import standings_of
 from bench.leaderboard import statistics
 from bench.leaderboard.averages import above_chance
 from bench.leaderboard.page import Page, make_page
+from bench.leaderboard.perturbations import perturbation_section
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -125,3 +126,10 @@ def test_above_dense_asks_for_a_rows_own_dense_model(monkeypatch: pytest.MonkeyP
         ("magnitude", "dense"), (f"magnitude:{DROP}", f"dense:{DROP}"),
         ("movement:scope=global", "dense"),
     ]  # fmt: skip
+
+
+def test_where_no_task_tells_anything_the_average_is_over_all() -> None:
+    scores = {"dense": {"t": [80.0]}, f"dense:{DROP}": {"t": [90.0]}}
+    result = standings_of(scores, averaged=[], uninformative=["t"])
+    found = table(perturbation_section(result, "none"))
+    assert found["dense", "word-dropout=0.1"][:2] == ["90.0", "+10.0"]
