@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PARTS = {
-    "linear": "six matrices a layer",
+    "linear": "matrices of layers",
     "attention": "attention products",
     "embedding_projection": "embedding projection",
     "head": "pooler and classifier",
@@ -117,7 +117,7 @@ def _explanations(report: dict[str, Any]) -> list[str]:
     return [
         f"dense: {dense}; actual: what is not zero.",
         "prunable weights: query, key, value, attention output and both feed-forward matrices of "
-        "each layer; no embeddings, no biases, no head.",
+        "each layer, and those of its mask attention; no embeddings, no biases, no head.",
         "parameters: all, embeddings included, tied ones once.",
         f"FLOPs: 2 × multiply-accumulates of one example of {report['sequence_length']} tokens "
         "without padding; embedding look-ups count nothing.",
