@@ -255,15 +255,20 @@ def write_parquet(path: Path, table: Table, *, sealed: bool = True) -> None:
     """Writes a Parquet file of ours, whole or not at all."""
     from pyarrow import parquet, types
 
-    # Lists are of logits, which do not recur: a dictionary of them would take half as much again.
-    lists = [one.name for one in table.schema if types.is_list(one.type)]
+    # Logits do not recur: a dictionary of them would take half as much again. Texts do.
+    lists = [one for one in table.schema if types.is_list(one.type)]
+    numbers = [
+        f"{one.name}.list.element" for one in lists if not types.is_string(one.type.value_type)
+    ]
+    texts = [f"{one.name}.list.element" for one in lists if types.is_string(one.type.value_type)]
+    plain = [one.name for one in table.schema if one not in lists]
     with atomic_path(path, sealed=sealed) as temporary:
         parquet.write_table(
             table,
             temporary,
             compression="zstd",
-            use_dictionary=[name for name in table.column_names if name not in lists],
-            use_byte_stream_split=[f"{name}.list.element" for name in lists],
+            use_dictionary=[*plain, *texts],
+            use_byte_stream_split=numbers,
         )
 
 

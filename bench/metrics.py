@@ -6,7 +6,8 @@ terms of order 1/n², the infinitesimal jackknife (Jaeckel 1972; Efron 1982, ch.
 examples one by one without computing the figure n times.
 
 Columns are numpy arrays of one class number (or, for a regression, one number) an example,
-`[examples]`. Figures are written out here, because a page computes them anew for every record.
+`[examples]`; of spans, of a text an example, and of the right texts. Figures are written out here,
+because a page computes them anew for every record.
 Nothing heavy is imported before a figure is computed.
 """
 
@@ -17,12 +18,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import exact_match, token_f1
 from bench.errors import unknown_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Column = NDArray[Any]
+
+
+SPAN_LABELS = ("begin", "end")
+"""What a task that looks for spans calls its labels: two pieces of a text."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,14 @@ class Metric:
         regression: Whether it compares numbers rather than classes.
         binary: Whether it needs exactly two classes.
         correlates: Whether its figures say nothing about constant predictions or labels.
+        spans: Whether it compares texts, of which several may be right.
     """
 
     figures: tuple[str, ...]
     regression: bool = False
     binary: bool = False
     correlates: bool = False
+    spans: bool = False
 
 
 def objection(metric: str, labels: Sequence[str] | None) -> str:
@@ -67,6 +75,8 @@ def objection(metric: str, labels: Sequence[str] | None) -> str:
         return str(unknown_name("metric", metric, METRICS)).rstrip(".")
     if METRICS[metric].regression != (labels is None):
         return f"metric {metric} does not fit {'a regression' if labels is None else 'classes'}"
+    if METRICS[metric].spans and tuple(labels or ()) != SPAN_LABELS:
+        return f"metric {metric} is of spans, whose labels are {' and '.join(SPAN_LABELS)}"
     if METRICS[metric].binary and labels is not None and len(labels) != 2:
         several = "; macro_f1 is the mean over any number" if metric == "f1" else ""
         return f"metric {metric} needs two classes, not {len(labels)}{several}"
@@ -124,6 +134,21 @@ def influence(
         for name in figures:
             total[rows] += weight * 100 * FIGURES[name].influence(given, wanted) / len(figures)
     return total
+
+
+def worth_of_each(metric: str, given: Column, wanted: Column) -> Column:
+    """What each answer is worth by itself, `[examples]`, where figures are means over examples.
+
+    Args:
+        metric: A key of `METRICS`, such as one of spans.
+        given: The answers, `[examples]`.
+        wanted: What is right, `[examples]`.
+    """
+    import numpy as np
+
+    figures = [FIGURES[name] for name in METRICS[metric].figures]
+    each = [one.influence(given, wanted) + one.score(given, wanted) for one in figures]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def _accuracy(given: Column, wanted: Column) -> float:
@@ -300,6 +325,23 @@ def _ratio_influence(c: float, dc: Column, a: float, da: Column, b: float, db: C
     return np.asarray(dc / root - c / root / 2 * (da / a + db / b))
 
 
+def _mean_of(of_one: Callable[[str, Sequence[str]], float]) -> Figure:
+    """The mean over examples of what each answer is worth by itself."""
+
+    def each(given: Column, wanted: Column) -> Column:
+        import numpy as np
+
+        return np.array([of_one(*pair) for pair in zip(given, wanted, strict=True)])
+
+    def influence(given: Column, wanted: Column) -> Column:
+        import numpy as np
+
+        values = each(given, wanted)
+        return np.asarray(values - values.mean())
+
+    return Figure(lambda given, wanted: float(each(given, wanted).mean()), influence)
+
+
 FIGURES = {
     "accuracy": Figure(_accuracy, _accuracy_influence),
     "f1": Figure(_f1, _f1_influence),
@@ -307,9 +349,11 @@ FIGURES = {
     "matthews": Figure(_matthews, _matthews_influence),
     "pearson": Figure(_pearson, _pearson_influence),
     "spearman": Figure(_spearman, _spearman_influence),
+    "exact_match": _mean_of(exact_match),
+    "token_f1": _mean_of(token_f1),
 }
 """Every figure. F1 is that of class 1; macro F1 is the mean over the classes that the labels have,
-so that no answer changes what another is scored by."""
+so that no answer changes what another is scored by. Token F1 is SQuAD's, of an answer's words."""
 
 METRICS = {
     "accuracy": Metric(figures=("accuracy",)),
@@ -318,5 +362,6 @@ METRICS = {
     "macro_f1": Metric(figures=("macro_f1",)),
     "matthews": Metric(figures=("matthews",), correlates=True),
     "pearson_spearman": Metric(figures=("pearson", "spearman"), regression=True, correlates=True),
+    "squad": Metric(figures=("exact_match", "token_f1"), spans=True),
 }
 """Every metric that a task may name."""

@@ -71,8 +71,6 @@ def batches(
     Raises:
         ValueError: There is more than is allowed, whatever the footer said.
     """
-    import pyarrow as pa
-
     rows = size = 0
     # To wait for threads takes longer than to read what most files hold.
     for batch in file.iter_batches(BATCH, columns=columns, use_threads=False):
@@ -85,7 +83,7 @@ def batches(
         yield (
             len(batch),
             {
-                name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                name: _decoded(column)
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             },
         )
@@ -111,7 +109,32 @@ def _extent(column: Array) -> tuple[int, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if _is_list(column.type):
+        inner = _extent(column.flatten())
+        return column.nbytes + inner[0], inner[1]
+    if pa.types.is_struct(column.type):
+        inside = [_extent(part) for part in column.flatten()]
+        return sum(extent[0] for extent in inside), max(extent[1] for extent in inside)
     if not pa.types.is_dictionary(column.type):
         return column.nbytes, 0
     lengths = pc.binary_length(column.dictionary).take(column.indices)
     return pc.sum(lengths).as_py() or 0, pc.max(lengths).as_py() or 0
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _decoded(column: Array) -> Array:
+    """A column, or lists of texts, without dictionaries."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        return column.dictionary_decode()
+    if not _is_list(column.type) or not pa.types.is_dictionary(column.type.value_type):
+        return column
+    return type(column).from_arrays(
+        column.offsets, column.values.dictionary_decode(), mask=column.is_null()
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from bench.answers import text_column
 from bench.leaderboard.statistics import LEAST_SEEDS, Difference, Estimate, Sample
 from bench.metrics import METRICS, influence
 
@@ -205,6 +206,13 @@ def truth(metric: str, quality: float) -> float:
 def answers(metric: str, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     """Answers of which most are right, and labels: with ties, or of two or three classes."""
     rng = np.random.default_rng(7)
+    if METRICS[metric].spans:
+        texts = ["the north", "North", "a river in the north", "the river", "", "south"]
+        labels = [tuple(texts[at] for at in {*rng.integers(6, size=2)} - {4}) for _ in range(rows)]
+        drawn = rng.integers(6, size=rows)
+        given = [(*right, texts[other])[0] if rng.random() < 0.6 else texts[other]
+                 for right, other in zip(labels, drawn, strict=True)]  # fmt: skip
+        return text_column(given), text_column(labels)
     if METRICS[metric].regression:
         labels = rng.integers(0, 26, rows) / 5  # STS-B's steps: ties
         return np.round(labels + rng.normal(size=rows) * 2, 1), labels
