@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import re
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import Answers, Floor, FloorRun, MethodInfo
+
+from .span_floors import answer_spans, cosine, shared_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,10 +63,15 @@ class TextFloor(Floor):
 
         The bag of words holds the tf-idf of words and pairs of words, a block a side of a pair, and
         the word overlap. The task's own metric chooses among the three, and their regularisation.
+        Where spans are looked for, it chooses between no answer and the sentence of the context
+        with most words of the question.
         """
         import numpy as np
 
         train, labels, folds = _learnt_from(run)
+        if run.task.finds_spans:
+            likeness = shared_words(_words)
+            return answer_spans(run, train, labels, "most shared words", likeness, likeness)
         asked = np.array(run.asked, dtype=object)
         predictors = {"bag of words": _bag_of_words(train, asked)}
         if train.shape[1] == 2:
@@ -88,9 +96,16 @@ class EncoderFloor(Floor):
         """Answers pairs of a regression by a cosine, all else by a linear probe.
 
         The two sides u and v of a pair are read one by one, and the probe sees u, v, |u − v| and
-        u · v, as in InferSent (Conneau et al., 2017).
+        u · v, as in InferSent (Conneau et al., 2017). Where spans are looked for, the answer is the
+        sentence of the context with the largest cosine to the question, or none.
         """
         import numpy as np
+
+        if run.task.finds_spans:
+            train, labels, _ = _learnt_from(run)
+            charged = cosine(functools.partial(run.pooled, charged=True))
+            free = cosine(functools.partial(run.pooled, charged=False))
+            return answer_spans(run, train, labels, "cosine", charged, free)
 
         def states(texts: Any, *, charged: bool) -> list[NDArray[Any]]:
             return [run.pooled(side.tolist(), charged=charged) for side in texts.T]

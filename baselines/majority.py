@@ -35,7 +35,9 @@ class Majority(Method):
         labels = torch.tensor(run.labels())
         with torch.no_grad():
             answer.weight.zero_()
-            if run.task.is_regression:
+            if run.task.finds_spans:  # which it knows none of: no piece is likelier than another
+                answer.bias.zero_()
+            elif run.task.is_regression:
                 answer.bias.fill_(labels.mean())
             else:
                 shares = labels.bincount(minlength=run.task.num_labels) / len(labels)

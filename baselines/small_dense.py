@@ -95,7 +95,7 @@ class TinyBERT(Small):
         )
 
         def prediction_loss(student: PreTrainedModel, batch: bench.Batch) -> Tensor:
-            own = student(**batch.inputs).logits.float()
+            own = bench.logits(student, batch)
             if run.task.is_regression:
                 return bench.label_loss(own, batch.labels)
             return bench.soft_cross_entropy(own, bench.answer(teacher, batch))

@@ -113,6 +113,8 @@ def distil_in_general(
         key["mask"] = mask
     if params.start == "random":  # drawn after a head, whose size is the task's
         key["labels"] = run.task.num_labels
+        if run.task.finds_spans:
+            key["spans"] = True
 
     def make(alone: Run) -> dict[str, Tensor]:
         taught, beside = distil(alone)

@@ -55,6 +55,14 @@ class TextPruner(Method):
         return smaller
 
 
+def _labels(run: Run, batch: bench.Batch) -> dict[str, Tensor]:
+    """Labels by the names that the model's own loss takes them by."""
+    if not run.task.finds_spans:
+        return {"labels": batch.labels}
+    begins, ends = batch.labels.unbind(dim=1)
+    return {"start_positions": begins, "end_positions": ends}
+
+
 def _masks(
     run: Run, model: PreTrainedModel, params: TextPruner.Params, heads: int, neurons: int
 ) -> tuple[Tensor, Tensor]:
@@ -62,7 +70,7 @@ def _masks(
     shape = bench.shape_of(model.config)
     rounds = params.iterations
     batches = [
-        {**batch.inputs, "labels": batch.labels}
+        {**batch.inputs, **_labels(run, batch)}
         for batch in run.sample(model, params.samples, passes=3 * (rounds + 1))
     ]
     with (

@@ -32,8 +32,8 @@ _LAZY = {
     "bench.compression.language_model": ["LanguageModel", "Question"],
     "bench.compression.layerwise": ["layerwise_loss", "nearest_layers"],
     "bench.compression.losses": [
-        "distilled_loss", "hidden_loss", "label_loss", "relation_loss", "score_loss",
-        "soft_cross_entropy", "task_loss",
+        "distilled_loss", "hidden_loss", "label_loss", "logits", "logits_from", "relation_loss",
+        "score_loss", "soft_cross_entropy", "task_loss",
     ],
     "bench.compression.masks": [
         "CubicSchedule", "GradualPruner", "MaskedTraining", "Masks", "input_norms",

@@ -30,6 +30,8 @@ from bench.compression.layerwise import nearest_layers as nearest_layers
 from bench.compression.losses import distilled_loss as distilled_loss
 from bench.compression.losses import hidden_loss as hidden_loss
 from bench.compression.losses import label_loss as label_loss
+from bench.compression.losses import logits as logits
+from bench.compression.losses import logits_from as logits_from
 from bench.compression.losses import relation_loss as relation_loss
 from bench.compression.losses import score_loss as score_loss
 from bench.compression.losses import soft_cross_entropy as soft_cross_entropy

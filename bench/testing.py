@@ -23,30 +23,36 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     BertTokenizer,
-    PretrainedConfig,
     PreTrainedModel,
 )
 
 from bench import registry
+from bench.answers import text_column
 from bench.compression.floor import Floor
 from bench.compression.params import TrainParams
 from bench.compression.target import Target
-from bench.data.encoded import Encoded
 from bench.data.prepare import TaskData
-from bench.data.task import Source, Splits, Task, TaskInfo
 from bench.errors import UnreachableError
 from bench.models.checkpoint import objection_to_saving
-from bench.models.families import Shape, reshaped
 from bench.models.footprint import compare, count, count_dense
 from bench.protocol import Protocol, meets
 from bench.runs.cells.cell_run import CellRun
 from bench.runs.cells.context import Context
 from bench.runs.cells.parameters import resolve_params, search_space
+from bench.toys import (
+    PIECES,
+    ROWS,
+    SPECIAL,
+    TOYS,
+    VOCABULARY,
+    ToyKind,
+    toy_config,
+    toy_rows,
+)
 from bench.training import scoring
-from bench.training.evaluate import answers_of, predict
+from bench.training.evaluate import answers_of, predict, respond
 from bench.training.seeds import seed_everything
 
 if TYPE_CHECKING:
@@ -56,55 +62,10 @@ if TYPE_CHECKING:
 
     from bench.compression.method import Method
     from bench.compression.params import Params
+    from bench.data.task import Task
 
-ROWS = 48
-PIECES = 10
-VOCABULARY = 60
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 EPOCHS = 2
 """Of the conformance suite, which asks for a size and a repetition, not for what was learnt."""
-
-
-class ToyTask(Task):
-    """Rows of random pieces; class 1 where the first piece is from the upper half."""
-
-    info = TaskInfo(name="toy", summary="toy", labels=("low", "high"), metric="accuracy")
-
-    def load(self, source: Source) -> Splits:
-        """Has no texts: the conformance suite feeds it pieces."""
-        raise NotImplementedError
-
-
-class ToyRegression(ToyTask):
-    """The same rows, the first piece's place in the vocabulary as the label."""
-
-    info = TaskInfo(name="toy-number", summary="toy", labels=None, metric="pearson_spearman")
-
-
-def toy_config(family: str = "bert") -> PretrainedConfig:
-    """An encoder of two layers, small enough to train in a second, of one of `bench.FAMILIES`."""
-    config = AutoConfig.for_model(family, vocab_size=VOCABULARY, max_position_embeddings=34)
-    toy: PretrainedConfig = reshaped(config, Shape(layers=2, width=32, heads=4, neurons=64))
-    if family == "electra":
-        toy.embedding_size = 16
-    return toy
-
-
-def toy_rows(seed: int, is_regression: bool) -> Encoded:
-    """Random rows of unequal length."""
-    generator = np.random.default_rng(seed)
-    lengths = generator.integers(4, PIECES, ROWS)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    pieces = generator.integers(len(SPECIAL), VOCABULARY, offsets[-1]).astype(np.int32)
-    first = pieces[offsets[:-1]]
-    labels = (first / VOCABULARY).astype(np.float32) if is_regression else (first > 32).astype(int)
-    return Encoded(
-        ids=[str(i) for i in range(ROWS)],
-        pieces=pieces,
-        segments=np.zeros(offsets[-1], np.int8),
-        offsets=offsets,
-        labels=labels,
-    )
 
 
 class Delivered(NamedTuple):
@@ -166,12 +127,17 @@ class MethodConformance:
         code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
-    @pytest.mark.parametrize("is_regression", [False, True])
-    def test_reaches_the_target(self, delivered: Delivered, is_regression: bool) -> None:
-        """The delivered model is as small as was asked for, and a plain model."""
+    @pytest.mark.parametrize("kind", TOYS)
+    def test_reaches_the_target(self, delivered: Delivered, kind: ToyKind) -> None:
+        """The delivered model is as small as was asked for, whatever the task asks."""
         toy, run, model, _ = delivered
-        if is_regression:
-            run, model = toy.compress(is_regression=True)
+        if kind != "classes":
+            run, model = toy.compress(kind=kind)
+            task = run.task
+            reason = objection_to_saving(model, task.num_labels, spans=task.finds_spans)
+            assert not reason, reason
+            answers = respond(model, task.info.metric, run.data.report, "cpu").answers
+            assert len(answers) == ROWS
         reached = compare(count_dense(run.pretrained()), count(model))["weights"]["ratio"]
         assert meets(reached, toy.wanted), f"{reached:.4g}× instead of {toy.wanted:g}×"
         if toy.method.info.kind == "unstructured":
@@ -236,9 +202,9 @@ class MethodConformance:
 class ToyFloorRun:
     """What the harness lends a floor: texts of random words, and random states of each word."""
 
-    def __init__(self, is_regression: bool, sides: int) -> None:
+    def __init__(self, kind: ToyKind, sides: int) -> None:
         generator = np.random.default_rng(0)
-        self.task: Task = ToyRegression() if is_regression else ToyTask()
+        self.task: Task = TOYS[kind]()
         self._states = generator.normal(size=(VOCABULARY, 8))
 
         def texts() -> list[tuple[str, ...]]:
@@ -247,11 +213,16 @@ class ToyFloorRun:
 
         self.train, self.asked = texts(), texts()
         first = np.array([int(row[0].split()[0]) for row in self.train])
-        number = (first / VOCABULARY).astype(np.float32)
-        self.labels = number if is_regression else (first > VOCABULARY // 2).astype(int)
+        self.labels = {
+            "classes": (first > VOCABULARY // 2).astype(int),
+            "regression": (first / VOCABULARY).astype(np.float32),
+            "spans": text_column((row[-1].split()[0],) for row in self.train),
+        }[kind]
 
     def score(self, logits: NDArray[Any], labels: NDArray[Any]) -> float:
         """The toy's own metric."""
+        if self.task.finds_spans:
+            return scoring.score(self.task.info.metric, logits, labels).main
         answers = answers_of(logits, is_regression=self.task.is_regression)
         return scoring.score(self.task.info.metric, answers, labels).main
 
@@ -278,24 +249,32 @@ class FloorConformance:
         code = f"import sys, {floor.__module__}; sys.exit({heavy})"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
-    @pytest.mark.parametrize("sides", [1, 2])
-    @pytest.mark.parametrize("is_regression", [False, True])
-    def test_answers_every_row_and_always_the_same(self, is_regression: bool, sides: int) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "sides"),
+        [("classes", 1), ("classes", 2), ("regression", 1), ("regression", 2), ("spans", 2)],
+    )
+    def test_answers_every_row_and_always_the_same(self, kind: ToyKind, sides: int) -> None:
         """One row of finite logits for each that is asked, to the bit, whatever was drawn before.
 
-        What was chosen is plain data.
+        Or a text, where spans are looked for. What was chosen is plain data.
         """
         answers = []
         for seed in (0, 1):
             seed_everything(seed)
             floor: Any = registry.methods.get(self.name)()
-            run = ToyFloorRun(is_regression, sides)
+            run = ToyFloorRun(kind, sides)
             answers.append(floor.answer(run))
-            logits = np.asarray(answers[-1].logits)
-            assert logits.shape == (ROWS, 1 if is_regression else 2)
-            assert np.isfinite(logits).all()
+            if kind == "spans":
+                texts = list(answers[-1].texts)
+                assert len(texts) == ROWS
+                assert all(isinstance(text, str) for text in texts)
+            else:
+                logits = np.asarray(answers[-1].logits)
+                assert logits.shape == (ROWS, 1 if kind == "regression" else 2)
+                assert np.isfinite(logits).all()
             json.dumps(dict(answers[-1].chosen), allow_nan=False)
         np.testing.assert_array_equal(answers[0].logits, answers[1].logits)
+        np.testing.assert_array_equal(answers[0].texts, answers[1].texts)
         assert answers[0].chosen == answers[1].chosen
 
 
@@ -326,12 +305,10 @@ class Toy:
         vocabulary = {piece: number for number, piece in enumerate(pieces)}
         BertTokenizer(vocabulary).save_pretrained(self._encoder)
 
-    def run(
-        self, seed: int = 0, ratio: float | None = None, is_regression: bool = False
-    ) -> CellRun:
+    def run(self, seed: int = 0, ratio: float | None = None, kind: ToyKind = "classes") -> CellRun:
         """What the harness lends the method for one cell."""
-        task = ToyRegression() if is_regression else ToyTask()
-        train, report = toy_rows(0, is_regression), toy_rows(1, is_regression)
+        task = TOYS[kind]()
+        train, report = toy_rows(0, kind), toy_rows(1, kind)
         prepared: Any = dataclasses.make_dataclass("Toy", ["fingerprint"])("toy")
         context = Context(
             runs=Path(tempfile.mkdtemp(dir=self._root)),
@@ -359,11 +336,11 @@ class Toy:
         self,
         seed: int = 0,
         ratio: float | None = None,
-        is_regression: bool = False,
+        kind: ToyKind = "classes",
         watch: list[PreTrainedModel] | None = None,
     ) -> tuple[CellRun, PreTrainedModel]:
         """Runs the method on the toy, as the harness does."""
-        run = self.run(seed, ratio, is_regression)
+        run = self.run(seed, ratio, kind)
         if watch is not None:
             lend = run.teacher
             run.teacher = lambda: watch.append(lend()) or watch[-1]  # type: ignore[method-assign, func-returns-value]

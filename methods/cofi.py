@@ -129,7 +129,7 @@ class _Lesson:
         known = bench.look_inside(self.teacher, batch)
         output = model(**batch.inputs, output_hidden_states=True)
         soft = bench.distilled_loss(
-            output.logits.float(),
+            bench.logits_from(output, batch),
             known.logits,
             batch.labels,
             share=1.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
@@ -14,7 +16,7 @@ from transformers import (
 )
 
 from bench.deploy.export import inputs_of
-from bench.models.families import Mask, prunable
+from bench.models.families import Mask, layers, prunable
 from bench.models.mask_attention import insert_mask_attention
 
 COMMON = {"vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3}
@@ -80,3 +82,24 @@ def logits(model: PreTrainedModel, rows: int = 3, pieces: int = 9) -> torch.Tens
     inputs["attention_mask"][-1, pieces // 2 :] = 0
     with torch.no_grad():
         return model(**inputs).logits
+
+
+HEADS = ([0, 2], [])
+WIDTH = [0, 1, 4, 5, 6, 11, 12, 13, 19, 22, 23]
+NEURONS = (list(range(0, 40, 3)), [5])
+
+
+def masked(model):
+    """The same model with the weights and biases of what is cut at zero."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for layer, heads, neurons in zip(layers(other), HEADS, NEURONS, strict=True):
+            units = torch.arange(layer.query.out_features) // layer.head_size
+            gone = ~torch.isin(units, torch.tensor(heads, dtype=torch.long))
+            for matrix in (layer.query, layer.key, layer.value):
+                matrix.weight[gone], matrix.bias[gone] = 0, 0
+            layer.attention_output.weight[:, gone] = 0
+            gone = ~torch.isin(torch.arange(40), torch.tensor(neurons))
+            layer.intermediate.weight[gone], layer.intermediate.bias[gone] = 0, 0
+            layer.output.weight[:, gone] = 0
+    return other

@@ -53,8 +53,12 @@ def handle(arguments: argparse.Namespace) -> int:
         say(out, line)
     if examples := found.examples:
         heads = ("row", "label", *found.methods)
-        rows = [[f"{e['row']}", f"{e['label']:g}", *e["answers"]] for e in examples[:SHOWN]]
+        rows = [[f"{e['row']}", _label(e["label"]), *e["answers"]] for e in examples[:SHOWN]]
         out.print(table(heads, rows))
         if len(examples) > SHOWN:
             say(out, f"and {len(examples) - SHOWN} more (--json has all)")
     return 0
+
+
+def _label(label: float | str) -> str:
+    return label if isinstance(label, str) else f"{label:g}"

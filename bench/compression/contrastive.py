@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.models.families import family_of
+from bench.models.families import SPAN_HEAD, family_of
+from bench.models.heads import marks_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,6 +58,7 @@ class _Contrastive:
         teachers = run.pretrained_teacher(), run.teacher()  # which are charged for their passes
         batches = run.sample(teachers[0], batch_size=ENCODING_BATCH, passes=0)
         self._labels = _by_row(batches, [batch.labels for batch in batches])
+        self._has_classes = self._labels.dim() == 1 and not self._labels.is_floating_point()
         self._teachers = [_encode(teacher, batches) for teacher in teachers]
         self._snapshots = self._teachers[0][:, :0]
         self._visits = 0
@@ -78,7 +80,7 @@ class _Contrastive:
         for bank in (*self._teachers, self._snapshots):
             if models := bank.shape[1]:
                 rows = torch.from_numpy(np.concatenate([batch.rows, others[: OTHERS // models]]))
-                labels = None if self._labels.is_floating_point() else self._labels[rows]
+                labels = self._labels[rows] if self._has_classes else None
                 value = value + bank_loss(own, bank[rows].to(own.device), labels)
         return value
 
@@ -94,7 +96,8 @@ def bank_loss(own: Tensor, known: Tensor, labels: Tensor | None) -> Tensor:
     Args:
         own: Normalised vectors of a batch, `[rows, width]`.
         known: The bank's, first of the same rows, then of others, `[rows + others, models, width]`.
-        labels: Class numbers, `[rows + others]`; a regression has none, and then no such term.
+        labels: Class numbers, `[rows + others]`; regressions and spans have none, and then no such
+            term.
     """
     rows, models = len(own), known.shape[1]
     among = own @ own.detach().T
@@ -117,14 +120,17 @@ def bank_loss(own: Tensor, known: Tensor, labels: Tensor | None) -> Tensor:
 def _sentence_vectors(model: PreTrainedModel) -> Iterator[list[Tensor]]:
     """Collects what passes hand to the classifier, `[rows, width]`.
 
-    That is the pooled state where a family has one (BERT), and else the first token's last state.
+    That is the pooled state where a family has one (BERT), and else the first token's last state,
+    as it is where a head marks spans.
     """
     found: list[Tensor] = []
 
     def keep(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-        found.append(args[0])
+        found.append(args[0][:, 0] if spans else args[0])
 
-    with model.get_submodule(family_of(model).head[0]).register_forward_pre_hook(keep):
+    spans = marks_spans(model)
+    head = SPAN_HEAD if spans else family_of(model).head[0]
+    with model.get_submodule(head).register_forward_pre_hook(keep):
         yield found
 
 

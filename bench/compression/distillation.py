@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.compression.callbacks import Callback
 from bench.compression.contrastive import contrastive_loss
-from bench.compression.losses import distilled_loss, task_loss
+from bench.compression.losses import distilled_loss, logits, logits_from, task_loss
 from bench.models.attention import scores_returned
 from bench.models.families import layers, shape_of
 
@@ -37,7 +37,7 @@ class Insides:
     """What one forward pass computed.
 
     Attributes:
-        logits: `[rows, labels]`.
+        logits: As `bench.logits` gives them: `[rows, labels]`, or `[rows, 2, pieces]` for spans.
         hidden: The embeddings' output and each layer's, `[rows, pieces, width]`.
         scores: Each layer's q·k/√d before mask and softmax, `[rows, heads, pieces, pieces]`.
     """
@@ -51,7 +51,7 @@ class Answers(Protocol):
     """What is known already of a teacher's answers; `None` for a batch that it does not know."""
 
     def logits(self, batch: Batch) -> Tensor | None:
-        """Logits, `[rows, labels]`."""
+        """Logits, as `bench.logits` gives them."""
 
     def insides(self, batch: Batch) -> Insides | None:
         """All that a pass computes; zeros for padding."""
@@ -77,10 +77,10 @@ def look_inside(model: PreTrainedModel, batch: Batch) -> Insides:
 
 
 def answer(teacher: PreTrainedModel, batch: Batch) -> Tensor:
-    """A teacher's logits for a batch, `[rows, labels]`; they too may come from the disk."""
+    """A teacher's logits for a batch, as `bench.logits` gives them; or from the disk."""
     answers: Answers | None = getattr(teacher, _KNOWN, None)
     known = answers.logits(batch) if answers else None
-    return teacher(**batch.inputs).logits.float() if known is None else known
+    return logits(teacher, batch) if known is None else known
 
 
 def compute_insides(model: PreTrainedModel, batch: Batch) -> Insides:
@@ -88,7 +88,7 @@ def compute_insides(model: PreTrainedModel, batch: Batch) -> Insides:
     with scores_returned(model):
         output = model(**batch.inputs, output_hidden_states=True, output_attentions=True)
     return Insides(
-        output.logits.float(),
+        logits_from(output, batch),
         tuple(hidden.float() for hidden in output.hidden_states),
         tuple(scores.float() for scores in output.attentions),
     )
@@ -133,7 +133,7 @@ def taught_loss(teacher: PreTrainedModel, *, share: float = 0.9, temperature: fl
     """
 
     def loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-        own = model(**batch.inputs).logits.float()
+        own = logits(model, batch)
         wanted = answer(teacher, batch)
         return distilled_loss(own, wanted, batch.labels, share=share, temperature=temperature)
 

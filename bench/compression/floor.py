@@ -29,12 +29,15 @@ class Answers:
     """What a floor answers.
 
     Attributes:
-        logits: Of the rows that are asked, `[rows, classes]`, or `[rows, 1]` for a regression.
+        logits: Of the rows that are asked, `[rows, classes]`, or `[rows, 1]` for a regression;
+            `None` where spans are looked for.
         chosen: What was chosen inside the training rows, for the record: plain data.
+        texts: The answers themselves where spans are looked for, empty for none, `[rows]`.
     """
 
-    logits: NDArray[Any]
+    logits: NDArray[Any] | None
     chosen: Mapping[str, Any] = field(default_factory=dict)
+    texts: NDArray[Any] | None = None
 
 
 class FloorRun(Protocol):
@@ -43,7 +46,7 @@ class FloorRun(Protocol):
     Attributes:
         task: The task, with its number of labels and whether it is a regression.
         train: Texts of the training rows, without augmentations, `[rows]`.
-        labels: Their labels: class numbers or figures, `[rows]`.
+        labels: Their labels: class numbers or figures, or the right texts of each, `[rows]`.
         asked: Texts of the rows to be answered, `[rows]`.
     """
 
@@ -53,7 +56,12 @@ class FloorRun(Protocol):
     asked: Sequence[Texts]
 
     def score(self, logits: NDArray[Any], labels: NDArray[Any]) -> float:
-        """The task's own metric of answers to training rows, which a choice is made by, 0–100."""
+        """The task's own metric of answers to training rows, which a choice is made by, 0–100.
+
+        Args:
+            logits: As `Answers` has them, or its texts.
+            labels: Of the same rows.
+        """
 
     def pooled(self, texts: Sequence[str], *, charged: bool) -> NDArray[Any]:
         """What the pre-trained encoder makes of single texts, `[texts, width]`.

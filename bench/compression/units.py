@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.models.families import shape_of
+from bench.models.heads import marks_spans
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -85,25 +86,30 @@ def cost_of(counts: Counts, axis: Axis, sequence_length: int) -> int:
 def unit_costs(
     config: PretrainedConfig, dense: Counts, axis: Axis, sequence_length: int
 ) -> UnitCosts:
-    """What a classifier's units cost.
+    """What the units of a model with a head cost.
 
     On bytes the header of the file counts as it is for the whole model: that of a smaller one is
     never longer.
 
     Args:
-        config: The uncompressed classifier's.
+        config: The uncompressed model's.
         dense: Its counts.
         axis: What is counted.
         sequence_length: Tokens of the one example that FLOPs are counted for.
     """
     shape = shape_of(config)
     size = shape.width // shape.heads
+    spans = marks_spans(config)  # their head has two outputs on each token; a classifier's first
+    outputs = (
+        int(config.num_labels or 0) if spans else shape.width
+    )  # layer is square, and on one token
     projected = dense.projection_weights // shape.width  # embeddings with a width of their own
     if axis == "weights":
         costs = {"head_dimension": 4 * size, "neuron_dimension": 2}
     elif axis == "flops":
         costs = {
-            "dimension": 2 * (shape.width + sequence_length * projected),
+            "dimension": 2
+            * (outputs * (sequence_length if spans else 1) + sequence_length * projected),
             "head": 4 * sequence_length**2 * size,
             "head_dimension": 2 * sequence_length * 4 * size,
             "neuron_dimension": 2 * sequence_length * 2,
@@ -111,7 +117,7 @@ def unit_costs(
     else:  # biases of query, key and value, and of the neuron, go with them; the rest with layers
         embedded = projected + 1 if projected else dense.embedding_parameters // shape.width
         costs = {
-            "dimension": VALUE * (shape.width + embedded),
+            "dimension": VALUE * (outputs + embedded),
             "layer_dimension": VALUE * 6,
             "head": VALUE * 3 * size,
             "head_dimension": VALUE * 4 * size,

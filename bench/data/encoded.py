@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.data.spans import Spans
 from bench.files import atomic_path, read_parquet
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ class Encoded:
         pieces: Word pieces of all rows, `[pieces]`.
         segments: 0 for the first text, 1 for the second, `[pieces]`.
         offsets: Where each row begins in `pieces`, `[rows + 1]`.
-        labels: Class numbers (int64) or figures (float32), `[rows]`.
+        labels: Class numbers (int64) or figures (float32), `[rows]`; of spans the first and the
+            last piece, `[rows, 2]`.
         parts: The part that each row is scored in, or `None`, `[rows]`.
         cut: Rows that were too long and lost pieces.
         sources: The number of the row that each was made from, which for all but augmentations is
             its own; `None` where nothing was augmented, `[rows]`.
+        spans: Where spans are looked for: what the rows are windows of.
     """
 
     ids: list[str]
@@ -38,6 +41,7 @@ class Encoded:
     parts: list[str] | None = None
     cut: int = 0
     sources: NDArray[np.int64] | None = None
+    spans: Spans | None = None
 
     @classmethod
     def unlabelled(cls, pieces: NDArray[Any], offsets: NDArray[np.int64]) -> Encoded:
@@ -53,6 +57,16 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def asked(self) -> list[str]:
+        """Ids of what is answered: of the rows, or of the examples that they are windows of."""
+        return self.ids if self.spans is None else self.spans.ids
+
+    @property
+    def references(self) -> NDArray[Any]:
+        """What answers are compared with: labels, or the right texts of each example."""
+        return self.labels if self.spans is None else self.spans.answers
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -72,6 +86,7 @@ class Encoded:
             offsets=offsets,
             labels=self.labels[index],
             parts=None if self.parts is None else [self.parts[i] for i in rows],
+            spans=None if self.spans is None else self.spans.select(index, flat),
         )
 
     @classmethod
@@ -102,12 +117,14 @@ class Encoded:
             "id": self.ids,
             "pieces": rows_of(self.pieces),
             "segments": rows_of(self.segments),
-            "label": self.labels,
+            "label": self.labels if self.labels.ndim == 1 else list(self.labels),
         }
         if self.parts is not None:
             columns["part"] = self.parts
         if self.sources is not None:
             columns["source"] = self.sources
+        if self.spans is not None:
+            columns |= self.spans.columns(self.offsets)
         table = pyarrow.table(columns).replace_schema_metadata({"cut": str(self.cut)})
         with atomic_path(path, sealed=True) as temporary:
             parquet.write_table(table, temporary)
@@ -117,13 +134,16 @@ class Encoded:
         """Reads what `save` wrote."""
         table = read_parquet(path, f"remove {path.parent}, and it is made anew").combine_chunks()
         pieces = table["pieces"].chunk(0)
+        spans = Spans.of_table(table) if "example" in table.column_names else None
+        labels = table["label"].to_numpy()
         return cls(
             ids=table["id"].to_pylist(),
             pieces=pieces.flatten().to_numpy(),
             segments=table["segments"].chunk(0).flatten().to_numpy(),
             offsets=np.asarray(pieces.offsets.to_numpy(), dtype=np.int64),
-            labels=table["label"].to_numpy(),
+            labels=labels if spans is None else np.stack(labels),
             parts=table["part"].to_pylist() if "part" in table.column_names else None,
             sources=table["source"].to_numpy() if "source" in table.column_names else None,
             cut=int(table.schema.metadata[b"cut"]),
+            spans=spans,
         )

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from bench.checksums import is_as_written
+from bench.data import windows
 from bench.data.encoded import Encoded
 from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune, find_twins
@@ -80,8 +81,9 @@ class Prepared:
         task: The task's name, or the file that declares it.
         fingerprint: Hash of the rows.
         folder: Where `train.parquet` and `report.parquet` lie, and the texts of their rows.
-        train_rows: What a training sees: rows under the cap, and their augmentations.
-        report_rows: Rows of the report split.
+        train_rows: What a training sees: rows under the cap, and their augmentations; windows of
+            them where spans are looked for.
+        report_rows: Rows of the report split, or windows of them.
         mean_length: Mean pieces of a training row.
         facts: What the record says of the data.
     """
@@ -137,8 +139,15 @@ def prepare(
     pin(splits.provenance, task, cache)
     longest = max_pieces(encoder)
     limit = longest if length is None else min(length, longest)
+    if augmenter is not None and task.finds_spans:
+        raise BenchError(
+            f"'{task.name}' looks for answers in its texts, whose words --augment would replace: "
+            "leave one of the two out."
+        )
     data = data_hash(task, splits)
     key = [data, tokenizer_hash(encoder), limit, cap_at, overlap, CUT]
+    if task.finds_spans:
+        key.append(windows.VERSION)
     if augmenter is not None:
         key += augmenter.identity
     folder = cache / f"{task.name}-{short_hash(key)}"
@@ -205,7 +214,7 @@ def _write(
         train = splits.train.select(others.tolist())
     train = train.select(cap(texts_of_rows(train), cap_at))
     fit, tune, shared = cut_tune(texts_of_rows(train))
-    encoded, report = encode([train, splits.dev], encoder, limit, task.is_regression)
+    encoded, report = _encoded(task, [train, splits.dev], encoder, limit)
     facts = {
         **splits.provenance,
         "fingerprint": data,
@@ -214,16 +223,21 @@ def _write(
         "fit": len(fit),
         "tune": len(tune),
         "tune_shared": shared,
-        "report": len(report),
+        "report": len(splits.dev),
         "overlap": {"rows": len(twins.rows), "exact": twins.exact, "are": overlap},
         "cut_to_fit": {"pieces": limit, "train": encoded.cut, "report": report.cut},
         "skipped_rows": len(splits.skipped),
         "skipped": list(splits.skipped[:20]),
     }
+    if encoded.spans is not None:
+        counts = {"train": len(encoded), "report": len(report)}
+        facts["windows"] = {**counts, "overlap": windows.overlap_of(limit)}
+        facts["no_answer"] = sum(not right for right in encoded.spans.answers)
+        tune = np.flatnonzero(np.isin(encoded.spans.examples, tune)).tolist()
     if augmenter is not None:
         variants, flops = augmenter.augment(train)
         sources = [np.arange(len(train)), *(np.asarray(rows["source"]) for rows in variants)]
-        made = encode(variants, encoder, limit, task.is_regression)
+        made = _encoded(task, variants, encoder, limit)
         encoded = Encoded.join([encoded, *made], np.concatenate(sources))
         facts["augmentation"] = {
             "variants": augmenter.variants,
@@ -242,6 +256,13 @@ def _write(
     }
     write_json(folder / "prepared.json", done)
     return done
+
+
+def _encoded(task: Task, splits: list[Dataset], encoder: Path, limit: int) -> list[Encoded]:
+    """Tokenises splits as a task's rows are."""
+    if task.finds_spans:
+        return windows.encode_windows(splits, encoder, limit)
+    return encode(splits, encoder, limit, task.is_regression)
 
 
 def load(prepared: Prepared) -> TaskData:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+SPAN_COLUMNS = ("text_pair", "answers", "begins")
+"""What rows have instead of a label where spans are looked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskInfo:
     """What is known of a task before any of its data is read.
@@ -36,7 +40,8 @@ class TaskInfo:
     Attributes:
         name: Name on the command line, in records and pages: lower case letters, digits, `-`, `_`.
         summary: One line that says what is to be told.
-        labels: Class names, in the order of the label numbers; `None` for a regression.
+        labels: Class names, in the order of the label numbers; `None` for a regression, and
+            `bench.metrics.SPAN_LABELS` where spans of a text are looked for.
         metric: A key of `bench.metrics.METRICS`; its main figure is the score.
         group: The group that `--tasks` can name as a whole (`glue`, `demo`); empty for none.
         reference: Paper or page that the task comes from.
@@ -78,6 +83,10 @@ class Splits:
     for a regression). A `part` column (string) divides a dev
     split into parts that are scored one by one (MNLI: matched, mismatched).
 
+    Where spans are looked for, `text` is the question and `text_pair` the context. In place of
+    `label` stand `answers` (texts of the context, the first of which is learnt; none where it has
+    no answer) and `begins` (int64: where each begins, in characters).
+
     Attributes:
         train: Rows to learn from; the protocol cuts *fit* and *tune* out of them.
         dev: The *report* rows.
@@ -107,8 +116,15 @@ class Task(abc.ABC):
         return self.info.labels is None
 
     @property
+    def finds_spans(self) -> bool:
+        """Whether an answer is a span of a text rather than a class or a number."""
+        from bench.metrics import METRICS  # not above: who writes a method does not need it
+
+        return METRICS[self.info.metric].spans
+
+    @property
     def num_labels(self) -> int:
-        """Width of the classification head: the number of classes, or 1."""
+        """Width of the head: the number of classes, 1, or 2 for the ends of a span."""
         return 1 if self.info.labels is None else len(self.info.labels)
 
     @abc.abstractmethod
@@ -151,7 +167,7 @@ def _objections(task: Task, splits: Splits, split: str) -> Iterator[str]:
         yield f"has no {split} rows"
         return
     columns = set(rows.column_names)
-    if missing := {"id", "text", "label"} - columns:
+    if missing := {"id", "text", *(SPAN_COLUMNS if task.finds_spans else ("label",))} - columns:
         yield f"has no column {min(missing)} in its {split} rows"
         return
     if ("text_pair" in columns) != ("text_pair" in splits.train.column_names):
@@ -161,9 +177,22 @@ def _objections(task: Task, splits: Splits, split: str) -> Iterator[str]:
             yield f"has a {name} that is no text in its {split} rows"
     if len(set(rows["id"][:])) < len(rows):
         yield f"has an id twice in its {split} rows"
+    if task.finds_spans:
+        yield from _wrong_spans(rows, split)
+        return
     classes = range(task.num_labels)
     for label in rows["label"][:]:
         if not (isinstance(label, float | int) and math.isfinite(label)):
             yield f"has the label {label!r} in its {split} rows, which is no number"
         elif not task.is_regression and label not in classes:
             yield f"has the label {label} in its {split} rows, beside classes 0 to {classes[-1]}"
+
+
+def _wrong_spans(rows: Dataset, split: str) -> Iterator[str]:
+    """Answers that are not where they should be in the texts of a split."""
+    columns = (rows[name][:] for name in ("id", "text_pair", "answers", "begins"))
+    for row, context, answers, begins in zip(*columns, strict=True):
+        if len(answers) != len(begins):
+            yield f"has {len(answers)} answers and {len(begins)} begins in its {split} row {row}"
+        elif answers and not context.startswith(answers[0], max(0, begins[0])):
+            yield f"has an answer that is not where it should be in its {split} row {row}"

@@ -15,8 +15,10 @@ from bench.machine import usable_cores
 from bench.metrics import METRICS, figure_of
 from bench.models.checkpoint import load_classifier
 from bench.results.predictions import in_store
-from bench.training.evaluate import answers_of, predict
+from bench.results.record import THRESHOLD
+from bench.training.evaluate import respond
 from bench.training.scoring import score
+from bench.training.spans import ALWAYS
 
 if TYPE_CHECKING:
     from bench.results.record import Record
@@ -60,11 +62,17 @@ def compare_graph(store: Store, record: Record, model: Path, graph: Path) -> Agr
     metric = next(name for name, one in METRICS.items() if set(one.figures) == figures)
     is_regression = METRICS[metric].regression
     classifier, _ = load_classifier(str(model))
-    logits = predict(classifier, rows, "cpu", answers_of_graph(graph, usable_cores()))
-    answers = answers_of(logits, is_regression=is_regression)
+    answers = respond(
+        classifier,
+        metric,
+        rows,
+        "cpu",
+        threshold=record.data.get(THRESHOLD, ALWAYS),
+        answer=answers_of_graph(graph, usable_cores()),
+    ).answers
     return Agreement(
-        rows=len(rows),
-        score=score(metric, answers, rows.labels, rows.parts).main,
+        rows=len(answers),
+        score=score(metric, answers, rows.references, rows.parts).main,
         alike=float(
             np.corrcoef(answers, known.answers)[0, 1]
             if is_regression

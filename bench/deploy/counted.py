@@ -56,7 +56,7 @@ def count_saved(name: str, dense: str | None = None, sequence_length: int | None
         raise BenchError(f"--sequence-length {length}: {name} takes 1 to {longest} tokens.")
     whole = model
     if dense is not None:
-        whole, more = load_classifier(dense, num_labels=model.config.num_labels or 2)
+        whole, more = load_classifier(dense, like=model)
         notes = [*notes, *more]
     return Counted(
         model_type=str(model.config.model_type),

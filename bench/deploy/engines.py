@@ -18,13 +18,14 @@ import torch
 
 from bench.errors import BenchError, unknown_name
 from bench.machine import multiplies_in_bf16
+from bench.models.heads import logits_of
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
 Answer = Callable[[dict[str, "Tensor"]], "Tensor"]
-"""From inputs, each `[rows, pieces]`, to logits, `[rows, labels]`."""
+"""From inputs, each `[rows, pieces]`, to logits as `bench.models.heads.logits_of` gives them."""
 
 Precision = Literal["fp32", "bf16", "int8"]
 
@@ -148,7 +149,7 @@ def _torch_csr(subject: Subject, load: Load) -> Answer:
 
 
 def _answer_of(model: PreTrainedModel) -> Answer:
-    return lambda inputs: model(**inputs).logits.float()
+    return lambda inputs: logits_of(model(**inputs)).float()
 
 
 def _sparse(subject: Subject, load: Load) -> Answer:
@@ -178,10 +179,15 @@ def answers_of_graph(graph: Path, threads: int) -> Answer:
     session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
 
     def answer(inputs: dict[str, Tensor]) -> Tensor:
-        (logits,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-        return torch.from_numpy(logits)
+        found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        return _joined([torch.from_numpy(logits) for logits in found])
 
     return answer
+
+
+def _joined(outputs: Sequence[Tensor]) -> Tensor:
+    """What a graph says, as `logits_of` has it: one output, or begins and ends of spans."""
+    return outputs[0] if len(outputs) == 1 else torch.stack(list(outputs), dim=1)
 
 
 def _openvino(precision: str, subject: Subject, load: Load) -> Answer:
@@ -201,7 +207,7 @@ def _openvino(precision: str, subject: Subject, load: Load) -> Answer:
 
     def answer(inputs: dict[str, Tensor]) -> Tensor:
         found = compiled({name: value.numpy() for name, value in inputs.items()})
-        return torch.from_numpy(found[0].copy())
+        return _joined([torch.from_numpy(logits.copy()) for logits in found.values()])
 
     return answer
 

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig
 
 import bench.models.own_classes  # noqa: F401 - makes them known
 from bench.errors import BenchError, first_line, require
@@ -32,6 +32,7 @@ from bench.models.families import (
     mask_attentions,
     max_text_positions,
 )
+from bench.models.heads import automatic, marks_spans
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +43,7 @@ GRAPH = "model.onnx"
 
 
 def export(source: Path, target: Path, form: str) -> Path:
-    """Writes a saved classifier in another form, with its tokenizer, whole or not at all.
+    """Writes a saved model with a head in another form, with its tokenizer, whole or not at all.
 
     Args:
         source: A Hugging Face folder.
@@ -55,7 +56,7 @@ def export(source: Path, target: Path, form: str) -> Path:
         The file that holds the weights.
 
     Raises:
-        BenchError: The source is no classifier, `target` exists, or a package is missing.
+        BenchError: The source has no head, `target` exists, or a package is missing.
         OSError: The folder cannot be written.
     """
     if target.exists():
@@ -115,7 +116,7 @@ def _is_cut(model: PreTrainedModel) -> bool:
 @torch.no_grad()
 def _padded(model: PreTrainedModel) -> PreTrainedModel:
     """A cut model in a stock shape that has more heads and neurons, which are zero."""
-    larger: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+    larger: PreTrainedModel = automatic(model).from_config(
         _stock_config(model), trust_remote_code=False
     )
     state = model.state_dict()
@@ -184,7 +185,9 @@ def inputs_of(model: PreTrainedModel, rows: int, pieces: int, seed: int = 0) -> 
 
 
 def write_onnx(model: PreTrainedModel, path: Path) -> None:
-    """Writes a classifier as an ONNX graph from inputs `[rows, pieces]` to `logits`.
+    """Writes a model with a head as an ONNX graph from inputs `[rows, pieces]`.
+
+    Its outputs are `logits`, or `start_logits` and `end_logits` where it marks spans.
 
     Raises:
         BenchError: What writes graphs is not installed, or cannot write this model.
@@ -201,7 +204,7 @@ def write_onnx(model: PreTrainedModel, path: Path) -> None:
                 kwargs=example,
                 f=path,
                 input_names=list(example),
-                output_names=["logits"],
+                output_names=["start_logits", "end_logits"] if marks_spans(model) else ["logits"],
                 dynamic_shapes={name: {0: rows, 1: pieces} for name in example},
                 dynamo=True,
                 external_data=False,

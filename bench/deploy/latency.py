@@ -24,6 +24,7 @@ from bench.errors import BenchError, first_line
 from bench.files import scratch_folder
 from bench.machine import describe
 from bench.models.families import max_text_positions, prunable
+from bench.models.heads import logits_of
 from bench.results.record import DENSE
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _measure(
     differences, agrees = {}, {}
     for name, subject in subjects.items():
         inputs = inputs_of(subject.model, load.rows, load.pieces)
-        wanted = subject.model(**inputs).logits
+        wanted = logits_of(subject.model(**inputs))
         largest = float(wanted.abs().max())
         for engine in engines[name]:
             key = (name, engine.name)

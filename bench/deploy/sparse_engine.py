@@ -23,6 +23,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from bench.deploy import kernels
 from bench.errors import BenchError
 from bench.models.families import family_of, layer_modules, layers, mask_attentions, prunable
+from bench.models.heads import logits_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -96,15 +97,14 @@ class SparseEncoder:
 
     @torch.no_grad()
     def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The logits `[rows, labels]`.
+        """The logits, see `bench.models.heads.logits_of`.
 
         Args:
             inputs: `input_ids`, and `attention_mask` and `token_type_ids` where the model takes
                 them, each `[rows, tokens]`; as many of both as the model takes.
         """
         numba.set_num_threads(self._threads)
-        logits: Tensor = self._model(**inputs).logits
-        return logits
+        return logits_of(self._model(**inputs))
 
 
 class _Room:

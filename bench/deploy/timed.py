@@ -81,7 +81,7 @@ def time_saved(
     given, notes = load_classifier(folder)
     reference = None
     if whole is not None:
-        reference, more = load_classifier(whole, num_labels=given.config.num_labels or 2)
+        reference, more = load_classifier(whole, like=given)
         notes += more
     if lengths is None:
         longest = max_text_positions(given.config)

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
+from bench.metrics import worth_of_each
 from bench.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from bench.leaderboard.ranking import Row, Standings
+    from bench.results.predictions import Predictions
     from bench.results.suites import OpenSuite
 
 
@@ -188,6 +192,34 @@ def _row(result: Standings, method: str, tasks: Sequence[str]) -> tuple[Row, flo
     return row, average
 
 
+NO_ANSWER = "(no answer)"
+
+
+def _differing_texts(
+    answers: Sequence[Sequence[Predictions]], labels: NDArray[Any]
+) -> list[dict[str, Any]]:
+    """The same of texts, each as good as the mean of its exact match and its token F1."""
+    import numpy as np
+
+    good = [
+        np.mean([worth_of_each("squad", p.answers, labels) for p in known], axis=0)
+        for known in answers
+    ]
+    lead = good[0] - good[1]
+    return [
+        {
+            "row": int(row),
+            "label": " | ".join(labels[row]) or NO_ANSWER,
+            "answers": [
+                " | ".join(p.answers[row] or NO_ANSWER for p in known) for known in answers
+            ],
+            "lead": float(lead[row]),
+        }
+        for row in np.argsort(-np.abs(lead), kind="stable")
+        if lead[row]
+    ]
+
+
 def _differing_examples(
     opened: OpenSuite, one: Row, other: Row, task: str
 ) -> list[dict[str, Any]] | None:
@@ -206,6 +238,8 @@ def _differing_examples(
             return None
         answers.append(known)
     labels = answers[0][0].labels
+    if answers[0][0].are_texts:
+        return _differing_texts(answers, labels)
     regression = any(r.scores.get("pearson") is not None for r in one.records)
     given = [np.stack([p.answers for p in known]) for known in answers]
     good = [

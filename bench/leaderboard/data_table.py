@@ -21,8 +21,10 @@ def data_table(records: Sequence[Record]) -> str:
     heads = list(rows[0]) if rows else []
     if not any("overlap" in known for known in facts.values()):  # before they were counted
         heads = [head for head in heads if head != TWINS]
-    notes = (f"\n\n{escape(task)}: {_shared_texts(known)}" for task, known in facts.items()
-             if known.get("tune_shared"))  # fmt: skip
+    notes = [f"\n\n{escape(task)}: {_shared_texts(known)}" for task, known in facts.items()
+             if known.get("tune_shared")]  # fmt: skip
+    notes += [f"\n\n{escape(task)}: {_windows(known)}" for task, known in facts.items()
+              if "windows" in known]  # fmt: skip
     return pipe(heads, [[row[head] for head in heads] for row in rows]) + "".join(notes)
 
 
@@ -53,6 +55,23 @@ def _shared_texts(facts: Mapping[str, Any]) -> str:
     return (
         f"{facts['tune_shared']:,} of {facts['tune']:,} tune rows share a text with fit rows, "
         "since nearly all rows hang together by one."
+    )
+
+
+def _windows(facts: Mapping[str, Any]) -> str:
+    """How questions became rows, and when one has no answer."""
+    windows, pieces = facts["windows"], facts["cut_to_fit"]["pieces"]
+    said = (
+        f"rows are questions, which a model reads in windows of {pieces} tokens that share "
+        f"{windows['overlap']}: {windows['train']:,} for training and {windows['report']:,} of the "
+        "report split."
+    )
+    if not facts.get("no_answer"):
+        return f"{said} Every question is answered."
+    return (
+        f"{said} {facts['no_answer']:,} training questions have no answer. A model gives none "
+        "where that is above its best span by more than a threshold, which its best trial found on "
+        "tune rows."
     )
 
 

@@ -3,7 +3,8 @@
 Label loyalty is the share of examples with the same answer. Probability loyalty is the mean over
 examples of 1 − √JSD(p, q), JSD the Jensen-Shannon divergence of both models' probabilities in bits,
 so that it is 1 for the same probabilities and 0 for such as exclude each other. A regression has
-the Pearson correlation of both models' answers instead. Each model is set against the dense one of
+the Pearson correlation of both models' answers instead, and spans have label loyalty alone, of
+texts as SQuAD compares them. Each model is set against the dense one of
 its own seed; dense itself against its other seeds, which says how much loyalty is to be had.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.answers import text_column
 from bench.leaderboard.markdown import pipe, rounded
 from bench.metrics import FIGURES, metric_of
 from bench.results.record import dense_of, is_dense
@@ -39,13 +41,13 @@ class Loyalty:
 
     Attributes:
         label: In %; for a regression 100 × the correlation.
-        probability: In %; `None` for a regression, and where logits were not kept.
-        regression: Which of the two it is.
+        probability: In %; `None` for a regression, for spans, and where logits were not kept.
+        classes: Whether it is of a task with classes.
     """
 
     label: float
     probability: float | None
-    regression: bool
+    classes: bool
 
 
 class Loyalties:
@@ -83,13 +85,14 @@ def _loyalty(row: Row, dense: Row, task: str, answers: PredictionsOf) -> Loyalty
     """A row's loyalty over what both have predictions of, of the same report rows."""
     labels: list[float] = []
     probabilities: list[float] = []
-    regression = False
+    regression, classes = False, True
     for record, reference in _compared(row, dense, task):
         mine, theirs = answers(record.id), answers(reference.id)
         if mine is None or theirs is None or not np.array_equal(mine.labels, theirs.labels):
             continue
         metric = metric_of(record.scores)
         regression = metric is not None and metric.regression
+        classes = not regression and not mine.are_texts
         labels.append(_label_loyalty(mine, theirs, regression=regression))
         if mine.logits is not None and theirs.logits is not None:
             probabilities.append(probability_loyalty(mine.logits, theirs.logits))
@@ -99,7 +102,7 @@ def _loyalty(row: Row, dense: Row, task: str, answers: PredictionsOf) -> Loyalty
     return Loyalty(
         100 * statistics.fmean(labels),
         100 * statistics.fmean(probabilities) if known else None,
-        regression,
+        classes,
     )
 
 
@@ -118,6 +121,9 @@ def _compared(row: Row, dense: Row, task: str) -> Iterator[tuple[Record, Record]
 def _label_loyalty(mine: Predictions, theirs: Predictions, *, regression: bool) -> float:
     if regression:
         return FIGURES["pearson"].score(mine.answers, theirs.answers)
+    if mine.are_texts and theirs.are_texts:
+        same = text_column((text,) if text else () for text in theirs.answers)
+        return FIGURES["exact_match"].score(mine.answers, same)
     return float(np.mean(mine.answers == theirs.answers))
 
 
@@ -141,7 +147,7 @@ def loyalty_table(result: Standings, known: Loyalties) -> str:
     with_classes = [
         task
         for task in result.averaged
-        if not any((one := known.of(row, task)) and one.regression for row in result.rows)
+        if not any((one := known.of(row, task)) and not one.classes for row in result.rows)
     ]
     rows = [
         [
@@ -197,5 +203,5 @@ def _mean(loyalties: Sequence[Loyalty | None]) -> Loyalty | None:
     return Loyalty(
         statistics.fmean(one.label for one in known),
         statistics.fmean(probabilities) if len(probabilities) == len(known) else None,
-        regression=False,
+        classes=True,
     )

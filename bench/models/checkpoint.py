@@ -13,7 +13,13 @@ from bench.checksums import seal
 from bench.errors import BenchError, first_line
 from bench.files import remove
 from bench.hub import local_path
-from bench.models.families import family_of, head_modules, layers, max_text_positions
+from bench.models.families import (
+    SPAN_HEAD,
+    family_of,
+    head_modules,
+    layers,
+    max_text_positions,
+)
 from bench.models.folder import (
     TOKENIZER_FILES,
     check_config,
@@ -21,6 +27,7 @@ from bench.models.folder import (
     check_weights,
     model_folder,
 )
+from bench.models.heads import SPANS, automatic, describe_head, has_head, marks_spans
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,12 +91,12 @@ def from_folder(
 def read_classifier(
     folder: Path, config: PretrainedConfig, *, fresh_head: bool
 ) -> tuple[PreTrainedModel, list[str]]:
-    """The model in a folder as a sequence classifier in fp32.
+    """The model in a folder in fp32, with the head that its configuration says.
 
     Args:
         folder: A Hugging Face folder.
         config: Its configuration, with the labels of the task.
-        fresh_head: Whether pooler and classifier may be missing, or be of another shape.
+        fresh_head: Whether the head, a pooler among it, may be missing, or be of another shape.
 
     Returns:
         The model, and the names of its tensors that the folder lacks, all of them the head's.
@@ -98,11 +105,9 @@ def read_classifier(
         BenchError: The folder lacks tensors, has layers' tensors of another shape or number than
             the configuration describes, or NaN.
     """
-    from transformers import AutoModelForSequenceClassification
-
     try:
         model, loading = from_folder(
-            AutoModelForSequenceClassification,
+            automatic(config),
             folder,
             config=config,
             ignore_mismatched_sizes=True,  # told below, in one line
@@ -131,14 +136,16 @@ def read_classifier(
     return model, missing
 
 
-def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, list[str]]:
-    """A saved model as a sequence classifier in fp32, and what a reader of its counts should know.
+def load_classifier(
+    name: str, like: PreTrainedModel | None = None
+) -> tuple[PreTrainedModel, list[str]]:
+    """A saved model with a head in fp32, and what a reader of its counts should know.
 
     That is, a folder that `save_pretrained` wrote, or one of `bench export --format sparse`.
 
     Args:
         name: Folder or hub name.
-        num_labels: Labels of a fresh head, where the model has none.
+        like: The model whose head a fresh one is like, where there is none; else it has two labels.
 
     Raises:
         BenchError: It cannot be read, or is of no supported family.
@@ -158,11 +165,14 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
         folder = model_folder(name)
     config = read_config(folder)
     notes = []
-    if not any(a.endswith("ForSequenceClassification") for a in config.architectures or ()):
-        config.num_labels = num_labels
+    if not has_head(config):
+        spans = like is not None and marks_spans(like)
+        config.num_labels = (like and like.config.num_labels) or 2
+        config.architectures = [SPANS] if spans else None
+        head = "head for spans" if spans else "classification head"
+        fresh = "one" if spans else f"one for {config.num_labels} labels"
         notes.append(
-            f"{name} has no classification head; it is counted with a fresh one for {num_labels} "
-            "labels, and without any other head."
+            f"{name} has no {head}; it is counted with a fresh {fresh}, and without any other head."
         )
     model, missing = read_classifier(folder, config, fresh_head=bool(notes))
     generator = torch.Generator().manual_seed(0)
@@ -172,15 +182,21 @@ def load_classifier(name: str, num_labels: int = 2) -> tuple[PreTrainedModel, li
 
 
 def load_model(
-    folder: Path, labels: Sequence[str] | None, dropout: float, *, fresh_head: bool = False
+    folder: Path,
+    labels: Sequence[str] | None,
+    dropout: float,
+    *,
+    spans: bool = False,
+    fresh_head: bool = False,
 ) -> PreTrainedModel:
-    """Loads an encoder as a classifier, in fp32.
+    """Loads an encoder with a task's head, in fp32.
 
     Args:
         folder: A Hugging Face folder.
         labels: Names of the classes, which also say how wide the head is; `None` for a regression.
         dropout: The protocol's dropout, whatever the checkpoint's configuration says.
-        fresh_head: Draw the classifier anew from torch's generator, whatever the folder holds.
+        spans: Whether the head marks spans; the labels are then their begin and end.
+        fresh_head: Draw the head anew from torch's generator, whatever the folder holds.
 
     Raises:
         BenchError: The folder lacks tensors that are not to be drawn anew.
@@ -189,15 +205,13 @@ def load_model(
 
     config = read_config(folder)
     family = family_of(config)
-    names = labels or ("score",)
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: number for number, name in enumerate(names)}
+    describe_head(config, labels, spans=spans)
     config.problem_type = None
     for name in family.dropout:
         setattr(config, name, dropout)
     model, _ = read_classifier(folder, config, fresh_head=fresh_head)
     if fresh_head:
-        for name in family.head:
+        for name in (SPAN_HEAD,) if spans else family.head:
             linear = cast("nn.Linear", model.get_submodule(name))
             normal_(linear.weight, std=config.initializer_range)
             zeros_(linear.bias)
@@ -224,23 +238,25 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def objection_to_saving(model: PreTrainedModel, num_labels: int) -> str:
-    """What would keep a model from being saved and read back as the same classifier, or nothing.
+def objection_to_saving(model: PreTrainedModel, num_labels: int, *, spans: bool = False) -> str:
+    """What would keep a model from being saved and read back as the same one, or nothing.
 
     Such as a wrapper or a parametrisation that was left in it, or a head of another size.
 
     Args:
         model: The model.
         num_labels: Labels of the task that it is for.
+        spans: Whether the task is to find spans.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
 
+    if marks_spans(model) != spans:
+        return f"a head that {'marks no' if spans else 'marks'} spans"
     if model.config.num_labels != num_labels:
         return f"a configuration of {model.config.num_labels} labels, not {num_labels}"
     try:
         with torch.device("meta"):
-            plain = AutoModelForSequenceClassification.from_config(
+            plain = automatic(model).from_config(
                 copy.deepcopy(model.config), trust_remote_code=False
             )
     except Exception as error:  # a configuration that describes no model fails in any way it likes

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig
 
 import bench.models.own_classes  # noqa: F401 - makes them known
 from bench.errors import BenchError, first_line
 from bench.inputs import check_regular
 from bench.models.families import prunable
 from bench.models.folder import check_config
+from bench.models.heads import automatic
 from bench.schema import Count, check, parse_json
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ def load_compact(folder: Path | str) -> PreTrainedModel:
     check_config(folder)
     tensors = read_compact(folder / COMPACT)
     try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-            AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-            dtype=torch.float16,
-            trust_remote_code=False,
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model: PreTrainedModel = automatic(config).from_config(
+            config, dtype=torch.float16, trust_remote_code=False
         )
         model.load_state_dict(tensors)
         model.eval()

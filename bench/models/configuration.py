@@ -68,6 +68,7 @@ class Configuration(Struct, kw_only=True):
     dropout: Share | UnsetType = UNSET
     attention_dropout: Share | UnsetType = UNSET
     seq_classif_dropout: Share | UnsetType = UNSET
+    qa_dropout: Share | UnsetType = UNSET
     attn_implementation: Attention | None = None
     attention_inside: Attention | None = field(default=None, name="_attn_implementation")
 

@@ -15,14 +15,17 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
     BertConfig,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     DistilBertConfig,
+    DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
     ElectraConfig,
+    ElectraForQuestionAnswering,
     ElectraForSequenceClassification,
     RobertaConfig,
+    RobertaForQuestionAnswering,
     RobertaForSequenceClassification,
 )
 
@@ -36,6 +39,7 @@ from bench.models.families import (
     layer_modules,
     layers,
 )
+from bench.models.heads import SPANS, auto_class, marks_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -120,15 +124,60 @@ class CutDistilBertForSequenceClassification(DistilBertForSequenceClassification
         _to_size(self)
 
 
-_CUT: dict[str, Any] = {
-    cls.config_class.model_type.removeprefix(CUT_PREFIX): cls
+class CutBertForQuestionAnswering(BertForQuestionAnswering):
+    """A BERT that marks spans and lacks some of its parts."""
+
+    config_class = CutBertConfig
+
+    def __init__(self, config: CutBertConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+class CutRobertaForQuestionAnswering(RobertaForQuestionAnswering):
+    """A RoBERTa that marks spans and lacks some of its parts."""
+
+    config_class = CutRobertaConfig
+
+    def __init__(self, config: CutRobertaConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+class CutElectraForQuestionAnswering(ElectraForQuestionAnswering):
+    """An ELECTRA that marks spans and lacks some of its parts."""
+
+    config_class = CutElectraConfig
+
+    def __init__(self, config: CutElectraConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+class CutDistilBertForQuestionAnswering(DistilBertForQuestionAnswering):
+    """A DistilBERT that marks spans and lacks some of its parts."""
+
+    config_class = CutDistilBertConfig
+
+    def __init__(self, config: CutDistilBertConfig) -> None:
+        super().__init__(config)
+        _to_size(self)
+
+
+_CUT: dict[tuple[str, bool], Any] = {
+    (cls.config_class.model_type.removeprefix(CUT_PREFIX), cls.__name__.endswith(SPANS)): cls
     for cls in (
         CutBertForSequenceClassification,
         CutRobertaForSequenceClassification,
         CutElectraForSequenceClassification,
         CutDistilBertForSequenceClassification,
+        CutBertForQuestionAnswering,
+        CutRobertaForQuestionAnswering,
+        CutElectraForQuestionAnswering,
+        CutDistilBertForQuestionAnswering,
     )
 }
+"""By family, and by whether they mark spans."""
 
 
 def cut(
@@ -139,10 +188,10 @@ def cut(
     stay: Sequence[int] | None = None,
     dimensions: Sequence[int] | None = None,
 ) -> PreTrainedModel:
-    """A copy of a classifier in which only some of its parts are left.
+    """A copy of a model with a head in which only some of its parts are left.
 
     Args:
-        model: A classifier, stock or cut.
+        model: The model, stock or cut.
         heads: For each layer that stays, the numbers of its heads that stay; it may be none.
         neurons: The same for its feed-forward neurons.
         stay: The numbers of the layers that stay, in order; all of them by default. The others go
@@ -166,12 +215,13 @@ def cut(
     if dimensions is not None:
         _keep_dimensions(source, dimensions)
         known["cut_width"] = len(dimensions)
-    cls = _CUT[family_of(model).model_type]
+    cls = _CUT[family_of(model).model_type, marks_spans(model)]
     config = cls.config_class(
         **known,
         layer_heads=[len(some) for some in heads],
         layer_neurons=[len(some) for some in neurons],
     )
+    config.architectures = [cls.__name__]
     config.num_hidden_layers = len(kept)
     config._attn_implementation = model.config._attn_implementation
     with torch.device("meta"):
@@ -267,6 +317,6 @@ def _selected(parameter: Tensor, dim: int, units: Sequence[int]) -> nn.Parameter
     return nn.Parameter(parameter.index_select(dim, index).contiguous())
 
 
-for _class in _CUT.values():
-    AutoConfig.register(_class.config_class.model_type, _class.config_class)
-    AutoModelForSequenceClassification.register(_class.config_class, _class)
+for (_, _spans), _class in _CUT.items():
+    AutoConfig.register(_class.config_class.model_type, _class.config_class, exist_ok=True)
+    auto_class(spans=_spans).register(_class.config_class, _class)

@@ -30,6 +30,9 @@ MASK_ATTENTION = "mask_attention"
 Mask = Literal["learnt", "ones", "identity"]
 """The mask of mask attention: learnt, or one that stays."""
 
+SPAN_HEAD = "qa_outputs"
+"""What every family calls the head that marks spans: two outputs on every token."""
+
 MATRICES = ("query", "key", "value", "attention_output", "intermediate", "output")
 """The six prunable matrices of a layer; each is a field of `Family` (a path) and of `Layer`."""
 
@@ -99,7 +102,7 @@ FAMILIES = {
             output="ffn.lin2",
             head=("pre_classifier", "classifier"),
             neurons="hidden_dim",
-            dropout=("dropout", "attention_dropout", "seq_classif_dropout"),
+            dropout=("dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout"),
         ),
     )
 }
@@ -250,14 +253,15 @@ def prunable(model: PreTrainedModel) -> dict[str, nn.Linear]:
 
 
 def head_modules(model: PreTrainedModel) -> dict[str, nn.Linear]:
-    """Pooler and classifier, as far as `model` has them, by the module's name; input side first.
+    """Pooler and classifier, or what marks spans, by the module's name; input side first.
 
-    Each acts on one token an example. The head of a masked language model is not among them.
+    The former act on one token an example, the latter acts on each. The head of a masked language
+    model is not among them.
     """
     family = family_of(model)
     pooler = [f"{_encoder_prefix(model)}{family.pooler}"] if family.pooler else []
     modules: dict[str, Any] = dict(model.named_modules())
-    return {name: modules[name] for name in (*pooler, *family.head) if name in modules}
+    return {name: modules[name] for name in (*pooler, *family.head, SPAN_HEAD) if name in modules}
 
 
 def embeddings(model: PreTrainedModel) -> nn.Module:

@@ -4,8 +4,9 @@ A multiply-accumulate (MAC) is two FLOPs. For one example of S tokens without pa
 
     MACs = S · (non-zero prunable weights) + 2 · S² · (width of living heads, over all layers)
          + S · (embedding projection) + (pooler and classifier, on one token)
+         + S · (head that marks spans, on each token)
 
-so that four numbers of `Counts` say what a model costs at every S. A head is dead where its value
+so that five numbers of `Counts` say what a model costs at every S. A head is dead where its value
 rows or its output columns are all zero (with a bias left, attention averages a constant, which is
 that constant); zeros without structure leave the attention products as they are. Biases,
 normalisations, activations and embedding look-ups count nothing, and zeros outside the prunable
@@ -17,13 +18,14 @@ distance and head is a look-up and a bias.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from bench.models import families
 from bench.models.compact import bitmap_bytes, compact_state, file_bytes, plain_layout
+from bench.models.heads import automatic, marks_spans
 from bench.protocol import SEQUENCE_LENGTH
 
 if TYPE_CHECKING:
@@ -51,10 +53,11 @@ class Counts:
         matrices: Number of prunable matrices that hold anything at all.
         parameters: All parameters, embeddings included, tied ones once.
         embedding_parameters: Those of the embeddings.
-        head_parameters: Those of pooler and classifier.
+        head_parameters: Those of pooler and classifier, or of what marks spans.
         attention_width: Heads that are alive × head size, summed over the layers.
         projection_weights: Size of the matrix from embedding to hidden size, on every token.
         head_weights: Size of the matrices of pooler and classifier, on one token.
+        span_weights: Size of the matrix that marks spans, on every token.
         bytes: Size of the file with 16-bit values; of a sparse model, of its compact file.
         bitmap_bytes: What zeros in all prunable matrices add to it; see `compact.bitmap_bytes`.
     """
@@ -67,6 +70,7 @@ class Counts:
     attention_width: int
     projection_weights: int
     head_weights: int
+    span_weights: int
     bytes: int
     bitmap_bytes: int
 
@@ -89,7 +93,7 @@ class Counts:
             "linear": tokens * self.weights,
             "attention": 2 * squared_tokens * self.attention_width,
             "embedding_projection": tokens * self.projection_weights,
-            "head": examples * self.head_weights,
+            "head": examples * self.head_weights + tokens * self.span_weights,
         }
 
 
@@ -112,18 +116,17 @@ def count_dense(model: PreTrainedModel | PretrainedConfig) -> Counts:
     """Counts a model's shapes, as if nothing in them were zero.
 
     Args:
-        model: A model, or the configuration of a classifier, for which no weights are made.
+        model: A model, or the configuration of one with a head, for which no weights are made.
     """
-    from transformers import AutoModelForSequenceClassification, PreTrainedModel
+    from transformers import PreTrainedModel
 
     if isinstance(model, PreTrainedModel):
         return _count(model, torch.Tensor.numel, file_bytes(*plain_layout(model)))
     families.family_of(model)
-    automatic: Any = AutoModelForSequenceClassification
     described = model.to_json_string(use_diff=False)
     if described not in _COUNTED:
         with torch.device("meta"):
-            made: PreTrainedModel = automatic.from_config(model, trust_remote_code=False)
+            made: PreTrainedModel = automatic(model).from_config(model, trust_remote_code=False)
         _COUNTED[described] = count_dense(made)
     return _COUNTED[described]
 
@@ -132,6 +135,8 @@ def _count(model: PreTrainedModel, size: Callable[[Tensor], int], size_of_file: 
     """Counts `model`, where `size` says how much of a tensor there is."""
     matrices = [matrix.weight for matrix in families.prunable(model).values()]
     head = families.head_modules(model).values()
+    head_weights = sum(module.weight.numel() for module in head)
+    spans = marks_spans(model)
     projection = families.embedding_projection(model)
     return Counts(
         weights=sum(size(matrix) for matrix in matrices),
@@ -141,7 +146,8 @@ def _count(model: PreTrainedModel, size: Callable[[Tensor], int], size_of_file: 
         head_parameters=sum(size(p) for module in head for p in module.parameters()),
         attention_width=_alive_widths(model, size),
         projection_weights=0 if projection is None else projection.weight.numel(),
-        head_weights=sum(module.weight.numel() for module in head),
+        head_weights=0 if spans else head_weights,
+        span_weights=head_weights if spans else 0,
         bytes=size_of_file,
         bitmap_bytes=bitmap_bytes(model),
     )

@@ -22,15 +22,18 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
     BertConfig,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     DistilBertConfig,
+    DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
     ElectraConfig,
+    ElectraForQuestionAnswering,
     ElectraForSequenceClassification,
     PreTrainedModel,
     RobertaConfig,
+    RobertaForQuestionAnswering,
     RobertaForSequenceClassification,
 )
 
@@ -48,6 +51,7 @@ from bench.models.families import (
     mask_attentions,
     max_text_positions,
 )
+from bench.models.heads import SPANS, auto_class, marks_spans
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -179,7 +183,7 @@ class MaskDistilBertConfig(DistilBertConfig):
 
 
 class _Masked(PreTrainedModel):
-    """A classifier of any family, each of whose layers begins with mask attention."""
+    """A model with a head of any family, each of whose layers begins with mask attention."""
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
@@ -213,15 +217,44 @@ class MaskDistilBertForSequenceClassification(_Masked, DistilBertForSequenceClas
     config_class = MaskDistilBertConfig
 
 
-_MASKED: dict[str, Any] = {
-    cls.config_class.model_type.removeprefix(MASK_PREFIX): cls
+class MaskBertForQuestionAnswering(_Masked, BertForQuestionAnswering):
+    """A BERT that marks spans with mask attention."""
+
+    config_class = MaskBertConfig
+
+
+class MaskRobertaForQuestionAnswering(_Masked, RobertaForQuestionAnswering):
+    """A RoBERTa that marks spans with mask attention."""
+
+    config_class = MaskRobertaConfig
+
+
+class MaskElectraForQuestionAnswering(_Masked, ElectraForQuestionAnswering):
+    """An ELECTRA that marks spans with mask attention."""
+
+    config_class = MaskElectraConfig
+
+
+class MaskDistilBertForQuestionAnswering(_Masked, DistilBertForQuestionAnswering):
+    """A DistilBERT that marks spans with mask attention."""
+
+    config_class = MaskDistilBertConfig
+
+
+_MASKED: dict[tuple[str, bool], Any] = {
+    (cls.config_class.model_type.removeprefix(MASK_PREFIX), cls.__name__.endswith(SPANS)): cls
     for cls in (
         MaskBertForSequenceClassification,
         MaskRobertaForSequenceClassification,
         MaskElectraForSequenceClassification,
         MaskDistilBertForSequenceClassification,
+        MaskBertForQuestionAnswering,
+        MaskRobertaForQuestionAnswering,
+        MaskElectraForQuestionAnswering,
+        MaskDistilBertForQuestionAnswering,
     )
 }
+"""By family, and by whether they mark spans."""
 
 
 def mask_attention_config(config: PretrainedConfig, mask: Mask = "learnt") -> PretrainedConfig:
@@ -234,7 +267,7 @@ def mask_attention_config(config: PretrainedConfig, mask: Mask = "learnt") -> Pr
     Raises:
         BenchError: It is no stock configuration, or there is no such mask.
     """
-    if config.model_type not in _MASKED:
+    if config.model_type not in FAMILIES:
         raise BenchError(
             f"mask attention goes into stock models ({', '.join(FAMILIES)}), and not into one of "
             f"type '{config.model_type}'."
@@ -244,7 +277,9 @@ def mask_attention_config(config: PretrainedConfig, mask: Mask = "learnt") -> Pr
     known = config.to_dict()
     for name in ("model_type", "architectures"):
         known.pop(name, None)
-    made: PretrainedConfig = _MASKED[config.model_type].config_class(**known, mask=mask)
+    cls = _MASKED[config.model_type, marks_spans(config)]
+    made: PretrainedConfig = cls.config_class(**known, mask=mask)
+    made.architectures = [cls.__name__]
     return made
 
 
@@ -269,7 +304,7 @@ def insert_mask_attention(
     config = mask_attention_config(model.config, mask)
     config._attn_implementation = model.config._attn_implementation
     with torch.random.fork_rng(devices=[]):  # all that is drawn in here is replaced
-        made: PreTrainedModel = _MASKED[model.config.model_type](config)
+        made: PreTrainedModel = _MASKED[model.config.model_type, marks_spans(model)](config)
     made.load_state_dict(model.state_dict(), strict=False)
     generator = torch.Generator().manual_seed(seed)
     statistics = _input_statistics(model)
@@ -302,6 +337,6 @@ def _input_statistics(model: PreTrainedModel) -> list[tuple[float, float]]:
     return found
 
 
-for _class in _MASKED.values():
-    AutoConfig.register(_class.config_class.model_type, _class.config_class)
-    AutoModelForSequenceClassification.register(_class.config_class, cast("Any", _class))
+for (_, _spans), _class in _MASKED.items():
+    AutoConfig.register(_class.config_class.model_type, _class.config_class, exist_ok=True)
+    auto_class(spans=_spans).register(_class.config_class, cast("Any", _class))

@@ -112,7 +112,8 @@ def disagreements_with(record: Record, found: Predictions) -> Iterator[str]:
     rows = len(found.labels)
     if record.data.get("report", rows) != rows:
         yield f"data.report is {record.data['report']}, there are predictions of {rows} rows"
-    columns = [found.labels, found.answers, *([] if found.logits is None else [found.logits])]
+    columns = [] if found.are_texts else [found.labels, found.answers]
+    columns += [] if found.logits is None else [found.logits]
     if not rows or not all(np.isfinite(column).all() for column in columns):
         yield "its predictions are empty, NaN or infinite"
         return
@@ -125,6 +126,9 @@ def disagreements_with(record: Record, found: Predictions) -> Iterator[str]:
         return
     if metric is None:
         yield "it has a score, and no figures that the score is the mean of"
+        return
+    if metric.spans != found.are_texts:
+        yield "its predictions are not of what its figures are of"
         return
     figures = dict(_figures(metric, found))
     if figures.keys() != record.scores.keys():
@@ -154,7 +158,8 @@ def _figures(metric: Metric, found: Predictions) -> Iterator[tuple[str, tuple[fl
     """Every figure by its name, and by how much another may differ, in points."""
     import numpy as np
 
-    labels, answers = (np.asarray(c, np.float64) for c in (found.labels, found.answers))
+    kind = object if metric.spans else np.float64
+    labels, answers = (np.asarray(c, kind) for c in (found.labels, found.answers))
     parts = None if found.parts is None else np.asarray(found.parts)
     for part in [""] if parts is None else dict.fromkeys(found.parts or ()):
         rows: Any = slice(None) if parts is None else parts == part

@@ -114,6 +114,14 @@ class Augmentation(Struct, kw_only=True):
     rows: Count
 
 
+class Windows(Struct, kw_only=True):
+    """Windows that questions and their contexts were cut into."""
+
+    train: Count
+    report: Count
+    overlap: Count
+
+
 class Data(Struct, kw_only=True):
     """Where the rows came from, and how many were used."""
 
@@ -132,6 +140,9 @@ class Data(Struct, kw_only=True):
     general_text: str | UnsetType | None = UNSET
     fingerprint: str | UnsetType = UNSET
     median_length: Count | UnsetType = UNSET
+    windows: Windows | UnsetType = UNSET
+    no_answer: Count | UnsetType = UNSET
+    no_answer_threshold: Figure | UnsetType = UNSET
 
 
 class Environment(Struct, kw_only=True):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import text_column
 from bench.errors import BenchError
 from bench.files import read_parquet, write_parquet
 from bench.inputs import Limits
@@ -17,7 +18,7 @@ from bench.inputs import Limits
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from pyarrow import ChunkedArray, DataType, Table
+    from pyarrow import Array, ChunkedArray, DataType, Table
 
     from bench.results.store import Store
 
@@ -33,17 +34,23 @@ class Predictions:
     """A cell's answers, in the order of the report rows.
 
     Attributes:
-        labels: Class numbers or figures, `[rows]`.
-        answers: The same of the model, `[rows]`.
+        labels: Class numbers or figures, `[rows]`; of spans the right texts, none where there is no
+            answer.
+        answers: The same of the model, `[rows]`; of spans a text.
         parts: The part that each row is scored in, where the task has parts, `[rows]`.
         logits: What the answers were taken from, `[rows, classes]`; `None` for a regression, whose
-            answers they are, and where a record of schema 1 did not keep them.
+            answers they are, for spans, and where a record of schema 1 did not keep them.
     """
 
     labels: NDArray[Any]
     answers: NDArray[Any]
     parts: list[str] | None = None
     logits: NDArray[np.float32] | None = None
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether they are texts rather than numbers."""
+        return self.answers.dtype == object
 
 
 PredictionsOf = Callable[[str], "Predictions | None"]
@@ -55,6 +62,10 @@ def predictions_hash(found: Predictions) -> str:
     import numpy as np
 
     state = hashlib.sha256(json.dumps(found.parts).encode())
+    if found.are_texts:
+        texts = [found.labels.tolist(), found.answers.tolist()]
+        state.update(json.dumps(texts).encode())
+        return state.hexdigest()[:16]
     for column in (found.labels, found.answers, found.logits):
         if column is not None:
             state.update(f"{column.shape}".encode())
@@ -71,9 +82,11 @@ def as_table(
 ) -> Table:
     """What a cell's file holds: id, label, prediction and, where there are any, part and logits.
 
+    Texts have columns of their own, so that those of several tasks can lie in one file.
+
     Args:
         ids: Of the report rows.
-        labels: Class numbers or figures, `[rows]`.
+        labels: Class numbers or figures, or the right texts of each, `[rows]`.
         answers: The same of the model, `[rows]`.
         parts: The part that each row is scored in, where the task has parts.
         logits: `[rows, classes]`, in the order of the task's classes; those of a regression, with
@@ -81,6 +94,8 @@ def as_table(
     """
     import pyarrow
 
+    if answers.dtype == object:
+        return pyarrow.table({"id": ids, **_texts(labels, answers)})
     columns = {"id": ids, "label": labels, "prediction": answers}
     if parts is not None:
         columns["part"] = parts
@@ -102,6 +117,22 @@ def in_store(store: Store, *, sealed: bool = True) -> PredictionsOf:
         return predictions_of(_of_a_cell(path, sealed=sealed), str(path)) if path.exists() else None
 
     return find
+
+
+def answers_by_id(store: Store, cell_id: str) -> dict[str, str]:
+    """The texts that a cell of a run folder answered, by the ids of what was asked.
+
+    Raises:
+        BenchError: There are none, or the file is damaged.
+    """
+    path = store.folder(cell_id) / FILE
+    if not path.exists():
+        raise BenchError(f"cell {cell_id} has no predictions.")
+    table = _of_a_cell(path)
+    found = predictions_of(table, str(path))
+    if not found.are_texts or "id" not in table.column_names:
+        raise BenchError(f"{path}: its answers are no texts that are known by an id.")
+    return dict(zip(table["id"].to_pylist(), found.answers.tolist(), strict=True))
 
 
 def published(path: Path) -> PredictionsOf:
@@ -159,6 +190,10 @@ def to_publish(cell_id: str, found: Predictions) -> Table:
     columns = {
         "cell": pyarrow.array([cell_id] * rows),
         "row": pyarrow.array(range(rows), pyarrow.int32()),
+    }
+    if found.are_texts:
+        return pyarrow.table({**columns, **_texts(found.labels, found.answers)})
+    columns |= {
         "label": pyarrow.array(found.labels.astype(np.float32)),
         "prediction": pyarrow.array(found.answers.astype(np.float32)),
     }
@@ -170,6 +205,20 @@ def to_publish(cell_id: str, found: Predictions) -> Table:
         flat = pyarrow.array(found.logits.astype(np.float32).ravel())
         columns["logits"] = pyarrow.ListArray.from_arrays(begins, flat, type=of_a_row)
     return pyarrow.table(columns)
+
+
+RIGHT, ANSWER = "right", "answer"
+"""The columns of texts: those that are right, and the model's."""
+
+
+def _texts(labels: NDArray[Any], answers: NDArray[Any]) -> dict[str, Array]:
+    import pyarrow
+
+    text = pyarrow.string()
+    return {
+        RIGHT: pyarrow.array([list(texts) for texts in labels], pyarrow.list_(text)),
+        ANSWER: pyarrow.array(answers.tolist(), text),
+    }
 
 
 def _of_a_cell(path: Path, *, sealed: bool = True) -> Table:
@@ -184,6 +233,8 @@ def predictions_of(table: Table, place: str) -> Predictions:
         BenchError: Its columns are not those of predictions.
     """
     columns = dict(zip(table.column_names, table.columns, strict=True))
+    if ANSWER in columns and columns[ANSWER].null_count < len(columns[ANSWER]):
+        return _predictions_of_texts(columns, place)
     if wrong := _objection(columns):
         raise BenchError(f"{place}: these are no predictions: {wrong}.")
     parts, logits = (
@@ -198,9 +249,20 @@ def predictions_of(table: Table, place: str) -> Predictions:
     )
 
 
+def _predictions_of_texts(columns: Mapping[str, ChunkedArray], place: str) -> Predictions:
+    for name, test in ((ANSWER, _is_text), (RIGHT, _is_row_of_texts)):
+        if name not in columns or not _is_full(columns[name], test):
+            raise BenchError(f"{place}: these are no predictions: '{name}' holds no texts.")
+    right = columns[RIGHT].to_pylist()
+    wrong = any(text is None for texts in right for text in texts)
+    if wrong or not _is_in_order(columns):
+        reason = f"'{RIGHT}' is not complete" if wrong else "their rows are not in order"
+        raise BenchError(f"{place}: these are no predictions: {reason}.")
+    return Predictions(text_column(map(tuple, right)), text_column(columns[ANSWER].to_pylist()))
+
+
 def _objection(columns: Mapping[str, ChunkedArray]) -> str:
     """Why columns are not those of predictions; empty where they are."""
-    import numpy as np
     from pyarrow import compute
 
     for name in ("label", "prediction"):
@@ -216,12 +278,17 @@ def _objection(columns: Mapping[str, ChunkedArray]) -> str:
             return "'logits' are of different lengths"
         if name == "logits" and compute.list_flatten(column).null_count:
             return "'logits' are not complete"
+    return "" if _is_in_order(columns) else "their rows are not in order"
+
+
+def _is_in_order(columns: Mapping[str, ChunkedArray]) -> bool:
+    """Whether rows have their own numbers, where they have any."""
+    import numpy as np
+
     rows = columns.get("row")
-    if rows is not None and not (
+    return rows is None or (
         _is_full(rows, _is_number) and np.array_equal(rows.to_numpy(), np.arange(len(rows)))
-    ):
-        return "their rows are not in order"
-    return ""
+    )
 
 
 def _is_full(column: ChunkedArray, test: Callable[[DataType], bool]) -> bool:
@@ -239,6 +306,12 @@ def _is_text(kind: DataType) -> bool:
     from pyarrow import types
 
     return bool(types.is_string(kind))
+
+
+def _is_row_of_texts(kind: DataType) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_list(kind)) and _is_text(kind.value_type)
 
 
 def _is_row_of_numbers(kind: DataType) -> bool:

@@ -92,6 +92,9 @@ def is_dense(method: str) -> bool:
 TEXT_FLOOR, ENCODER_FLOOR = "text-floor", "encoder-floor"
 """The names of the controls that say what words alone, and the untrained encoder, are worth."""
 
+THRESHOLD = "no_answer_threshold"
+"""What `data` of a record calls the margin, in logits, above which a question has no answer."""
+
 AGAINST_MAJORITY = "against_majority"
 """What `tuning` of a dense model's record calls the test against the majority class that decides
 whether the task tells anything: `dense` and `score`, on the tune rows, and `p` of the difference.

@@ -18,10 +18,12 @@ from bench.data.prepare import load
 from bench.models.checkpoint import load_model
 from bench.training import loop
 from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
-from bench.training.evaluate import predict
+from bench.training.evaluate import respond
 from bench.training.perturber import perturber_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.claim import Job
     from bench.runs.cells.context import Context
@@ -118,7 +120,9 @@ def _steps(context: Context, cell: Cell, trial: bool) -> int:
 
 def _general_steps(context: Context, task: str) -> int:
     """Optimizer steps of one pass over the unlabelled text."""
-    rows = context.corpus.rows if context.corpus else int(context.tasks[task].facts["train"])
+    facts = context.tasks[task].facts
+    own = facts.get("windows", facts)["train"]
+    rows = context.corpus.rows if context.corpus else int(own)
     return steps_per_epoch(rows, context.protocol.batch_size)
 
 
@@ -127,11 +131,14 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     prepared = context.tasks[task_name]
     task, data = registry.task(prepared.task), load(prepared)
     dropout = context.protocol.dropout
-    load_model(
-        context.encoder, task.info.labels, dropout, fresh_head=True
-    )  # the first imports its code
+
+    def fresh() -> PreTrainedModel:
+        labels, spans = task.info.labels, task.finds_spans
+        return load_model(context.encoder, labels, dropout, spans=spans, fresh_head=True)
+
+    fresh()  # the first imports its code
     begin = time.perf_counter()
-    model = load_model(context.encoder, task.info.labels, dropout, fresh_head=True)
+    model = fresh()
     loading = time.perf_counter() - begin
     batch = context.protocol.batch_size
     order = np.random.default_rng(0).permutation(len(data.train))  # rows of every length
@@ -151,6 +158,6 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     per_step = (time.perf_counter() - begin) / steps_per_epoch(len(sample), batch)
     report = data.report.select(list(range(min(EVALUATION_BATCH, len(data.report)))))
     begin = time.perf_counter()
-    predict(model, report, context.device)
+    respond(model, task.info.metric, report, context.device)
     scoring = (time.perf_counter() - begin) / len(report) * len(data.report)
     return per_step, loading + scoring

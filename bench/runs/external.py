@@ -15,12 +15,14 @@ from bench.files import json_hash
 from bench.models.checkpoint import load_classifier, read_config
 from bench.models.folder import model_folder, model_name, weight_hash
 from bench.models.footprint import footprint
+from bench.models.heads import has_head, marks_spans
 from bench.protocol import SEQUENCE_LENGTH
 from bench.results.predictions import as_table
-from bench.results.record import Record
+from bench.results.record import THRESHOLD, Record
 from bench.results.suites import add_to_suite, show_record
 from bench.training import scoring
-from bench.training.evaluate import answers_of, predict
+from bench.training.evaluate import respond
+from bench.training.spans import threshold_of, threshold_said
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,10 +64,13 @@ def evaluate(
     """
     folder = model_folder(name, offline=source.offline)
     config = read_config(folder)
-    if not any(str(a).endswith("ForSequenceClassification") for a in config.architectures or ()):
+    if not has_head(config):
         raise BenchError(f"{name} is no fine-tuned classifier: it has no classification head.")
+    if marks_spans(config) != task.finds_spans:
+        which = ("classes", "spans") if task.finds_spans else ("spans", "classes")
+        raise BenchError(f"{name} has a head for {which[0]}, and {task.name} asks for {which[1]}.")
     names = {int(number): str(label) for number, label in (config.id2label or {}).items()}
-    order = match_labels(names, task, label_map, name)
+    order = None if task.finds_spans else match_labels(names, task, label_map, name)
     prepared = data.prepare(
         task,
         source,
@@ -78,11 +83,9 @@ def evaluate(
     )
     rows = data.load(prepared).report
     model, _ = load_classifier(name)
-    logits = predict(model, rows, device)
-    if order is not None:
-        logits = logits[:, order]
-    answers = answers_of(logits, is_regression=order is None)
-    score = scoring.score(task.info.metric, answers, rows.labels, rows.parts)
+    threshold = threshold_of(prepared.facts, None)  # what it was tuned on, nobody knows
+    response = respond(model, task.info.metric, rows, device, threshold=threshold, order=order)
+    score = scoring.score(task.info.metric, response.answers, rows.references, rows.parts)
     counted = footprint(model.cpu(), _dense(dense, model), length or SEQUENCE_LENGTH, rows.lengths)
     identity: list[Any] = [
         "external",
@@ -95,6 +98,8 @@ def evaluate(
     if dense is not None:
         against = model_name(dense, hub.local_path(dense))
         identity.append([against, counted])
+    known = threshold_said(response.threshold)
+    said = {} if known is None else {THRESHOLD: known}
     record = Record(
         id=json_hash(identity)[:16],
         status="external",
@@ -111,10 +116,12 @@ def evaluate(
         score=score.main,
         scores=score.figures,
         footprint=counted,
-        data={**prepared.facts, "notes": list(score.notes)},
+        data={**prepared.facts, "notes": list(score.notes), **said},
         environment={**machine.describe(device), "threads": 0, "precision": "fp32"},
     )
-    return record, as_table(rows.ids, rows.labels, answers, rows.parts, logits)
+    return record, as_table(
+        rows.asked, rows.references, response.answers, rows.parts, response.logits
+    )
 
 
 def enter(store: Store, record: Record, predictions: Table, suite: dict[str, Any] | None) -> None:
@@ -190,4 +197,4 @@ def _dense(name: str | None, model: PreTrainedModel) -> PreTrainedModel:
     """The uncompressed model to count against."""
     if name is None:
         return model
-    return load_classifier(name, num_labels=model.config.num_labels or 2)[0]
+    return load_classifier(name, like=model)[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench.compression.callbacks import Callback
-from bench.training.evaluate import answers_of, predict
+from bench.training.evaluate import respond
 from bench.training.scoring import difference, score
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ class Curve(Callback):
     def _score(self, model: PreTrainedModel, rows: Encoded) -> None:
         task, modes = self.task, {module: module.training for module in model.modules()}
         with torch.random.fork_rng():
-            logits = predict(model, rows, str(model.device))
+            answers = respond(model, task.info.metric, rows, str(model.device)).answers
         for module, mode in modes.items():
             module.training = mode
-        self.answers.append(answers_of(logits, is_regression=task.is_regression))
-        found = score(task.info.metric, self.answers[-1], rows.labels, rows.parts)
+        self.answers.append(answers)
+        found = score(task.info.metric, answers, rows.references, rows.parts)
         self.score.append(found.main)
 
     def described(self) -> dict[str, Any] | None:
@@ -96,6 +96,10 @@ class Curve(Callback):
             return None
         late = min(before, key=lambda point: abs(self.steps[point] - LATE * self.steps[-1]))
         found = difference(
-            self.task.info.metric, self.answers[-1], self.answers[late], rows.labels, rows.parts
+            self.task.info.metric,
+            self.answers[-1],
+            self.answers[late],
+            rows.references,
+            rows.parts,
         )
         return {"points": found.value, "half_width": found.half_width}

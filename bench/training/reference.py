@@ -116,7 +116,13 @@ def obtain(
             perturber = perturber_of(protocol, encoder)
             begin = time.perf_counter()
             with isolated_rng(seed):
-                model = load_model(encoder, task.info.labels, protocol.dropout, fresh_head=True)
+                model = load_model(
+                    encoder,
+                    task.info.labels,
+                    protocol.dropout,
+                    spans=task.finds_spans,
+                    fresh_head=True,
+                )
                 training = train(
                     model,
                     data,

@@ -16,6 +16,7 @@ import numpy as np
 from datasets import Features, Value
 from numpy.typing import ArrayLike, NDArray
 
+from bench.answers import text_column
 from bench.errors import DivergedError, unknown_name
 from bench.metrics import FIGURES, METRICS, influence
 
@@ -55,8 +56,9 @@ def score(
 
     Args:
         metric: A key of `METRICS`.
-        predictions: One class number (or, for a regression, one number) a row.
-        references: The labels, in the same order.
+        predictions: One class number (or, for a regression, one number) a row; of spans a text.
+        references: The labels, in the same order; of spans the right texts, none where there is no
+            answer.
         parts: The part that each row belongs to, where parts are scored one by one (MNLI).
 
     Raises:
@@ -70,7 +72,7 @@ def score(
     names = np.asarray([""] * len(wanted) if parts is None else parts)
     if not len(given) == len(wanted) == len(names) > 0:
         raise ValueError(f"{len(given)} predictions, {len(wanted)} labels, {len(names)} parts")
-    broken = int((~np.isfinite(given)).sum())
+    broken = 0 if METRICS[metric].spans else int((~np.isfinite(given)).sum())
     if broken:
         raise DivergedError(f"{broken} of {len(given)} predictions are NaN or infinite.")
 
@@ -130,14 +132,17 @@ def difference(
     return Difference(value, NORMAL_95 * error, math.erfc(abs(value) / error / math.sqrt(2)))
 
 
-def constant_answers(labels: Column, rows: int, *, is_regression: bool) -> Column:
-    """The best answer that looks at no text: the most frequent class of labels, or their mean.
+def constant_answers(metric: str, labels: Column, rows: int) -> Column:
+    """The best answer that looks at no text: the most frequent class, the mean, or no answer.
 
     Args:
+        metric: A key of `METRICS`.
         labels: Those of training rows, `[training rows]`.
         rows: How many rows to answer.
-        is_regression: Whether labels are figures.
     """
+    if METRICS[metric].spans:
+        return text_column([""] * rows)
+    is_regression = METRICS[metric].regression
     return np.full(rows, labels.mean() if is_regression else np.bincount(labels).argmax())
 
 
@@ -188,9 +193,13 @@ def compute(metric: str, predictions: Column, references: Column) -> dict[str, f
 
     Args:
         metric: A key of `METRICS`.
-        predictions: Class numbers or scores, shape (rows,).
+        predictions: Class numbers, scores or texts, shape (rows,).
         references: The labels, same shape.
     """
+    if METRICS[metric].spans:  # whose columns no type of evaluate's describes
+        return {
+            name: FIGURES[name].score(predictions, references) for name in METRICS[metric].figures
+        }
     offline = OfflineMetric(metric, keep_in_memory=True)
     figures: dict[str, float] = offline.compute(predictions=predictions, references=references)
     return figures

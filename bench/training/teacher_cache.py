@@ -23,8 +23,10 @@ import numpy as np
 import torch
 
 from bench.compression.distillation import Insides, compute_insides
+from bench.compression.losses import NEVER, logits
 from bench.files import atomic_path, is_whole, lock, remove
 from bench.models.families import shape_of
+from bench.models.heads import marks_spans
 from bench.training.batches import EVALUATION_BATCH, collate
 from bench.training.loop import autocast
 
@@ -58,9 +60,9 @@ class Meter(Protocol):
 class KeptAnswers:
     """The answers of one teacher to one set of training rows.
 
-    Each row's answers are one block of a flat tensor: logits `[labels]`, hidden states
-    `[layers + 1, pieces, width]`, scores `[layers, heads, pieces, pieces]`; blocks lie in the order
-    of the rows' lengths.
+    Each row's answers are one block of a flat tensor: logits `[labels]`, or `[2, pieces]` where the
+    teacher marks spans, hidden states `[layers + 1, pieces, width]`, scores `[layers, heads,
+    pieces, pieces]`; blocks lie in the order of the rows' lengths.
 
     Args:
         model: The teacher, frozen.
@@ -107,7 +109,7 @@ class KeptAnswers:
         return cast("PreTrainedModel", self._teacher())  # which is there: it is who asks
 
     def logits(self, batch: Batch) -> Tensor | None:
-        """Logits of a batch, `[rows, labels]`; `None` if they are not kept, or not of its rows."""
+        """Logits of a batch; `None` if they are not kept, or not of its rows."""
         kept = self._kept("logits", batch)
         return None if kept is None else self._padded("logits", kept, batch)
 
@@ -122,17 +124,21 @@ class KeptAnswers:
 
     def _shape(self, name: str, length: int) -> tuple[int, ...]:
         """Shape of a row's block."""
-        shape = shape_of(self._model.config)
+        shape, labels = shape_of(self._model.config), self._model.config.num_labels or 1
         return {
-            "logits": (self._model.config.num_labels or 1,),
+            "logits": (labels, length) if marks_spans(self._model) else (labels,),
             "hidden": (shape.layers + 1, length, shape.width),
             "scores": (shape.layers, shape.heads, length, length),
         }[name]
 
     def _padded(self, name: str, kept: dict[str, NDArray[np.float32]], batch: Batch) -> Tensor:
-        """A batch's blocks of a tensor, `[rows, …]`, with zeros up to the batch's width."""
+        """A batch's blocks of a tensor, `[rows, …]`, filled up to the batch's width.
+
+        Padding has zeros, and no span begins or ends in it.
+        """
         rows, width = batch.inputs["input_ids"].shape
-        padded = np.zeros((rows, *self._shape(name, width)), dtype=np.float32)
+        shape, filling = (rows, *self._shape(name, width)), NEVER if name == "logits" else 0.0
+        padded = np.full(shape, filling, dtype=np.float32)
         for row, place in zip(padded, self._place[batch.rows], strict=True):
             shape = self._shape(name, self._lengths[self._order[place]])
             begin, end = self._ends[name][place : place + 2]
@@ -219,7 +225,7 @@ class KeptAnswers:
                 "scores": torch.stack(inside.scores, dim=1),
             }
         else:
-            found = {"logits": self._model(**batch.inputs).logits.float()}
+            found = {"logits": logits(self._model, batch)}
         for name, start in starts.items():
             out.seek(start + 4 * int(self._ends[name][places.start]))
             for values, length in zip(found[name].cpu().numpy(), self._lengths[rows], strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from bench.answers import text_column
 from bench.metrics import FIGURES
 from bench.testing import ToyFloorRun
 from bench_baselines import floors
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def run_of(rows: list[tuple[str, ...]], labels: list[Any], asked: list[tuple[str, ...]]) -> Any:
     """A run of texts of one's own; figures are a regression."""
     is_regression = isinstance(labels[0], float)
-    run = ToyFloorRun(is_regression, sides=len(rows[0]))
+    run = ToyFloorRun("regression" if is_regression else "classes", sides=len(rows[0]))
     run.train, run.asked = rows, asked
     run.labels = np.array(labels, np.float32 if is_regression else np.int64)
     return run
@@ -125,7 +126,7 @@ def test_more_rows_than_the_cap_are_cut_by_a_hash(monkeypatch: pytest.MonkeyPatc
 
 
 def test_pairs_of_a_regression_are_answered_by_a_cosine_and_no_training() -> None:
-    run = ToyFloorRun(is_regression=True, sides=2)
+    run = ToyFloorRun("regression", sides=2)
     answers = EncoderFloor().answer(run)
     for row, (one, other) in enumerate(run.asked):
         u, v = run.pooled([one, other], charged=False)
@@ -137,7 +138,7 @@ def test_pairs_of_a_regression_are_answered_by_a_cosine_and_no_training() -> Non
 
 def test_a_probe_of_pairs_sees_both_sides_and_how_they_go_together() -> None:
     """Against scikit-learn's logistic regression on the features that are written out here."""
-    run = ToyFloorRun(is_regression=False, sides=2)
+    run = ToyFloorRun("classes", sides=2)
     answers = EncoderFloor().answer(run)
 
     def features(texts: list[tuple[str, ...]]) -> Any:
@@ -158,9 +159,33 @@ def test_a_probe_of_pairs_sees_both_sides_and_how_they_go_together() -> None:
 
 def test_classes_that_no_training_row_has_are_never_answered() -> None:
     run = run_of([("a b",), ("c d",)] * 20, [0, 1] * 20, [("a b",)])
-    run.task = type("Three", (), {"num_labels": 3, "is_regression": False})()
+    run.task = type("Three", (), {"num_labels": 3, "is_regression": False, "finds_spans": False})()
     run.score = lambda logits, labels: 100 * float((logits.argmax(axis=1) == labels).mean())
     answers = TextFloor().answer(run)
     assert answers.logits.shape == (1, 3)
     assert answers.logits.argmax(axis=1).tolist() == [0]
     assert answers.logits[0, 2] < answers.logits[0, :2].min()
+
+
+def spans(rows: list[tuple[str, str]], labels: list[tuple[str, ...]]) -> Any:
+    run = ToyFloorRun("spans", sides=2)
+    run.train = run.asked = rows
+    run.labels = text_column(labels)
+    return run
+
+
+def test_where_spans_are_looked_for_a_floor_takes_the_sentence_with_most_words_in_common() -> None:
+    rows = [
+        ("Where does the Rhine begin?", "It is long. The Rhine does begin in the Alps! It ends."),
+        ("What ends there?", "Nothing is new. All ends there."),
+    ]
+    found = TextFloor().answer(spans(rows, [("in the Alps",), ("All",)]))
+    assert found.texts.tolist() == ["The Rhine does begin in the Alps!", "All ends there."]
+    assert found.chosen["predictor"] == "most shared words"
+
+
+def test_where_spans_are_looked_for_a_floor_says_nothing_if_that_does_better() -> None:
+    rows = [("Who is there?", "One is here. Two are there."), ("Who else?", "None. No one else.")]
+    found = TextFloor().answer(spans(rows, [(), ("Nobody",)]))
+    assert found.texts.tolist() == ["", ""]
+    assert found.chosen["predictor"] == "no answer"

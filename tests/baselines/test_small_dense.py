@@ -88,7 +88,7 @@ def test_phases_share_the_protocols_steps(tmp_path: Path) -> None:
 def test_the_phases_have_the_papers_schedules_and_rows(regression: bool, tmp_path: Path) -> None:
     """Literature: (a) a constant rate; (b) warm-up and decay, and for STS-B no augmented rows."""
     toy = Toy(tmp_path, registry.methods.get("tinybert"), 4.0, {})
-    run = toy.run(is_regression=regression)
+    run = toy.run(kind="regression" if regression else "classes")
     seen = []
     ordinary = run.train
     run.train = lambda model, **how: (seen.append(how), ordinary(model, **how))[1]

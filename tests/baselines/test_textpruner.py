@@ -55,13 +55,11 @@ def test_what_the_package_keeps_is_what_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ratio", [2.0, 3.3, 10.0, 20.0, 50.0])
-@pytest.mark.parametrize("is_regression", [False, True])
+@pytest.mark.parametrize("kind", ["classes", "regression", "spans"])
 def test_the_numbers_are_exact_even_where_no_head_may_stay(
-    tmp_path: Path, ratio: float, is_regression: bool
+    tmp_path: Path, ratio: float, kind: str
 ) -> None:
-    run = Toy(tmp_path, registry.methods.get("textpruner"), ratio, {}).run(
-        is_regression=is_regression
-    )
+    run = Toy(tmp_path, registry.methods.get("textpruner"), ratio, {}).run(kind=kind)
     heads, neurons, (head_mask, neuron_mask) = masks_of(run, iterations=2, samples=16)
     assert (int(head_mask.sum()), int(neuron_mask.sum())) == (heads, neurons)
 

@@ -30,10 +30,10 @@ def takers() -> list[str]:
     return [name for name, method in methods.items() if "contrastive" in method.Params.knobs()]
 
 
-def toy_run(folder: Path, family: str = "bert", is_regression: bool = False) -> CellRun:
+def toy_run(folder: Path, family: str = "bert", kind: str = "classes") -> CellRun:
     method = registry.methods.get("magnitude")
     toy = Toy(folder, method, 4.0, {}, family, epochs=3)
-    return toy.run(is_regression=is_regression)
+    return toy.run(kind=kind)
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -164,8 +164,9 @@ def test_the_terms_come_beside_the_other_loss(
         assert torch.equal(given_labels, labels[rows])
 
 
-def test_a_regression_has_no_term_of_labels(tmp_path: Path) -> None:
-    run = toy_run(tmp_path, is_regression=True)
+@pytest.mark.parametrize("kind", ["regression", "spans"])
+def test_numbers_and_spans_have_no_term_of_labels(tmp_path: Path, kind: str) -> None:
+    run = toy_run(tmp_path, kind=kind)
     loss = bench.contrastive_loss(run, lambda model, batch: 0 * bench.task_loss(model, batch))
     model = run.pretrained().eval()
     batch = run.sample(model, 8, passes=0)[0]

@@ -19,7 +19,7 @@ from bench.compression.target import Target
 from bench.compression.units import cost_of
 from bench.models.footprint import compare, count_dense
 from bench.protocol import Protocol
-from bench.testing import toy_config, toy_rows
+from bench.toys import toy_config, toy_rows
 from bench.training.loop import train
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def test_the_lagrangian_brings_the_gates_to_the_target(axis: str, ratio: float) 
         return 1e-3 * model(**batch.inputs).logits.square().mean() + pruner.penalty()
 
     protocol = Protocol(epochs=50, trials=0, precision="fp32", batch_size=8)
-    steps = train(model, toy_rows(0, False), loss=loss, params=TrainParams(), protocol=protocol,
+    steps = train(model, toy_rows(0), loss=loss, params=TrainParams(), protocol=protocol,
                   device="cpu", seed=(0,), callbacks=[pruner, trace]).step  # fmt: skip
     wanted = 1 - 1 / ratio
     assert abs(trace.gone[-1] - wanted) < 0.03

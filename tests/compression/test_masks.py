@@ -13,7 +13,7 @@ from bench.compression.losses import task_loss
 from bench.compression.masks import CubicSchedule, GradualPruner, Masks, magnitude
 from bench.compression.params import TrainParams
 from bench.protocol import Protocol
-from bench.testing import toy_config, toy_rows
+from bench.toys import toy_config, toy_rows
 from bench.training.batches import collate
 from bench.training.loop import train
 
@@ -148,7 +148,7 @@ def test_gradual_pruning_follows_its_schedule_in_a_real_training(
     protocol = Protocol(epochs=4, trials=0, precision="fp32", batch_size=8)
     steps = train(
         model,
-        toy_rows(0, False),
+        toy_rows(0),
         loss=task_loss,
         params=TrainParams(),
         protocol=protocol,
@@ -212,7 +212,7 @@ def test_a_choice_among_some_matrices_leaves_the_others(model) -> None:
 
 def test_input_norms_are_those_of_the_real_tokens(model) -> None:
     """The first query matrix sees the embeddings' output, row by row without its padding."""
-    data = toy_rows(0, False)
+    data = toy_rows(0)
     rows = np.arange(6)
     batch = collate(data, rows, model, torch.device("cpu"))
     linears = bench.prunable(model)

@@ -16,7 +16,7 @@ from bench.compression.masks import CubicSchedule
 from bench.compression.movement import MovementPruner, SoftMovementPruner
 from bench.compression.params import TrainParams
 from bench.protocol import Protocol
-from bench.testing import toy_config, toy_rows
+from bench.toys import toy_config, toy_rows
 from bench.training.batches import collate
 from bench.training.loop import train
 
@@ -40,7 +40,7 @@ def mask_gradients(model, batch, kept) -> dict[str, torch.Tensor]:
 def test_movements_gradients_are_the_straight_through_ones(model) -> None:
     """By autograd, with the mask as a variable: also where a weight is removed."""
     pruner = MovementPruner(model, density=0.25, schedule=CubicSchedule(end=0.01))
-    data = toy_rows(0, False)
+    data = toy_rows(0)
     batch = collate(data, np.arange(8), model, torch.device("cpu"))
     training = Training(model, torch.optim.AdamW(model.parameters(), lr=1e-3), 100)
     pruner.start(training)
@@ -101,7 +101,7 @@ def test_the_soft_regulariser_is_lambda_times_the_mean_of_the_sigmoids(model) ->
         for scores in pruner.scores.values():
             scores.copy_(torch.randn(scores.shape, generator=generator))
     model.eval()
-    batch = collate(toy_rows(0, False), np.arange(8), model, torch.device("cpu"))
+    batch = collate(toy_rows(0), np.arange(8), model, torch.device("cpu"))
     task_loss(model, batch).backward()
     straight = {n: lin.weight.grad * lin.weight for n, lin in bench.prunable(model).items()}
     copies = {n: s.detach().clone().requires_grad_() for n, s in pruner.scores.items()}
@@ -196,7 +196,7 @@ def test_scores_are_clipped_together_with_the_weights(model) -> None:
         for parameter in model.classifier.parameters():
             parameter.mul_(50)  # gradients far above the norm that they are clipped to
     protocol = Protocol(epochs=1, trials=0, precision="fp32", batch_size=64)
-    train(model, toy_rows(0, False), loss=task_loss, params=TrainParams(), protocol=protocol,
+    train(model, toy_rows(0), loss=task_loss, params=TrainParams(), protocol=protocol,
         device="cpu", seed=(0,), callbacks=[pruner, watch], steps=1)  # fmt: skip
     ((scores, everything),) = found
     assert watch.raw[1] > 1
@@ -237,7 +237,7 @@ def test_soft_movement_follows_the_cubic_density_and_ends_exactly(model, density
     pruner = SoftMovementPruner(model, density=density, schedule=schedule)
     protocol = Protocol(epochs=40, trials=0, precision="fp32", batch_size=8)
     params = TrainParams(learning_rate=1e-3)
-    steps = train(model, toy_rows(0, False), loss=task_loss, params=params, protocol=protocol,
+    steps = train(model, toy_rows(0), loss=task_loss, params=params, protocol=protocol,
                 device="cpu", seed=(0,), callbacks=[pruner, trace]).step  # fmt: skip
     cuts = schedule.densities(steps, density)
     end = max(cuts)

@@ -16,7 +16,7 @@ from bench.compression.masks import CubicSchedule
 from bench.compression.params import TrainParams
 from bench.compression.sensitivity import SensitivityPruner
 from bench.protocol import Protocol
-from bench.testing import toy_config, toy_rows
+from bench.toys import toy_config, toy_rows
 from bench.training.loop import train
 
 DENSITY, WINDOW, BETA1, BETA2 = 0.1, 4, 0.7, 0.6
@@ -45,7 +45,7 @@ def trained(schedule: CubicSchedule, epochs: int = 8, window: int = WINDOW):
     before, after = Recorder(), Recorder()
     training = train(
         model,
-        toy_rows(0, False),
+        toy_rows(0),
         loss=task_loss,
         params=TrainParams(learning_rate=1e-2),
         protocol=Protocol(epochs=epochs, trials=0, precision="fp32", batch_size=8),

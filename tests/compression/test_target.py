@@ -35,7 +35,7 @@ from bench.models.cut import cut
 from bench.models.families import reshaped, shape_of
 from bench.models.footprint import compare, count, count_dense
 from bench.protocol import meets
-from bench.testing import toy_config
+from bench.toys import toy_config
 
 SMALL = {"num_hidden_layers": 3, "hidden_size": 384, "intermediate_size": 768}
 

@@ -113,7 +113,7 @@ def test_a_regression_has_the_correlation_with_dense() -> None:
     result = standings_of(scores, {"t": "pearson_spearman"})
     loyalty = loyalties_of(result, answers.get)["mine", "t"]
     assert loyalty.label == pytest.approx(100 * pearsonr(mine, dense).statistic)
-    assert loyalty.regression
+    assert not loyalty.classes
     assert loyalty.probability is None
 
 

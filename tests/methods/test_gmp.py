@@ -111,7 +111,7 @@ def test_the_loss_is_the_teachers_alone_or_the_tasks(
     tmp_path: Path, teacher: str, is_regression: bool
 ) -> None:
     method = registry.methods.get("gmp")
-    run = Toy(tmp_path, method, 4.0, {}).run(is_regression=is_regression)
+    run = Toy(tmp_path, method, 4.0, {}).run(kind="regression" if is_regression else "classes")
     taken: list[dict[str, Any]] = []
     run.train = lambda model, **options: taken.append({"model": model, **options})  # type: ignore[method-assign]
     method().compress(run, method.Params(teacher=teacher, temperature=3.0))
@@ -119,7 +119,7 @@ def test_the_loss_is_the_teachers_alone_or_the_tasks(
     student, dense = taken[0]["model"].eval(), run.finetuned().eval()
     with torch.no_grad():
         student.classifier.weight.mul_(100)  # so that it does not answer as its teacher does
-    data = toy_rows(0, is_regression)
+    data = toy_rows(0, "regression" if is_regression else "classes")
     batch = collate(data, np.arange(3), student, torch.device("cpu"))
     own, known = (m(**batch.inputs).logits.tolist() for m in (student, dense))
     if is_regression:

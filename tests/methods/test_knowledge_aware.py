@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def test_the_knowledge_aware_loss_is_the_papers(tmp_path: Path, is_regression: bool) -> None:
     """All layers and the embedding, scores, and soft labels (or the labels of a regression)."""
     toy = Toy(tmp_path, registry.methods.get("knowledge-aware"), 4.0, {})
-    run = toy.run(is_regression=is_regression)
+    run = toy.run(kind="regression" if is_regression else "classes")
     taken: dict[str, Any] = {}
     run.train = lambda model, **options: taken.update(model=model, **options)  # type: ignore[method-assign]
     method = registry.methods.get("knowledge-aware")
     weights = {"hidden_weight": 2.0, "score_weight": 3.0, "label_weight": 5.0}
     method().compress(run, method.Params(**weights))
     student, teacher = taken["model"].eval(), run.finetuned().eval()
-    data = toy_rows(0, is_regression)
+    data = toy_rows(0, "regression" if is_regression else "classes")
     batch = collate(data, np.arange(3), student, torch.device("cpu"))
     one, two = look_inside(student, batch), look_inside(teacher, batch)
 

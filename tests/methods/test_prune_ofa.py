@@ -53,7 +53,7 @@ def lent(folder: Path, *, head: bool = True) -> CellRun:
 
 def with_text(run: CellRun, folder: Path) -> CellRun:
     """The same run with a text of 30 rows."""
-    toy_rows(2, False).select(list(range(30))).save(folder / "rows.parquet")
+    toy_rows(2).select(list(range(30))).save(folder / "rows.parquet")
     corpus = Corpus(name="some.txt", hash="some", path=folder / "rows.parquet", rows=30)
     return dataclasses.replace(run, context=dataclasses.replace(run.context, corpus=corpus))
 
@@ -89,7 +89,7 @@ def test_the_loss_is_what_plain_loops_over_whole_models_give(name: str, tmp_path
     head = {k: v for k, v in wholes[0].state_dict().items() if not k.startswith(prefix)}
     student.head.load_state_dict(head)
 
-    rows = toy_rows(3, False)
+    rows = toy_rows(3)
     text = Encoded.unlabelled(rows.pieces % 45 + 5, rows.offsets)
     batch = collate(text, np.arange(20), student.encoder, torch.device("cpu"))
     run: Any = SimpleNamespace(language_teacher=load, seed=7)

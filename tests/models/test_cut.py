@@ -6,32 +6,12 @@ import copy
 
 import pytest
 import torch
-from tiny_models import pieces, tiny_config
+from tiny_models import HEADS, NEURONS, WIDTH, masked, pieces, tiny_config
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 import bench
-from bench.models.families import embedding_projection, layer_modules, layers
-
-HEADS = ([0, 2], [])
-WIDTH = [0, 1, 4, 5, 6, 11, 12, 13, 19, 22, 23]
-NEURONS = (list(range(0, 40, 3)), [5])
-
-
-def masked(model):
-    """The same model with the weights and biases of what is cut at zero."""
-    other = copy.deepcopy(model)
-    with torch.no_grad():
-        for layer, heads, neurons in zip(layers(other), HEADS, NEURONS, strict=True):
-            units = torch.arange(layer.query.out_features) // layer.head_size
-            gone = ~torch.isin(units, torch.tensor(heads, dtype=torch.long))
-            for matrix in (layer.query, layer.key, layer.value):
-                matrix.weight[gone], matrix.bias[gone] = 0, 0
-            layer.attention_output.weight[:, gone] = 0
-            gone = ~torch.isin(torch.arange(40), torch.tensor(neurons))
-            layer.intermediate.weight[gone], layer.intermediate.bias[gone] = 0, 0
-            layer.output.weight[:, gone] = 0
-    return other
+from bench.models.families import embedding_projection, layer_modules
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from bench.testing import toy_config
+from bench.toys import toy_config
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.testing import toy_rows
+from bench.toys import toy_rows
 from bench.training.batches import batches, collate
 
 
@@ -30,7 +30,7 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 
 
 def test_a_batch_is_padded_to_its_own_longest_row(model) -> None:
-    data = toy_rows(0, False)
+    data = toy_rows(0)
     rows = np.array([5, 0, 17])
     batch = collate(data, rows, model, torch.device("cpu"))
     assert batch.inputs["input_ids"].shape == (3, data.lengths[rows].max())

@@ -15,7 +15,7 @@ from bench.compression.losses import task_loss
 from bench.compression.movement import MovementPruner
 from bench.compression.params import TrainParams
 from bench.protocol import Protocol
-from bench.testing import ToyTask, toy_rows
+from bench.toys import ToyTask, toy_rows
 from bench.training.curve import Curve
 from bench.training.evaluate import predict
 from bench.training.loop import train
@@ -43,7 +43,7 @@ class Watch(Callback):
 
 def run(model, *callbacks: Callback, loss=task_loss, steps: int = STEPS):
     protocol = Protocol(epochs=EPOCHS, trials=0, precision="fp32", batch_size=8)
-    return train(model, toy_rows(0, False), loss=loss, params=TrainParams(learning_rate=3e-3),
+    return train(model, toy_rows(0), loss=loss, params=TrainParams(learning_rate=3e-3),
                  protocol=protocol, device="cpu", seed=(3, 1), callbacks=callbacks,
                  steps=steps)  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_a_recorded_training_is_the_same_to_the_bit(model, masked: bool) -> None
     assert model.config.hidden_dropout_prob > 0  # so that a number drawn in between would show
     run(twin, *([MovementPruner(twin, density=0.25)] if masked else []))
     drawn = torch.rand(3)
-    curve = Curve(STEPS, ToyTask(), toy_rows(1, False))
+    curve = Curve(STEPS, ToyTask(), toy_rows(1))
     run(model, *([MovementPruner(model, density=0.25)] if masked else []), curve)
     assert torch.equal(torch.rand(3), drawn)
     pairs = zip(model.parameters(), twin.parameters(), strict=True)
@@ -65,7 +65,7 @@ def test_a_recorded_training_is_the_same_to_the_bit(model, masked: bool) -> None
 @pytest.mark.parametrize("masked", [False, True])
 def test_scores_are_those_of_the_model_as_it_stands(model, masked: bool) -> None:
     """Against copies of it, of which scikit-learn says how often they are right."""
-    rows, watch = toy_rows(1, False), Watch()
+    rows, watch = toy_rows(1), Watch()
     curve = Curve(STEPS, ToyTask(), rows)
     run(model, *([MovementPruner(model, density=0.25)] if masked else []), watch, curve)
     assert len(set(curve.score)) > 2
@@ -89,7 +89,7 @@ def test_losses_are_means_of_those_since_the_point_before(model) -> None:
 
 
 def test_phases_stand_one_after_the_other(model) -> None:
-    curve = Curve(STEPS, ToyTask(), toy_rows(1, False))
+    curve = Curve(STEPS, ToyTask(), toy_rows(1))
     run(model, curve, steps=9)
     run(model, curve, steps=STEPS - 9)
     assert curve.steps == sorted([*TEN, 9])
@@ -97,7 +97,7 @@ def test_phases_stand_one_after_the_other(model) -> None:
 
 
 def test_the_gain_is_that_over_the_last_fifth(model) -> None:
-    curve = Curve(STEPS, ToyTask(), toy_rows(1, False))
+    curve = Curve(STEPS, ToyTask(), toy_rows(1))
     run(model, curve)
     described = curve.described()
     assert described is not None

@@ -16,7 +16,7 @@ from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.errors import DivergedError
 from bench.protocol import Protocol
-from bench.testing import toy_rows
+from bench.toys import toy_rows
 from bench.training import loop
 from bench.training.batches import collate
 from bench.training.evaluate import predict
@@ -28,7 +28,7 @@ PROTOCOL = Protocol(epochs=2, trials=0, precision="fp32", batch_size=8)
 def train(model, **changes):
     settings = {"loss": task_loss, "params": TrainParams(), "protocol": PROTOCOL, "device": "cpu",
                 "seed": (3, 1)} | changes  # fmt: skip
-    return loop.train(model, toy_rows(0, False), **settings).step
+    return loop.train(model, toy_rows(0), **settings).step
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2])
@@ -67,7 +67,7 @@ def test_matrices_decay_and_biases_do_not(model) -> None:
 
 def test_one_step_is_that_of_a_plain_loop(model) -> None:
     """Against torch written out: forward, clip to norm 1, AdamW at the scheduled rate."""
-    data = toy_rows(0, False)
+    data = toy_rows(0)
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -94,7 +94,7 @@ def test_one_step_is_that_of_a_plain_loop(model) -> None:
 
 
 def test_a_training_on_some_rows_is_one_on_these_alone(model) -> None:
-    twin, data = copy.deepcopy(model), toy_rows(0, False)
+    twin, data = copy.deepcopy(model), toy_rows(0)
     rows = np.arange(1, len(data), 3)
     protocol = Protocol(epochs=1, trials=0, precision="fp32", batch_size=8)
     given = {"loss": task_loss, "params": TrainParams(), "protocol": protocol, "device": "cpu",
@@ -121,7 +121,7 @@ def test_training_repeats_to_the_bit_whatever_was_drawn_before(model) -> None:
 
 
 def test_training_learns(model) -> None:
-    data = toy_rows(0, False)
+    data = toy_rows(0)
     before = (predict(model, data, "cpu").argmax(1) == data.labels).mean()
     protocol = Protocol(epochs=30, trials=0, precision="fp32", batch_size=8)
     train(model, protocol=protocol, params=TrainParams(learning_rate=2e-3))
@@ -166,7 +166,7 @@ def test_bf16_trains_in_another_arithmetic_but_keeps_fp32_weights(model) -> None
     train(model)
     train(twin, protocol=Protocol(epochs=2, trials=0, precision="bf16", batch_size=8))
     assert all(p.dtype == torch.float32 for p in twin.parameters())
-    a, b = (predict(m, toy_rows(0, False), "cpu") for m in (model, twin))
+    a, b = (predict(m, toy_rows(0), "cpu") for m in (model, twin))
     assert 0 < np.abs(a - b).max() < 0.1
 
 

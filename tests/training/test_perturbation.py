@@ -16,7 +16,7 @@ from bench.compression.params import TrainParams
 from bench.errors import BenchError
 from bench.models.families import has_segments
 from bench.protocol import Protocol
-from bench.testing import SPECIAL, VOCABULARY, toy_rows
+from bench.toys import SPECIAL, VOCABULARY, toy_rows
 from bench.training import loop
 from bench.training.perturbation import Perturbation
 from bench.training.perturber import Perturber
@@ -253,7 +253,7 @@ def train(model, said: str, **changes):
     perturber = Perturber(asked(said), ordinary) if said else None
     settings = {"loss": task_loss, "params": TrainParams(), "protocol": PROTOCOL, "device": "cpu",
                 "seed": (3, 1), "perturber": perturber} | changes  # fmt: skip
-    return loop.train(model, toy_rows(0, False), **settings)
+    return loop.train(model, toy_rows(0), **settings)
 
 
 ALL = "word-dropout=0.1+replace-uniform=0.1+replace-similar=0.1+adversarial=0.5+inverse-sigmoid=3"
@@ -283,7 +283,7 @@ def test_the_same_seed_gives_the_same_and_an_interruption_changes_nothing(model)
 def test_only_the_loss_and_only_in_training_sees_what_is_perturbed(model, said: str) -> None:
     """A teacher, a callback between steps, and a pass in eval mode inside the loss see the rows."""
     teacher = copy.deepcopy(model).eval()
-    rows = toy_rows(0, False)
+    rows = toy_rows(0)
 
     def loss(student, batch):
         with torch.no_grad():

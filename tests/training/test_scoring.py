@@ -9,6 +9,7 @@ import pytest
 from planted import answers
 from scipy import stats
 
+from bench.answers import text_column
 from bench.errors import BenchError, DivergedError
 from bench.metrics import FIGURES, METRICS
 from bench.training.scoring import Difference, constant_answers, difference, score
@@ -146,7 +147,10 @@ def test_unknown_metric_gets_the_nearest_name() -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_gives_the_figures_that_it_declares(metric: str) -> None:
-    result = score(metric, [0, 1, 0, 1], [0, 1, 0, 1])
+    given, right = [0, 1, 0, 1], [0, 1, 0, 1]
+    if METRICS[metric].spans:
+        given, right = text_column(["one", ""]), text_column([("two", "One"), ()])
+    result = score(metric, given, right)
     assert result.figures == pytest.approx(dict.fromkeys(METRICS[metric].figures, 100.0))
 
 
@@ -198,5 +202,5 @@ def test_equal_answers_do_not_differ() -> None:
 
 def test_the_constant_answer_is_the_most_frequent_class_or_the_mean() -> None:
     labels = np.array([2, 0, 2, 1, 2])
-    assert constant_answers(labels, 3, is_regression=False).tolist() == [2, 2, 2]
-    assert constant_answers(labels, 2, is_regression=True).tolist() == [1.4, 1.4]
+    assert constant_answers("accuracy", labels, 3).tolist() == [2, 2, 2]
+    assert constant_answers("pearson_spearman", labels, 2).tolist() == [1.4, 1.4]

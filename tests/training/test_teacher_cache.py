@@ -16,9 +16,11 @@ import torch
 from cells import execute
 from harness import quick, records
 from safetensors.numpy import load_file
+from squad_files import write_squad
 
 from bench import registry
 from bench.compression.distillation import answer, compute_insides, look_inside
+from bench.compression.losses import logits
 from bench.compression.params import TrainParams
 from bench.compression.target import Target
 from bench.data.prepare import load, prepare
@@ -194,3 +196,25 @@ def test_a_run_folder_keeps_its_setting(tmp_path: Path) -> None:
     assert (ruled.status, "no teacher cache, and so have these" in ruled.out) == (0, True)
     assert {r.environment["teacher_cache_gb"] for r in records(runs).values()} == {0.0}
     assert quick(tmp_path / "bad", "--teacher-cache-gb", "-1").status == 2
+
+
+def test_answers_of_a_teacher_that_marks_spans_are_kept(tmp_path: Path) -> None:
+    """As long as each row is, and nowhere in padding."""
+    task = registry.task("squad2")
+    source = Source(data_dir=write_squad(tmp_path / "data", 6, 1, length=5))
+    prepared = prepare(task, source, name="squad2", encoder=demo_encoder_path(), cap_at=None,
+                       cache=tmp_path / "runs" / "data", length=24)  # fmt: skip
+    known = dataclasses.replace(context(tmp_path / "runs", 1.0), tasks={"squad2": prepared})
+    run = CellRun(known, "probe", task, Target("weights", 4), 0, load(prepared),
+                  TrainParams(learning_rate=1e-3), lambda line: None,
+                  lambda step, total: None)  # fmt: skip
+    teacher, data = run.teacher(), run.data.train
+    assert len(set(data.lengths.tolist())) > 1
+    for rows in batches(data.lengths, 8, np.random.default_rng(0)):
+        batch = collate(data, rows, teacher, torch.device("cpu"))
+        with torch.no_grad():
+            living = compute_insides(teacher, batch)
+            plain = logits(teacher, batch)
+        torch.testing.assert_close(answer(teacher, batch), plain)
+        torch.testing.assert_close(look_inside(teacher, batch).logits, living.logits)
+    assert files(tmp_path / "runs") == ["insides.safetensors", "logits.safetensors"]

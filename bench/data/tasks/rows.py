@@ -166,7 +166,7 @@ def read_rows(
 ) -> Rows:
     """Reads one file; arguments and errors as for `read_splits` and `read_unlabelled`."""
     path = folder / name
-    data = _read_bytes(path, remedy, limits)
+    data = read_file(path, remedy, limits)
     wanted = [column for column in (*layout.text, layout.label) if column]
     asked = Asked(layout.header, {*wanted, *(INDEX if unlabelled else ())}, limits)
     try:
@@ -207,13 +207,18 @@ def read_rows(
         raise BenchError(f"{path}, after row {index + 1}: {_reason(error)}.") from None
     if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
         raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
-    _check_count(path, index + 1, skipped, no_label)
+    check_count(path, index + 1, skipped, no_label)
     if len(layout.text) == 1:
         del columns["text_pair"]
     return Rows(columns, skipped, hashlib.sha256(data).hexdigest()[:12])
 
 
-def _read_bytes(path: Path, remedy: str, limits: Limits) -> bytes:
+def read_file(path: Path, remedy: str, limits: Limits) -> bytes:
+    """The bytes of a file of rows.
+
+    Raises:
+        BenchError: It is missing, empty, too large, or no UTF-8 where it is text.
+    """
     try:
         data = read_bytes(path, limits)
     except FileNotFoundError:
@@ -334,7 +339,7 @@ def _as_written(value: Any) -> str:
     return _spelled(value).strip()
 
 
-def _check_count(path: Path, total: int, skipped: list[str], no_label: int) -> None:
+def check_count(path: Path, total: int, skipped: list[str], no_label: int) -> None:
     """Accepts a few bad rows, as the real QQP has, but no file that is broken or something else.
 
     Rows without a label are no bad ones, as long as most rows have one.

@@ -334,7 +334,13 @@ class CellRun:
     def load(self, folder: Path, fresh_head: bool = False) -> PreTrainedModel:
         """A saved model as a classifier for the task, with the protocol's dropout."""
         dropout = self.context.protocol.dropout
-        return load_model(folder, self.task.info.labels, dropout, fresh_head=fresh_head)
+        return load_model(
+            folder,
+            self.task.info.labels,
+            dropout,
+            spans=self.task.finds_spans,
+            fresh_head=fresh_head,
+        )
 
     def _reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to this cell."""

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import registry
+from bench.compression.floor import Floor
 from bench.compression.params import TrainParams
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
+from bench.models.heads import describe_head
 from bench.results.record import dense_of
 from bench.results.seeds import TRIAL_SEED
 from bench.runs.cells.cell import Cell, Variant, reference_cell
@@ -157,18 +159,17 @@ class BoundCell:
     @functools.cached_property
     def limit(self) -> float:
         """The largest ratio that its method can reach on its axis."""
-        labels, encoder = self.task.num_labels, self.context.encoder
-        info = self.method.info
+        info, head = self.method.info, _Head.of(self.task)
         special = {"cuts_width": info.cuts_width, "mask_attention": info.mask_attention}
-        return _limit(info.kind, encoder, labels, self.target, **special)
+        return _limit(info.kind, self.context.encoder, head, self.target, **special)
 
     @functools.cached_property
     def space(self) -> dict[str, Knob]:
         """What tuning may move: nothing pinned, nothing where the ratio is out of reach."""
         if self.limit < self.cell.ratio:
             return {}
-        labels, encoder = self.task.num_labels, self.context.encoder
-        space = _search_space(self.method, encoder, labels, self.target)
+        encoder, head = self.context.encoder, _Head.of(self.task)
+        space = _search_space(self.method, encoder, head, self.target)
         return {name: knob for name, knob in space.items() if name not in self.pins}
 
     @property
@@ -182,13 +183,21 @@ class BoundCell:
 
         Where nothing is searched, there is one with the cell's own parameters, which shows whether
         it has converged: of references, and at the hardest ratio. There is none where nothing is
-        trained, or no tune rows are there to score it on.
+        trained, or no tune rows are there to score it on. Where questions may have no answer, every
+        cell that delivers a model has one: it finds the threshold.
         """
         if self.searched:
             return self.context.protocol.trials
         is_shown = self.cell.ratio in (1.0, self.context.hardest)
-        is_trained = issubclass(self.method.Params, TrainParams) and self.limit >= self.cell.ratio
-        return int(is_shown and is_trained and bool(self.prepared.facts.get("tune")))
+        is_trained = issubclass(self.method.Params, TrainParams)
+        is_needed = (is_shown and is_trained) or self.needs_threshold
+        reaches = self.limit >= self.cell.ratio
+        return int(is_needed and reaches and bool(self.prepared.facts.get("tune")))
+
+    @property
+    def needs_threshold(self) -> bool:
+        """Whether it has to say of some questions that they have no answer, and by a model."""
+        return bool(self.prepared.facts.get("no_answer")) and not issubclass(self.method, Floor)
 
     def params(self, found: Mapping[str, Any] = MappingProxyType({})) -> Params:
         """The method's parameters: its defaults, the protocol's rate, what was found, the pins."""
@@ -203,21 +212,32 @@ class BoundCell:
         return self.context.bind(dataclasses.replace(self.cell, seed=TRIAL_SEED))
 
 
+class _Head(NamedTuple):
+    """What a task puts on the encoder."""
+
+    labels: tuple[str, ...] | None
+    spans: bool
+
+    @classmethod
+    def of(cls, task: Task) -> _Head:
+        return cls(task.info.labels, task.finds_spans)
+
+
 @functools.cache
-def _classifier_config(encoder: Path, labels: int) -> PretrainedConfig:
+def _config(encoder: Path, head: _Head) -> PretrainedConfig:
     config = read_config(encoder)
-    config.num_labels = labels
+    describe_head(config, head.labels, spans=head.spans)
     return config
 
 
 @functools.cache  # a plan has thousands of cells, and two or three kinds of methods
-def _limit(kind: Kind, encoder: Path, labels: int, target: Target, **special: bool) -> float:
-    config = _classifier_config(encoder, labels)
+def _limit(kind: Kind, encoder: Path, head: _Head, target: Target, **special: bool) -> float:
+    config = _config(encoder, head)
     return best_ratio(kind, config, target.axis, target.sequence_length, **special)
 
 
 @functools.cache  # shapes of every depth are counted for it: a second for a large encoder
 def _search_space(
-    method: type[Method], encoder: Path, labels: int, target: Target
+    method: type[Method], encoder: Path, head: _Head, target: Target
 ) -> dict[str, Knob]:
-    return search_space(method, _classifier_config(encoder, labels), target)
+    return search_space(method, _config(encoder, head), target)

@@ -23,7 +23,7 @@ from bench.models.footprint import footprint
 from bench.protocol import meets
 from bench.results.layout import ANSWERS
 from bench.results.predictions import as_table
-from bench.results.record import Record, is_dense
+from bench.results.record import THRESHOLD, Record, is_dense
 from bench.results.store import Store
 from bench.runs.cells.cell import reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
@@ -33,11 +33,10 @@ from bench.runs.cells.probe import dense_knowledge, knowledge_of
 from bench.runs.cells.study import Outcome, Study
 from bench.runs.cells.tuning import given
 from bench.training import scoring, seeds
-from bench.training.evaluate import answers_of, predict
+from bench.training.evaluate import Response, respond
+from bench.training.spans import threshold_of, threshold_said
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from pyarrow import Table
 
     from bench.compression.method import MethodInfo
@@ -174,8 +173,8 @@ def execute_trial(
             params = bound.params(claim.params) if bound.searched else given(bound).params
             log(str(params))
             model = _compress(study.bound, run, params)
-            logits = predict(model, run.data.report, run.context.device)
-            score, _ = _score(run.task, run.data.report, logits)
+            response = respond(model, run.task.info.metric, run.data.report, run.context.device)
+            score, _ = _score(run.task, run.data.report, response)
             counted = _counted(model, run)
         except Exception as error:
             if is_storage_error(error, bound.context.runs):
@@ -183,7 +182,7 @@ def execute_trial(
             log(traceback.format_exc())
             claim.failed(message_of(error), {"flops": run.flops, "kept": run.made_once})
             return True
-        against = _against_majority(run, logits) if is_dense(bound.cell.method) else None
+        against = _against_majority(run, response) if is_dense(bound.cell.method) else None
         claim.ended(
             Outcome(
                 score=score.main,
@@ -195,6 +194,7 @@ def execute_trial(
                 reference=run.reference.key if run.reference else None,
                 curve=run.described_curve(),
                 against_majority=against,
+                threshold=threshold_said(response.threshold),
             )
         )
     return True
@@ -249,7 +249,7 @@ def _compress(bound: BoundCell, run: CellRun, params: Params) -> PreTrainedModel
             run.made_once["augmentation"] = ("augmentation", made["flops"])
     if not isinstance(model, PreTrainedModel):
         raise BenchError(f"{name} returned a {type(model).__name__}, not a model")
-    if reason := objection_to_saving(model, run.task.num_labels):
+    if reason := objection_to_saving(model, run.task.num_labels, spans=run.task.finds_spans):
         raise BenchError(f"{name} returned a model with {reason}")
     return model
 
@@ -277,8 +277,11 @@ def _made(
         )
     run = _lend(bound, dense, log, progress, trial=False)
     model = _compress(bound, run, found.params)
-    logits = predict(model, run.data.report, context.device)
-    score, table = _score(run.task, run.data.report, logits)
+    threshold = threshold_of(run.data.facts, found.threshold)
+    response = respond(
+        model, run.task.info.metric, run.data.report, context.device, threshold=threshold
+    )
+    score, table = _score(run.task, run.data.report, response)
     knowledge = knowledge_of(model, run)
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
@@ -303,7 +306,8 @@ def _made(
         },
         knowledge=knowledge,
         curve=run.described_curve(),
-        data=_data_facts(run.data, score) | ({"general_text": run.text} if run.text else {}),
+        data=_data_facts(run.data, score, response)
+        | ({"general_text": run.text} if run.text else {}),
     )
     return record, table
 
@@ -313,7 +317,8 @@ def _answered(bound: BoundCell, found: Tuned, log: Log) -> tuple[Record, Table]:
     cell, data = bound.cell, _rows(bound.prepared)
     kept = answers_of_floor(bound.method.info.name, cell.task, bound.context, trial=False)
     log(", ".join(f"{name}: {value}" for name, value in kept.chosen.items()))
-    score, table = _score(bound.task, data.report, kept.logits)
+    response = Response(kept.answers, kept.logits)
+    score, table = _score(bound.task, data.report, response)
     record = Record(
         id=bound.id,
         status="ok",
@@ -327,15 +332,17 @@ def _answered(bound: BoundCell, found: Tuned, log: Log) -> tuple[Record, Table]:
             "parts": {"pooled states": kept.flops} if kept.flops else {},
             "steps": 0,
         },
-        data=_data_facts(data, score),
+        data=_data_facts(data, score, response),
     )
     return record, table
 
 
-def _data_facts(data: TaskData, score: scoring.Score) -> dict[str, Any]:
-    """What a record says of the rows and of their score."""
+def _data_facts(data: TaskData, score: scoring.Score, response: Response) -> dict[str, Any]:
+    """What a record says of the rows, of their score, and of when there is no answer."""
     length = statistics.median_high(data.report.lengths.tolist())
-    return {**data.facts, "notes": list(score.notes), "median_length": length}
+    facts = {**data.facts, "notes": list(score.notes), "median_length": length}
+    threshold = threshold_said(response.threshold)
+    return facts if threshold is None else {**facts, THRESHOLD: threshold}
 
 
 def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[str, int]:
@@ -354,18 +361,17 @@ def _parts(bound: BoundCell, run: CellRun, found: Tuned, dense: Tuned) -> dict[s
     return parts
 
 
-def _score(task: Task, report: Encoded, logits: NDArray[np.float32]) -> tuple[scoring.Score, Table]:
-    """Scores logits on the rows to be scored on, and lays the predictions out as a table."""
-    predictions = answers_of(logits, is_regression=task.is_regression)
-    score = scoring.score(task.info.metric, predictions, report.labels, report.parts)
-    return score, as_table(report.ids, report.labels, predictions, report.parts, logits)
+def _score(task: Task, report: Encoded, response: Response) -> tuple[scoring.Score, Table]:
+    """Scores answers to the rows to be scored on, and lays the predictions out as a table."""
+    given, right = response.answers, report.references
+    score = scoring.score(task.info.metric, given, right, report.parts)
+    return score, as_table(report.asked, right, given, report.parts, response.logits)
 
 
-def _against_majority(run: CellRun, logits: NDArray[np.float32]) -> dict[str, float]:
+def _against_majority(run: CellRun, response: Response) -> dict[str, float]:
     """The best constant answer's score on the rows to be scored on, and the p of the difference."""
-    task, rows = run.task, run.data.report
-    answers = answers_of(logits, is_regression=task.is_regression)
-    constant = scoring.constant_answers(run.labels(), len(rows), is_regression=task.is_regression)
-    found = scoring.difference(task.info.metric, answers, constant, rows.labels, rows.parts)
-    base = scoring.score(task.info.metric, constant, rows.labels, rows.parts)
+    metric, rows = run.task.info.metric, run.data.report
+    constant = scoring.constant_answers(metric, run.labels(), len(rows.references))
+    found = scoring.difference(metric, response.answers, constant, rows.references, rows.parts)
+    base = scoring.score(metric, constant, rows.references, rows.parts)
     return {"score": base.main, "p": found.p}

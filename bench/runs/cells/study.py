@@ -60,6 +60,7 @@ class Outcome:
     reference: str | None = None
     curve: dict[str, Any] | None = None
     against_majority: dict[str, float] | None = None
+    threshold: float | None = None
 
 
 class Study:

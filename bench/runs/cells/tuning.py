@@ -24,6 +24,8 @@ class Tuned:
         flops: Training FLOPs that trials made for themselves.
         made_once: FLOPs of what was made once for several trials, by its key.
         part: What trials are charged as.
+        threshold: Of no answer, as the best trial found it on tune rows, where spans are looked
+            for and some questions have none.
     """
 
     params: Params
@@ -31,6 +33,7 @@ class Tuned:
     flops: int = 0
     made_once: dict[str, int] = field(default_factory=dict)
     part: str = "tuning"
+    threshold: float | None = None
 
 
 def given(bound: BoundCell) -> Tuned:
@@ -55,6 +58,8 @@ def tuned(bound: BoundCell) -> Tuned | None:
     if not summary["complete"]:
         return None
     flops, made_once = trial_cost(summary["trials"])
+    best = summary["best"]
+    threshold = None if best is None else summary["trials"][best].get("threshold")
     if not bound.searched:
         known, steps = given(bound), [trial.get("steps") for trial in summary["trials"]]
         return Tuned(
@@ -63,8 +68,8 @@ def tuned(bound: BoundCell) -> Tuned | None:
             flops=flops,
             made_once=made_once,
             part="convergence",
+            threshold=threshold,
         )
-    best = summary["best"]
     found = summary["trials"][best]["params"] if best is not None else {}
     facts = {
         "trials": len(summary["trials"]),
@@ -78,7 +83,13 @@ def tuned(bound: BoundCell) -> Tuned | None:
     facts |= _informative(summary)
     if best is not None:
         facts |= {"best": best, "tune_score": summary["trials"][best]["score"]}
-    return Tuned(params=bound.params(found), facts=facts, flops=flops, made_once=made_once)
+    return Tuned(
+        params=bound.params(found),
+        facts=facts,
+        flops=flops,
+        made_once=made_once,
+        threshold=threshold,
+    )
 
 
 def _informative(summary: dict[str, Any]) -> dict[str, Any]:
