@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.cli.listing import show
 from bench.cli.output import examples
+from bench.metrics import METRICS
 
 if TYPE_CHECKING:
     from bench.data.task import Task
@@ -36,7 +37,8 @@ def handle(arguments: argparse.Namespace) -> int:
 
 def _row(task: type[Task]) -> list[str]:
     info = task.info
-    return [info.group or "–", labels(info.labels), info.metric, info.summary]
+    told = "a span" if METRICS[info.metric].spans else labels(info.labels)
+    return [info.group or "–", told, info.metric, info.summary]
 
 
 def labels(names: tuple[str, ...] | None) -> str:

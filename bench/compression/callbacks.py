@@ -24,7 +24,8 @@ class Batch:
     Attributes:
         inputs: `input_ids`, `attention_mask` and, where the model has segments, `token_type_ids`,
             each `[rows, pieces]`.
-        labels: Class numbers or figures, `[rows]`.
+        labels: Class numbers or figures, `[rows]`; of spans the first and the last piece,
+            `[rows, 2]`.
         rows: Row numbers in the training split, `[rows]`.
     """
 

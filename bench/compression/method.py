@@ -102,7 +102,7 @@ class Run(Protocol):
         """Writes a line to the cell's log."""
 
     def labels(self) -> NDArray[Any]:
-        """Labels of the training rows: class numbers or figures, `[rows]`."""
+        """Labels of the training rows: class numbers or figures, `[rows]`, or ends, `[rows, 2]`."""
 
     def pretrained(self) -> PreTrainedModel:
         """A fresh copy of the pre-trained encoder with a new classification head."""

@@ -7,7 +7,7 @@ An answer's ends are labels where a window has it whole; else both are the first
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Raised when the same texts would become other windows."""
+
+CHUNK = 2_000
+"""Rows that are tokenised at once: where pieces lie takes far more room in lists than in arrays."""
 
 QUESTION = 64
 """Pieces of a question at most, as in BERT's own code; what is longer loses its end."""
@@ -55,11 +58,56 @@ def encode_windows(splits: list[Dataset], encoder: Path, limit: int) -> list[Enc
     return [_encode(rows, tokenizer, limit) for rows in splits]
 
 
+class _Part(NamedTuple):
+    """The windows of some rows, as `Encoded` and `Spans` have them."""
+
+    pieces: NDArray[np.int32]
+    segments: NDArray[np.int8]
+    places: NDArray[np.int32]
+    lengths: NDArray[np.int64]
+    examples: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
 def _encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, limit: int) -> Encoded:
     questions, cut = _shortened(rows["text"][:], tokenizer, limit)
+    parts = [
+        _part(
+            rows[begin : begin + CHUNK], questions[begin : begin + CHUNK], begin, tokenizer, limit
+        )
+        for begin in range(0, len(rows), CHUNK)
+    ]
+    whole = _Part(*map(np.concatenate, zip(*parts, strict=True)))
+    ids = [str(i) for i in rows["id"]]
+    return Encoded(
+        ids=[ids[example] for example in whole.examples],
+        pieces=whole.pieces,
+        segments=whole.segments,
+        offsets=np.concatenate([[0], np.cumsum(whole.lengths)]),
+        labels=whole.labels,
+        cut=cut,
+        spans=Spans(
+            examples=whole.examples,
+            begins=whole.places[:, 0].copy(),
+            ends=whole.places[:, 1].copy(),
+            ids=ids,
+            contexts=rows["text_pair"][:],
+            answers=text_column(map(tuple, rows["answers"][:])),
+        ),
+    )
+
+
+def _part(
+    rows: dict[str, Any],
+    questions: list[str],
+    number: int,
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int,
+) -> _Part:
+    """Windows of some rows, the first of which has this number."""
     found = tokenizer(
         questions,
-        rows["text_pair"][:],
+        rows["text_pair"],
         truncation="only_second",
         max_length=limit,
         stride=overlap_of(limit),
@@ -67,34 +115,24 @@ def _encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, limit: int) -> En
         return_offsets_mapping=True,
         return_token_type_ids=True,
     )
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in found["input_ids"]])])
+    lengths = np.array([len(row) for row in found["input_ids"]], np.int64)
     places = np.concatenate([np.asarray(row, np.int32) for row in found["offset_mapping"]])
-    parts = [found.sequence_ids(number) for number in range(len(found["input_ids"]))]
-    places[[part != 1 for row in parts for part in row]] = NOWHERE
+    sides = [found.sequence_ids(window) for window in range(len(lengths))]
+    places[[side != 1 for row in sides for side in row]] = NOWHERE
     examples = np.asarray(found["overflow_to_sample_mapping"], np.int64)
-    answers, starts = rows["answers"][:], rows["begins"][:]
     labels = np.zeros((len(examples), 2), np.int64)
+    own = np.split(places, np.cumsum(lengths)[:-1])
     for window, example in enumerate(examples):
-        if answers[example]:
-            begin = starts[example][0]
-            own = places[offsets[window] : offsets[window + 1]]
-            labels[window] = _ends_of(own, begin, begin + len(answers[example][0]))
-    ids = [str(i) for i in rows["id"]]
-    return Encoded(
-        ids=[ids[example] for example in examples],
-        pieces=np.concatenate([np.asarray(row, np.int32) for row in found["input_ids"]]),
-        segments=np.concatenate([np.asarray(row, np.int8) for row in found["token_type_ids"]]),
-        offsets=offsets,
-        labels=labels,
-        cut=cut,
-        spans=Spans(
-            examples=examples,
-            begins=places[:, 0].copy(),
-            ends=places[:, 1].copy(),
-            ids=ids,
-            contexts=rows["text_pair"][:],
-            answers=text_column(map(tuple, answers)),
-        ),
+        if right := rows["answers"][example]:
+            begin = rows["begins"][example][0]
+            labels[window] = _ends_of(own[window], begin, begin + len(right[0]))
+    return _Part(
+        np.concatenate([np.asarray(row, np.int32) for row in found["input_ids"]]),
+        np.concatenate([np.asarray(row, np.int8) for row in found["token_type_ids"]]),
+        places,
+        lengths,
+        examples + number,
+        labels,
     )
 
 

@@ -116,7 +116,7 @@ def test_a_floor_of_the_tune_rows_learns_from_fit_rows_alone(context: Context) -
     whole = task.load(Source()).train
     kept = whole.select(cap(texts_of_rows(whole), 160))
     fit, tune = (kept.select(rows) for rows in cut_tune(texts_of_rows(kept))[:2])
-    lent = ToyFloorRun(is_regression=False, sides=1)
+    lent = ToyFloorRun("classes", sides=1)
     lent.train, lent.asked = texts_of_rows(fit), texts_of_rows(tune)
     lent.labels = np.array(fit["label"])
     given = TextFloor().answer(lent).logits.argmax(axis=1)
