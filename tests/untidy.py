@@ -73,7 +73,7 @@ class ClosesAll(Untidy):
 
     def act(self, run: Run) -> Any:
         os.closerange(3, 256)
-        time.sleep(0.1)
+        time.sleep(60)
 
 
 class LeavesGenerator(Untidy):

@@ -129,9 +129,9 @@ def test_each_mask_has_a_stage_1_of_its_own(tmp_path: Path) -> None:
 def test_stage_1_does_not_depend_on_who_asks_first(tmp_path: Path) -> None:
     """What is inserted is drawn apart from heads, whose size is the task's."""
     made = []
-    for number, regression in enumerate((False, True)):
+    for number, kind in enumerate(("classes", "regression")):
         toy = Toy(tmp_path / str(number), registry.methods.get("dman"), 4.0, {})
-        run = toy.run(is_regression=regression)
+        run = toy.run(kind=kind)
         student, _ = toy.method().student(run, toy.method.Params())
         made.append(mask_attentions(student)[0].state_dict())
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])

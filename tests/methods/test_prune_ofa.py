@@ -214,7 +214,7 @@ def test_two_tasks_make_one_pretraining_and_are_both_charged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, asked = with_text(lent(tmp_path), tmp_path), count_asked(monkeypatch)
-    other = Toy(tmp_path / "other", METHOD, RATIO, {}).run(seed=3, is_regression=True)
+    other = Toy(tmp_path / "other", METHOD, RATIO, {}).run(seed=3, kind="regression")
     tasks = first.context.tasks | other.context.tasks
     context = dataclasses.replace(first.context, tasks=tasks)
     costs, masks = [], []
