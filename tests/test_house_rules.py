@@ -91,6 +91,22 @@ def test_a_packages_init_is_a_docstring_alone(name: str) -> None:
 
 
 LIBRARY = [path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"]
+REMOVALS = {"rmtree", "unlink", "rmdir", "removedirs", "os.remove"}
+REMOVE = {"bench/files.py", "bench/checksums.py"}
+"""The one with the function, and one below it, for its own temporary file."""
+
+
+def removals(text: str) -> list[str]:
+    """What in a program takes files away by itself."""
+    calls = [ast.unparse(n.func) for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
+    return [name for name in calls if {name, name.rpartition(".")[2]} & REMOVALS]
+
+
+@pytest.mark.parametrize("name", [n for n in names(LIBRARY) if n.startswith("bench/")])
+def test_files_are_removed_by_the_one_function_that_looks_where_they_lie(name: str) -> None:
+    assert bool(removals((ROOT / name).read_text(encoding="utf-8"))) == (name in REMOVE)
+
+
 PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 RUNS = {"eval", "exec", "compile", "__import__"}
 SCRIPTS = {"load_dataset", "load_metric", "read_pickle"}

@@ -20,7 +20,7 @@ from transformers import AutoConfig
 
 import bench.models.own_classes  # noqa: F401 - makes them known
 from bench.errors import BenchError, first_line, require
-from bench.files import atomic_path
+from bench.files import atomic_path, remove
 from bench.models.checkpoint import load_classifier, save_model
 from bench.models.compact import COMPACT, compact_state
 from bench.models.families import (
@@ -78,7 +78,7 @@ def _write(model: PreTrainedModel, folder: Path, source: Path, form: str) -> str
     save_model(as_stock(model) if form == "hf" else model, folder, source)
     if form == "hf":
         return "model.safetensors"
-    (folder / "model.safetensors").unlink()
+    remove(folder / "model.safetensors", folder)
     if form == "onnx":
         write_onnx(model, folder / GRAPH)
         return GRAPH

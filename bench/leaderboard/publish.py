@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
-from bench.files import write_json, write_text
+from bench.files import remove, write_json, write_text
 from bench.inputs import read_bytes, read_text
 from bench.leaderboard.markdown import Markdown, pipe
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
@@ -197,7 +197,7 @@ def _write_records(
     if studies:
         write_text(published_path(out, suite["name"]), study_lines(studies))
     else:
-        published_path(out, suite["name"]).unlink(missing_ok=True)
+        remove(published_path(out, suite["name"]), out)
 
 
 def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:

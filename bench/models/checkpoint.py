@@ -235,7 +235,7 @@ def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
             remove(folder, folder.parent)
         temporary.replace(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary, folder.parent)
 
 
 def objection_to_saving(model: PreTrainedModel, num_labels: int, *, spans: bool = False) -> str:
