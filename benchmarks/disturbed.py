@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.results.record import slim
+from bench.results.record import outcome
 from bench.results.store import Store
 
 SUITE = (
@@ -72,13 +72,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def outcomes(runs: Path) -> dict[str, dict[str, Any]]:
     """All that records say but when and how fast, which no two runs share."""
-    found = {}
-    for record in Store(runs).records():
-        plain = slim(record)
-        for measured in ("wall_s", "peak_memory_mb"):
-            plain["cost"].pop(measured, None)
-        found[record.id] = plain
-    return found
+    return {record.id: outcome(record) for record in Store(runs).records()}
 
 
 def finished(runs: Path) -> dict[str, str]:

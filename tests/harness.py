@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from bench.cli.main import main
-from bench.results.record import Record, slim
+from bench.results.record import Record, outcome
 from bench.results.store import Store
 from bench.runs import launch, processes
 from bench.runs.executor import InProcess
@@ -107,13 +107,7 @@ def records(runs: Path) -> dict[tuple[Any, ...], Record]:
 
 def outcomes(runs: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     """All that records say but when and how fast, which no two runs share."""
-    found = {}
-    for key, record in records(runs).items():
-        plain = slim(record)
-        for measured in ("wall_s", "train_s", "peak_memory_mb"):
-            plain["cost"].pop(measured, None)  # a failed cell has not all of them
-        found[key] = plain
-    return found
+    return {key: outcome(record) for key, record in records(runs).items()}
 
 
 def statuses(runs: Path) -> dict[str, str]:

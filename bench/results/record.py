@@ -56,6 +56,16 @@ def slim(record: Record) -> dict[str, Any]:
     return data
 
 
+def outcome(record: Record) -> dict[str, Any]:
+    """All that a record says but when and how fast, which no two runs of a cell share."""
+    data = slim(record)
+    data["cost"] = {name: held for name, held in record.cost.items() if name not in MEASURED}
+    return data
+
+
+MEASURED = ("wall_s", "train_s", "peak_memory_mb")
+"""Costs that are not counted, but measured."""
+
 SCHEMA = 2
 """Of what is written now: since 2, predictions hold logits."""
 
