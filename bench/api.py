@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import BenchError, unknown_name
+from bench.files import refuse_outward_links
 
 if TYPE_CHECKING:
     import pandas
@@ -245,6 +246,7 @@ def carry_out(
 
     warm_up()
     suite = _resolved(request, display)
+    refuse_outward_links(suite.runs)
     store = Store(suite.runs)
     launch = prepare(suite, part=part, rerun=rerun)
     for note in launch.notes():

@@ -96,6 +96,28 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def refuse_outward_links(folder: Path) -> None:
+    """Sees to it that what is written in a folder of ours does not land elsewhere by its links.
+
+    A link that leads to another place in it is fine, and so is one that is the folder itself.
+
+    Raises:
+        BenchError: One leads out of it.
+    """
+    left = [folder] if folder.is_dir() else []
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    if not _lies_in(Path(entry), folder):
+                        raise BenchError(
+                            f"{entry.path} leads out of {folder}, where nothing may be written: "
+                            "put a copy of what it leads to in its place, or remove it."
+                        )
+                elif entry.is_dir():
+                    left.append(Path(entry))
+
+
 def remove(path: Path, root: Path) -> None:
     """Removes a file or folder that lies in a folder of ours, and nothing that lies elsewhere.
 

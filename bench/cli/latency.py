@@ -60,9 +60,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def handle(arguments: argparse.Namespace) -> int:
     """Measures, prints, and adds a cell's timings to its record."""
     from bench.deploy.timed import keep_timings, time_saved
+    from bench.files import refuse_outward_links
     from bench.results.store import Store
 
     store = Store(arguments.runs)
+    refuse_outward_links(store.root)
     if arguments.model is None:
         return _time_all(arguments, store)
     timed = time_saved(

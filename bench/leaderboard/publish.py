@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
-from bench.files import remove, write_json, write_text
+from bench.files import refuse_outward_links, remove, write_json, write_text
 from bench.inputs import read_bytes, read_text
 from bench.leaderboard.markdown import Markdown, pipe
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
@@ -94,6 +94,7 @@ def _check_beside(runs: Path, suite: dict[str, Any], out: Path) -> dict[str, Any
 def _add(runs: Path, found: OpenSuite, out: Path) -> None:
     """Adds a suite of a run folder."""
     suite = found.suite
+    refuse_outward_links(out)
     name, known = suite["name"], _check_beside(runs, suite, out)  # two folders may have one
     records = {record.id: record for record in found.records}
     studies = {study["id"]: study for study in found.studies}
@@ -121,6 +122,7 @@ def write(out: Path) -> list[Path]:
     Returns:
         The Markdown files.
     """
+    refuse_outward_links(out)
     pages = _pages(out)
     for page in pages:
         page.write()

@@ -11,7 +11,7 @@ import numpy as np
 from bench import hub, machine
 from bench.data import prepare as data
 from bench.errors import BenchError, unknown_name
-from bench.files import json_hash
+from bench.files import json_hash, refuse_outward_links
 from bench.models.checkpoint import load_classifier, read_config
 from bench.models.folder import model_folder, model_name, weight_hash
 from bench.models.footprint import footprint
@@ -128,9 +128,11 @@ def enter(store: Store, record: Record, predictions: Table, suite: dict[str, Any
     """Stores the record of a checkpoint, and has a suite's page show it.
 
     Raises:
-        BenchError: The suite has other report rows of the task; nothing is written then.
+        BenchError: The suite has other report rows of the task, or a link leads out of the folder;
+            nothing is written then.
         OSError: The run folder cannot be written.
     """
+    refuse_outward_links(store.root)
     if suite is not None:
         add_to_suite(suite, record)
     store.put(record, predictions)

@@ -305,19 +305,53 @@ def test_a_journal_names_no_folder_that_is_not_ours(tmp_path: Path) -> None:
     assert (inside / "thesis.txt").is_file()
 
 
-def test_a_cell_whose_folder_leads_elsewhere_removes_nothing_there(tmp_path: Path) -> None:
-    runs, home = tmp_path / "runs", tmp_path / "home"
+def test_a_cell_removes_nothing_of_its_folder_but_what_is_its_own(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
     assert quick(runs, methods="majority").status == 0
-    (home / ".ssh").mkdir(parents=True)
-    (home / ".model").mkdir()
     folder = Store(runs).folder(records(runs)["majority", 1.0, 0].id)
     (folder / ".kept").touch()  # no name of ours
     (folder / ".record.json.xyz").touch()  # left by a kill
     (folder / "record.json").unlink()
-    other = Store(runs).folder(records(runs)["dense", 1.0, 0].id)
-    shutil.rmtree(other)
-    other.symlink_to(home)
     assert quick(runs, methods="majority").status == 0
-    assert (home / ".ssh").is_dir()
     assert (folder / ".kept").is_file()
     assert not (folder / ".record.json.xyz").exists()
+
+
+@pytest.mark.parametrize("name", ["{cell}", "{cell}/log.txt", "locks/identity.lock", "data"])
+def test_nothing_is_written_where_a_folders_links_lead(runs: Path, name: str) -> None:
+    cell = records(runs)["magnitude", 4.0, 0].id
+    link = runs / name.format(cell=cell)
+    elsewhere = runs.parent / "elsewhere"
+    if link.is_file():
+        link.replace(elsewhere)
+    else:
+        shutil.move(link, elsewhere)
+    link.symlink_to(elsewhere)
+    (runs / "inner").symlink_to(runs / "suites")  # leads nowhere else
+    held = {
+        path: path.read_bytes() for path in [elsewhere, *elsewhere.rglob("*")] if path.is_file()
+    }
+    checkpoint = runs.parent / "checkpoint"
+    shutil.copytree(next(runs.glob("references/*")), checkpoint)
+    out = runs.parent / "pages"
+    for refused in (
+        quick(runs, "--rerun", "all", methods="magnitude,movement"),
+        bench("latency", cell, "--runs", runs),
+        bench("evaluate", checkpoint, "--task", "demo-sentiment", "--runs", runs),
+    ):
+        assert (refused.status, refused.err.count("\n")) == (2, 1), refused.err
+        assert f"{link} leads out of {runs}" in refused.err
+    out.mkdir()
+    (out / "records").symlink_to(elsewhere.parent)
+    refused = bench("leaderboard", "--runs", runs, "--out", out)
+    assert (refused.status, "records leads out of" in refused.err) == (2, True)
+    assert held == {path: path.read_bytes() for path in held}
+
+
+def test_a_pipe_in_the_place_of_a_log_is_replaced(runs: Path) -> None:
+    cell = records(runs)["magnitude", 4.0, 0].id
+    (runs / cell / "record.json").unlink()
+    (runs / cell / "log.txt").unlink()
+    os.mkfifo(runs / cell / "log.txt")
+    assert quick(runs, methods="magnitude,movement").status == 0
+    assert (runs / cell / "log.txt").is_file()

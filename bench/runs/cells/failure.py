@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import first_line, printable, text_of
+from bench.files import write_text
 from bench.results.record import Record
 from bench.results.store import Store
 
@@ -32,8 +33,7 @@ class Log:
     path: Path
 
     def __post_init__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("", encoding="utf-8")
+        write_text(self.path, "")  # in the place of whatever is there
 
     def __call__(self, line: str) -> None:
         """Appends a line or more, as far as they can be shown."""
@@ -41,6 +41,8 @@ class Log:
 
 
 def _append(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():  # a pipe, which nobody would read from
+        write_text(path, "")
     with path.open("a", encoding="utf-8") as file:
         file.write(printable(text.rstrip("\n"), LONGEST_ENTRY) + "\n")
 
