@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from bench.cli.output import complain, console, emit_json, examples, say, table
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from bench.deploy.latency import Timing
+    from bench.deploy.latency import Progress, Timing
     from bench.results.record import Record
     from bench.results.store import Store
 
@@ -67,16 +68,17 @@ def handle(arguments: argparse.Namespace) -> int:
     refuse_outward_links(store.root)
     if arguments.model is None:
         return _time_all(arguments, store)
-    timed = time_saved(
-        arguments.model,
-        store,
-        dense=arguments.dense,
-        engines=arguments.engine,
-        batches=arguments.batch or (1, 8),
-        lengths=arguments.sequence_length,
-        threads=arguments.threads,
-        progress=(lambda line: None) if arguments.json else console().print,
-    )
+    with _live(quiet=arguments.json) as progress:
+        timed = time_saved(
+            arguments.model,
+            store,
+            dense=arguments.dense,
+            engines=arguments.engine,
+            batches=arguments.batch or (1, 8),
+            lengths=arguments.sequence_length,
+            threads=arguments.threads,
+            progress=progress,
+        )
     report, timings = timed.report, timed.timings
     if arguments.json:
         emit_json(report)
@@ -95,6 +97,25 @@ def handle(arguments: argparse.Namespace) -> int:
             complain(f"the record of {timed.record.id} does not have it: {error}")
             return 1
     return int(bool(wrong))
+
+
+@contextlib.contextmanager
+def _live(*, quiet: bool) -> Iterator[Progress]:
+    """A line that says what is measured; where there is no terminal, a line a load."""
+    from rich.console import Console
+
+    out = Console(stderr=True, highlight=False, emoji=False, quiet=quiet)
+    said = ""
+    with out.status("reading the models") as status:
+
+        def tell(load: str, step: str) -> None:
+            nonlocal said
+            status.update(f"{load}: {step}")
+            if load != said and not out.is_terminal:
+                out.print(load)
+            said = load
+
+        yield tell
 
 
 def _time_all(arguments: argparse.Namespace, store: Store) -> int:
@@ -142,7 +163,7 @@ def _write_pages(store: Store, record: Record) -> None:
 
 def _print(report: dict[str, Any], timings: Sequence[Timing]) -> None:
     out = console()
-    heads = ("model", "engine", "batch", "S", "median, ms", "quartiles", "over best dense",
+    heads = ("model", "engine", "batch", "S", "median, ms", "quartiles", "calls", "over best dense",
              "largest difference")  # fmt: skip
     out.print(table(heads, [_row(timing) for timing in timings]))
     versions = ", ".join(dict.fromkeys(report["engines"].values()))
@@ -162,6 +183,7 @@ def _row(timing: Timing) -> list[str]:
         str(timing.seq_len),
         f"{timing.median_ms:.2f}",
         f"{low:.2f}–{high:.2f}",
+        f"{timing.calls:,}",
         f"{timing.gain:.2f}×",
         f"{_difference(timing)}{wrong}",
     ]

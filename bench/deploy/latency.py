@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +43,27 @@ class Pace:
     Attributes:
         rounds: Rounds in which each model comes once on each engine.
         seconds: How long it is run in a round, after one call that does not count; at least once.
+        budget: After so many seconds, over all loads, slow models get fewer rounds, but
+            `LEAST_ROUNDS`.
     """
 
     rounds: int
     seconds: float
+    budget: float = math.inf
 
 
-THOROUGH = Pace(rounds=9, seconds=0.1)
+THOROUGH = Pace(rounds=9, seconds=0.1, budget=120.0)
+
+LEAST_ROUNDS = 3
+"""Fewer calls have no quartiles."""
+
+
+Progress = Callable[[str, str], None]
+"""Told the load, and what is done with it."""
+
+
+def say_nothing(load: str, step: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +106,7 @@ def measure(
     dense: PreTrainedModel | None,
     engines: Sequence[Engine],
     loads: Sequence[Load],
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = say_nothing,
     *,
     denominators: Sequence[Engine] | None = None,
     failed: Callable[[Engine, str], None] = refuse,
@@ -104,7 +119,7 @@ def measure(
         dense: What it was made from; without it, its own shapes without zeros.
         engines: What to run `given` on.
         loads: Rows, pieces and threads.
-        progress: Told what is at hand.
+        progress: Told the load and what is done with it.
         denominators: What to run `dense` on; the same engines where it is not said.
         failed: Told of an engine that cannot run a model, and why; it is left out, then.
         pace: How long is measured; `THOROUGH` where nothing is said.
@@ -119,17 +134,23 @@ def measure(
         if load.pieces > longest:
             raise BenchError(f"--sequence-length {load.pieces}: the model takes {longest} at most.")
     wanted = {GIVEN: engines, DENSE: engines if denominators is None else denominators}
-    threads, timings = torch.get_num_threads(), []
+    threads, measured = torch.get_num_threads(), {}
+    pace = pace or THOROUGH
+    end = time.perf_counter() + pace.budget
+    by_size = sorted(loads, key=lambda load: load.rows * load.pieces)
     with scratch_folder() as folder, torch.inference_mode():
         subjects = {name: _subject(folder / name, model) for name, model in models.items()}
         try:
-            for load in loads:
+            for number, load in enumerate(by_size):  # what the small ones leave, the large ones get
                 torch.set_num_threads(load.threads)
-                progress(f"{load.rows} × {load.pieces} pieces, {load.threads} threads")
-                timings += _measure(subjects, wanted, load, failed, pace or THOROUGH)
+                told = partial(
+                    progress, f"{load.rows} × {load.pieces} pieces, {load.threads} threads"
+                )
+                share = (end - time.perf_counter()) / (len(loads) - number)
+                measured[load] = _measure(subjects, wanted, load, failed, pace, share, told)
         finally:
             torch.set_num_threads(threads)
-    return timings
+    return [timing for load in loads for timing in measured[load]]
 
 
 def _subject(folder: Path, model: PreTrainedModel) -> Subject:
@@ -143,8 +164,11 @@ def _measure(
     load: Load,
     failed: Callable[[Engine, str], None],
     pace: Pace,
+    seconds: float,
+    progress: Callable[[str], None],
 ) -> list[Timing]:
-    """One load: checks the answers, then times them in interleaved rounds."""
+    """One load: checks the answers, then times them in interleaved rounds, while there is time."""
+    end = time.perf_counter() + seconds
     runs: dict[tuple[str, str], _Run] = {}
     differences, agrees = {}, {}
     for name, subject in subjects.items():
@@ -153,6 +177,7 @@ def _measure(
         largest = float(wanted.abs().max())
         for engine in engines[name]:
             key = (name, engine.name)
+            progress(f"the {name} model on {engine.name}")
             try:
                 run = _Run(engine.make(subject, load), inputs)
                 differences[key] = float((run.answer(inputs) - wanted).abs().max())
@@ -162,7 +187,10 @@ def _measure(
             runs[key], agrees[key] = run, differences[key] <= engine.allowance(largest)
     if not any(name == DENSE and agrees[name, engine] for name, engine in runs):
         raise BenchError("no engine runs the dense model with the right answers.")
-    for _ in range(pace.rounds):
+    for number in range(pace.rounds):
+        if number >= LEAST_ROUNDS and time.perf_counter() > end:
+            break
+        progress(f"round {number + 1} of {pace.rounds}")
         for run in runs.values():
             run.time(pace.seconds)
     medians = {key: statistics.median(run.milliseconds) for key, run in runs.items()}
@@ -192,9 +220,13 @@ class _Run:
         self.milliseconds: list[float] = []
 
     def time(self, seconds: float) -> None:
-        """Times calls for a while; the first, which finds its threads asleep, does not count."""
+        """Times calls for a while; the first, which finds its threads asleep, does not count.
+
+        Nothing of a call that takes longer than that while is a matter of waking up.
+        """
         time.sleep(PAUSE_S)
-        self.answer(self.inputs)
+        if not self.milliseconds or self.milliseconds[-1] < 1000 * seconds:
+            self.answer(self.inputs)
         end = time.perf_counter() + seconds
         while True:
             begin = time.perf_counter()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import hub
 from bench.deploy.engines import Load, find_engines
 from bench.deploy.kept import kept_dense, kept_model
-from bench.deploy.latency import machine, measure, refuse
+from bench.deploy.latency import machine, measure, refuse, say_nothing
 from bench.errors import BenchError
 from bench.machine import usable_cores
 from bench.models.checkpoint import load_classifier
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.deploy.engines import Engine
-    from bench.deploy.latency import Pace, Timing
+    from bench.deploy.latency import Pace, Progress, Timing
     from bench.results.record import Record
     from bench.results.store import Store
 
@@ -55,7 +55,7 @@ def time_saved(
     batches: Sequence[int] = (1, 8),
     lengths: Sequence[int] | None = None,
     threads: int | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = say_nothing,
 ) -> Timed:
     """Times a classifier and the dense model that it was made from.
 
@@ -70,7 +70,7 @@ def time_saved(
         lengths: Pieces of a row; where nothing is said, `SHORT`, those that the cell's suite
             counts FLOPs on, and the median of the cell's task, as far as the model takes them.
         threads: Threads of a call; one a usable core where nothing is said.
-        progress: Told what is at hand.
+        progress: Told the load and what is done with it.
 
     Raises:
         BenchError: There is no such model or cell, an engine is unknown or cannot run the model.
@@ -106,7 +106,7 @@ def compare_speed(
     engines: Sequence[str],
     loads: Sequence[Load],
     notes: Sequence[str] = (),
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = say_nothing,
     *,
     dense_engines: Sequence[str] = (),
     pace: Pace | None = None,
@@ -120,7 +120,7 @@ def compare_speed(
             the model is an error only if it was named.
         loads: What to run, all on the same threads.
         notes: What is to be noted besides.
-        progress: Told what is at hand.
+        progress: Told the load and what is done with it.
         dense_engines: What to run its dense one on; all that can run here where none is named.
         pace: How long is measured.
 

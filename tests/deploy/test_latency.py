@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from tiny_models import sparse_classifier, tiny_classifier
 
 from bench.deploy.engines import Engine, Load
 from bench.deploy.export import inputs_of
-from bench.deploy.latency import measure, without_zeros
+from bench.deploy.latency import Pace, measure, without_zeros
 from bench.errors import BenchError
 from bench.models.families import prunable
 
@@ -43,6 +44,24 @@ def test_the_gain_is_over_the_fastest_dense_engine() -> None:
         assert first <= timing.median_ms <= third
         assert (timing.batch, timing.seq_len, timing.agrees) == (2, 8, True)
         assert timing.calls >= 3
+
+
+@pytest.mark.parametrize(("budget", "calls"), [(0.0, 3), (math.inf, 5)])
+def test_beyond_its_time_a_measurement_makes_fewer_rounds(budget: float, calls: int) -> None:
+    """A call that is longer than a round is made once a round."""
+    pace = Pace(rounds=5, seconds=0.001, budget=budget)
+    loads, told = [Load(2, 8, 1), Load(1, 4, 1)], []
+    timings = measure(
+        tiny_classifier("bert"), None, [sleeper("slow", 0.005)], loads,
+        lambda load, step: told.append((load, step)), pace=pace,
+    )  # fmt: skip
+    assert [(t.model, t.batch, t.calls) for t in timings] == [
+        (name, rows, calls) for rows in (2, 1) for name in ("given", "dense")
+    ]
+    steps = ["the given model on slow", "the dense model on slow"]
+    steps += [f"round {number} of 5" for number in range(1, calls + 1)]
+    small, large = "1 × 4 pieces, 1 threads", "2 × 8 pieces, 1 threads"
+    assert told == [(load, step) for load in (small, large) for step in steps]
 
 
 def test_an_answer_that_differs_is_told() -> None:
