@@ -25,7 +25,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Mypy, the quick tests, with the engines and the example plugin, and the published pages."""
+    """Mypy, the quick tests, with the extras and the example plugin, and the published pages."""
     _install(session)
     session.run("mypy")
     session.run("pytest", *PARALLEL, "-m", "not slow", *session.posargs)
@@ -42,6 +42,6 @@ def slow(session: nox.Session) -> None:
 
 def _install(session: nox.Session) -> None:
     """Installs the package as a user would, and what its tests need."""
-    session.install("-c", "constraints.txt", "setuptools", ".[dev,engines]")
+    session.install("-c", "constraints.txt", "setuptools", ".[arena,dev,engines]")
     session.install("--no-deps", TEXTPRUNER)
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")

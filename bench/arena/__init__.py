@@ -1,0 +1,1 @@
+"""The arena: people try to fool a compressed model, others validate, and rounds become sets."""
