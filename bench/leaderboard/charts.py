@@ -1,4 +1,4 @@
-"""The figures of a page, and the lines that show them."""
+"""The figures of a page, and their captions."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def make_charts(
     results: dict[float, Standings],
     studies: Sequence[dict[str, Any]],
     folder: Path,
-) -> tuple[dict[Path, str], list[str]]:
-    """The charts' files, and the lines that show them."""
+) -> tuple[dict[Path, str], list[tuple[str, str]]]:
+    """The charts' files by their paths, and each one's name and caption."""
     drawn = {
         "": spread_svg(results, counted_length(suite)),
         "kept": (
@@ -58,7 +58,7 @@ def make_charts(
         if both[0]
     }
     files = {folder / file: svg for file, (svg, _) in shown.items()}
-    return files, [f"![{caption}]({file})" for file, (_, caption) in shown.items()]
+    return files, [(file, caption) for file, (_, caption) in shown.items()]
 
 
 def _shares(results: dict[float, Standings]) -> dict[str, dict[str, float]]:

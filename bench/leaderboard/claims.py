@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.leaderboard import statistics as inference
-from bench.leaderboard.markdown import escape, least_p_words, p_words, rounded
+from bench.leaderboard.markdown import p_words
 from bench.leaderboard.ranking import rows_of, sample
 from bench.results.claims import Claim
 
@@ -199,40 +199,6 @@ def _word(verdict: Verdict, p: float) -> Word:
     if p >= 1 - inference.LEVEL:
         return "undecided"
     return "contradicted" if _ahead(verdict) else "supported"
-
-
-def claims_section(found: Sequence[Verdict]) -> str:
-    """What opens a page: each claim with its verdict; nothing without claims."""
-    if not found:
-        return ""
-    intro = (
-        "Written down before the cells ran, on seeds that had no records. Tests are two-sided at "
-        f"{100 * (1 - inference.LEVEL):g} %, with Holm's correction over the claims of this page."
-    )
-    lines = [line for verdict in found for line in _lines(verdict)]
-    return "\n".join([f"## Claims\n\n{intro}\n", *lines])
-
-
-def _lines(verdict: Verdict) -> list[str]:
-    """A claim as a bullet, and one below it an opponent."""
-    claim, word = verdict.claim, verdict.word
-    said = f"“{escape(claim.sentence)}” " if claim.sentence else ""
-    reason = escape(verdict.reason)
-    why = f" {reason[0].upper()}{reason[1:]}." if reason else ""
-    p = "" if verdict.p is None else f" p {p_words(verdict.p)} after the correction."
-    first = (
-        f"- **{word[0].upper()}{word[1:]}.** {said}{escape(str(claim))}.{p}{why} Written "
-        f"{escape(claim.written[:10])}."
-    )
-    return [first, *(_lead_line(name, lead) for name, lead in verdict.leads.items())]
-
-
-def _lead_line(name: str, lead: Lead) -> str:
-    return (
-        f"  - over {escape(name)}: {rounded(lead.value, 1)} ± {rounded(lead.half_width, 1)} points "
-        f"(95 %). The smallest lead that could have been seen is {rounded(lead.smallest, 1)}, the "
-        f"smallest p {least_p_words(lead.least_p)}."
-    )
 
 
 def _six(figure: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.leaderboard.markdown import escape, pipe, rounded, significant
+from bench.leaderboard.markdown import escape, rounded, significant
 from bench.leaderboard.prose import processor
 from bench.leaderboard.ranking import rows_of
 from bench.results.record import SIZES
@@ -188,16 +188,14 @@ def _differ(counts: Sequence[float]) -> bool:
     return bool(counts) and max(counts) - min(counts) > SAME_SHAPE * min(counts)
 
 
-def external_section(records: Sequence[Record], sequence_length: int) -> str:
-    """Checkpoints that were made elsewhere, by scores and sizes; nothing without any."""
+def external_table(
+    records: Sequence[Record], sequence_length: int
+) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of checkpoints that were made elsewhere, by scores and sizes."""
     heads = ["checkpoint", "task", "score", *size_heads(sequence_length)]
     rows = []
     for record in records:
         task = record.cell["task"]
         (row,) = rows_of([replace(record, status="ok")], [task])  # sizes are those of `ok` cells
         rows.append([row.method, task, rounded(record.score, 1), *size_cells(row, [task])])
-    caption = (
-        "Scored on the same report split. Their training and tuning are not known, so they have no "
-        "rank."
-    )
-    return f"## Checkpoints from elsewhere\n\n{caption}\n\n{pipe(heads, rows)}" if rows else ""
+    return heads, rows

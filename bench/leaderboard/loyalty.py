@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.answers import text_column
-from bench.leaderboard.markdown import pipe, rounded
+from bench.leaderboard.markdown import Markdown, pipe, rounded
+from bench.leaderboard.templating import render_markdown
 from bench.metrics import FIGURES, metric_of
 from bench.results.record import dense_of, is_dense
 
@@ -158,7 +159,7 @@ def loyalty_table(result: Standings, known: Loyalties) -> str:
         for row in result.rows
         if any(known.of(row, task) for task in result.tasks)
     ]
-    return pipe(["method", *result.tasks, "average"], rows)
+    return Markdown(pipe(["method", *result.tasks, "average"], rows))
 
 
 def loyalty_section(results: Mapping[str, Standings], known: Loyalties) -> str:
@@ -169,22 +170,8 @@ def loyalty_section(results: Mapping[str, Standings], known: Loyalties) -> str:
         known: Their loyalties.
     """
     tables = {title: loyalty_table(result, known) for title, result in results.items()}
-    shown = [f"**{title}**\n\n{table}" for title, table in tables.items() if table]
-    if not shown:
-        return ""
-    lines = [
-        "Each model is set against the dense model of its seed, on the report split. Means over "
-        "seeds.",
-        "First figure: how often both answer alike, in %. A regression has 100 × the correlation "
-        "of both models' answers.",
-        "Second figure: how close the probabilities are, 100 × (1 − √JSD), the mean over rows. "
-        "Older records have none.",
-        "Two models can agree by chance. The majority class shows how far. Two dense models of "
-        "different seeds show how far there is to go.",
-        "The average is over the tasks with classes that are in the average of the scores.",
-    ]
-    said = "\n".join(f"- {line}" for line in lines)
-    return "\n\n".join([said, *shown])
+    shown = {title: table for title, table in tables.items() if table}
+    return render_markdown("loyalty.md", tables=shown) if shown else ""
 
 
 def _cell(loyalty: Loyalty | None) -> str:

@@ -24,25 +24,26 @@ from bench.leaderboard.averages import (
     win_rate,
 )
 from bench.leaderboard.charts import make_charts
-from bench.leaderboard.claims import claims_section, verdicts
+from bench.leaderboard.claims import verdicts
 from bench.leaderboard.convergence import gaining_note
 from bench.leaderboard.costs import (
     COST_FIGURES,
     cost_figures,
     cost_notes,
     cost_table,
-    external_section,
+    external_table,
 )
 from bench.leaderboard.data_table import data_table
 from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
-from bench.leaderboard.markdown import code_block, folded, pipe, rounded, small_list
+from bench.leaderboard.markdown import Markdown, rounded
 from bench.leaderboard.perturbations import perturbation_of_suite, perturbation_section
 from bench.leaderboard.ranking import Row, Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.seeds import seeds_table
 from bench.leaderboard.spreadsheet import as_csv, text_cell
 from bench.leaderboard.table import make_table
+from bench.leaderboard.templating import render_markdown
 from bench.leaderboard.tuning import tuning_notes, tuning_section
 from bench.results.predictions import predictions_hash
 from bench.results.record import record_hash
@@ -116,39 +117,46 @@ def make_page(
     cached = functools.cache(answers)
     results = _results(suite, ordered, cached)
     loyal = Loyalties(results.values(), cached)
-    tables, sections = _tables(suite, ordered, results, studies)
+    ratios = _ratios(suite, ordered, results, studies)
     files, images = make_charts(suite, results, studies, folder)
     claims = verdicts(suite, ordered, cached)
     judged = {**suite, "claims": [verdict.to_json() for verdict in claims]} if claims else suite
-    reading = reading_list(name, results, written)
     undone = len(set(suite["cells"]) - {record.id for record in every})
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
-    parts = [
-        prose.title_line(suite),
-        claims_section(claims),
-        dense_below_floors(results),
-        folded("Words used here", prose.glossary(suite["axis"], length)),
-        reading and f"## What this shows, and what it cannot\n\n{reading}",
-        prose.protocol_section(suite, ordered, _tasks(suite), undone),
-        *sections,
-        prose.hardware_note(ordered),
-        prose.missing_predictions_note(lost),
-        external_section([r for r in every if r.status == "external"], length),
-        *images,
-        folded("Loyalty to dense", loyalty_section(_titled(suite, results), loyal)),
-        folded("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
-        folded("Parameters", prose.parameters_table(ordered)),
-        folded("Tuning", tuning_section(studies)),
-        folded("Data", data_table(ordered)),
-        folded("Versions and machines", prose.machines_list(ordered)),
-        f"Reproduce with\n\n{code_block(suite['commands'])}",
-    ]
-    markdown = "\n\n".join(part for part in parts if part) + "\n"
+    content = render_markdown(
+        "page.md",
+        suite=suite,
+        length=length,
+        claims=claims,
+        below_floors=Markdown(dense_below_floors(results)),
+        reading=reading_list(name, results, written),
+        equal=prose.protocol_lines(suite, ordered, _tasks(suite), undone),
+        ratios=ratios,
+        hardware=Markdown(prose.hardware_note(ordered)),
+        missing=Markdown(prose.missing_predictions_note(lost)),
+        external=external_table([r for r in every if r.status == "external"], length),
+        images=images,
+        folds=[
+            ("Loyalty to dense", loyalty_section(_titled(suite, results), loyal)),
+            ("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
+            ("Parameters", prose.parameters_table(ordered)),
+            ("Tuning", tuning_section(studies)),
+            ("Data", data_table(ordered)),
+            ("Versions and machines", prose.machines_list(ordered)),
+        ],
+    )
+    markdown = f"{content}\n"
     files[folder / f"{name}.md"] = markdown
     files[folder / f"{name}.csv"] = _csv(results, loyal)
     files[folder / f"{name}.json"] = _json(judged, results, loyal, every, cached)
     summary = _summary(suite, results)
     lines = [str(verdict) for verdict in claims]
+    tables: dict[str, Table] = {}
+    for ratio in ratios:
+        tables |= {
+            ratio["title"]: ratio["scores"],
+            f"{ratio['title']}: what it costs": ratio["costs"],
+        }
     return Page(suite, folder / f"{name}.md", markdown, files, tables, summary, lines)
 
 
@@ -190,35 +198,40 @@ def _results(
     }
 
 
-def _tables(
+def _ratios(
     suite: dict[str, Any],
     records: Sequence[Record],
     results: dict[float, Standings],
     studies: Sequence[dict[str, Any]],
-) -> tuple[dict[str, Table], list[str]]:
-    """Every ratio's two tables by their titles, and what the page shows of them, with notes."""
+) -> list[dict[str, Any]]:
+    """Every ratio's two tables, and what is said around them."""
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
     metrics = {r.cell["task"]: "/".join(r.scores) for r in records if r.scores}
-    tables, sections = {}, []
-    for ratio, (title, result) in zip(results, _titled(suite, results).items(), strict=True):
-        tables[title] = heads, rows = make_table(result, metrics, planned)
-        sections += [
-            f"## {title}\n\n{pipe(heads, rows)}",
-            prose.uninformative_note(result),
-            chance_note(result),
-            prose.above_dense_note(result),
-            prose.power_note(result),
-            *tuning_notes(result),
-            gaining_note(studies, ratio),
-            floor_notes(result),
-            prose.table_notes(result.rows),
-            folded(f"Every seed, {title}", seeds_table(result)),
-        ]
-        costs = f"{title}: what it costs"
-        tables[costs] = heads, rows = cost_table(result, counted_length(suite))
-        sections += [f"### What it costs\n\n{pipe(heads, rows)}", small_list(cost_notes(result))]
-        sections += [perturbation_section(result, perturbation_of_suite(suite))]
-    return tables, sections
+    return [
+        {
+            "title": Markdown(title),
+            "scores": make_table(result, metrics, planned),
+            "notes": [
+                Markdown(note)
+                for note in (
+                    prose.uninformative_note(result),
+                    chance_note(result),
+                    prose.above_dense_note(result),
+                    prose.power_note(result),
+                    *tuning_notes(result),
+                    gaining_note(studies, ratio),
+                    floor_notes(result),
+                    prose.table_notes(result.rows),
+                )
+                if note
+            ],
+            "seeds": seeds_table(result),
+            "costs": cost_table(result, counted_length(suite)),
+            "cost_notes": cost_notes(result),
+            "perturbations": Markdown(perturbation_section(result, perturbation_of_suite(suite))),
+        }
+        for ratio, (title, result) in zip(results, _titled(suite, results).items(), strict=True)
+    ]
 
 
 def _titled(suite: dict[str, Any], results: dict[float, Standings]) -> dict[str, Standings]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.files import read_toml
-from bench.leaderboard.markdown import escape, pipe
+from bench.leaderboard.templating import render_markdown
 from bench.results.record import DENSE
 
 DATA, PAGE = "published.toml", "published.md"
@@ -30,44 +30,31 @@ def make_published(path: Path, suites: Sequence[Mapping[str, Any]]) -> str:
     Raises:
         BenchError: The file cannot be read, or a table lacks a key or a cell.
     """
-    parts = [
-        "# Published figures",
-        "Read from the papers and their authors' files, as each table says. None was measured "
-        f"here. A dash is a figure that is not printed there. Made by `bench leaderboard` from "
-        f"`{path.name}`.",
-    ]
-    seen: set[str] = set()
+    tables: dict[str, dict[str, Any]] = {}
     for number, table in enumerate(read_toml(path).get("table", []), 1):
         where = f"{path}: table {number}"
         if missing := [key for key in KEYS if key not in table]:
             raise BenchError(f"{where} lacks {', '.join(missing)}.")
-        if table["id"] in seen:
+        if table["id"] in tables:
             raise BenchError(f"{where}: the id '{table['id']}' comes twice.")
-        seen.add(table["id"])
         for row in table["rows"]:
             if len(row) != len(table["columns"]):
                 raise BenchError(f"{where}: {row[:1]} has not {len(table['columns'])} cells.")
-        rows = [[str(cell) for cell in row] for row in table["rows"]]
-        remarks = [f"Source: {table['source']}", f"What differs: {table['differs']}"]
-        parts += [
-            f"## {escape(table['title'])}",
-            f"{escape(table['model'])}, {escape(table['split'])}.",
-            pipe(table["columns"], rows),
-            "\n".join(f"- {escape(remark)}" for remark in [*remarks, *table["notes"]]),
-            _links(table["methods"], suites),
-        ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        cells = [[str(cell) for cell in row] for row in table["rows"]]
+        pages = _pages_with(table["methods"], suites)
+        tables[table["id"]] = {**table, "cells": cells, "pages": pages}
+    content = render_markdown("published.md", file=path.name, tables=[*tables.values()])
+    return f"{content}\n"
 
 
-def _links(methods: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> str:
-    """One line: links to the pages that have one of the methods.
+def _pages_with(methods: Sequence[str], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The pages that have one of the methods.
 
     The dense model does not count: every page has it, so that it tells no page from another.
     """
     wanted = set(methods) - {DENSE}
-    links = [
-        f"[{suite['name']}]({suite['name']}.md)"
+    return [
+        suite["name"]
         for suite in suites
         if wanted & {cell[0].partition(":")[0] for cell in suite["cells"].values()}
     ]
-    return f"Pages here with a method of this table: {', '.join(links)}." if links else ""

@@ -14,7 +14,15 @@ from bench.leaderboard.knowledge import (
     knowledge_row,
     knowledge_text,
 )
-from bench.leaderboard.markdown import escape, least_p_words, listed, pipe, rounded, small_list
+from bench.leaderboard.markdown import (
+    Markdown,
+    escape,
+    least_p_words,
+    listed,
+    pipe,
+    rounded,
+    small_list,
+)
 from bench.leaderboard.ranking import (
     LEAST_ROWS,
     MAJORITY,
@@ -27,7 +35,6 @@ from bench.leaderboard.ranking import (
 from bench.leaderboard.revised import report_split_sentence, revision_note
 from bench.leaderboard.short_runs import short_run_note, works_from_note
 from bench.leaderboard.statistics import LEAST_SEEDS
-from bench.leaderboard.table import TWO_GROUPS
 from bench.protocol import Protocol
 from bench.results.record import DENSE, ENCODER_FLOOR, TEXT_FLOOR
 from bench.results.settings import threads_words
@@ -42,67 +49,10 @@ CONTROLS = (RANDOM_MASK, "small-dense", MAJORITY, TEXT_FLOOR, ENCODER_FLOOR, DEN
 """What a page says of where it is missing."""
 
 
-def title_line(suite: dict[str, Any]) -> str:
-    """Model, axis and protocol."""
-    axis = "FLOPs" if suite["axis"] == "flops" else suite["axis"]
-    return (
-        f"# {escape(suite['name'])}: {escape(suite['model'])}, matched on {axis}, "
-        f"protocol {escape(suite['protocol'])}"
-    )
-
-
-def glossary(axis: str, length: int) -> str:
-    """The words that a page uses, in a line each."""
-    counted = {
-        "weights": "**Matched on weights**: a ratio counts the prunable weights, which are the six "
-        "matrices of each layer.",
-        "flops": "**Matched on FLOPs**: a ratio counts the FLOPs of one example of "
-        f"{length} tokens.",
-        "bytes": "**Matched on bytes**: a ratio counts the bytes of the file, embeddings included.",
-    }
-    lines = [
-        "**Suite**: an encoder, tasks, methods and ratios, as one `bench run` command asks for "
-        "them. A page shows one suite.",
-        "**Ratio**: dense size / compressed size. At 20×, one twentieth is left.",
-        counted[axis],
-        "**Cell**: one method on one task at one ratio with one seed.",
-        "**Protocol**: all that is equal for every method. Scores of different protocols do not "
-        "compare.",
-        "**Report split**: the task's dev set, on which scores are reported.",
-        "**Tune split**: rows cut out of the training rows, on which trials are scored.",
-        "**Competitors** are ranked. **Controls** are not: they are what competitors are read "
-        "against.",
-        "**Told apart**: two tests find a difference: one for other examples, one for other seeds "
-        "(5 %, after Holm's correction for multiple tests). Each p is the larger, corrected one.",
-        "**±** after a score or a difference: half of its 95 % interval.",
-        f"**{TWO_GROUPS.strip()}**: the seeds fall into two groups: some learnt the task, some did "
-        "not. The interval is widened for that.",
-        "**Above chance, % of dense**: 0 is the majority class, 100 the dense model. The column is "
-        "the mean over the tasks of the average.",
-        "**Win rate**: of all pairs of such a task and another competitor, how many the method is "
-        "ahead in. A tie is half a win.",
-        "**Loyalty**: how often a model answers as the dense model of its seed does, whether right "
-        "or wrong.",
-        "**†**: on this task the dense model is not significantly above the majority class, on the "
-        "tune rows. The average leaves the task out.",
-        "**weights ×**, **MB ×**, **parameters ×**, **FLOPs ×**: the ratios that the models "
-        "reached. Parameters and MB include the embeddings.",
-        "**MB**: the file with values of 16 bits (in int8: of 8 bits). Of a sparse model it is "
-        "the compact file: non-zero values, and bitmaps that say where they stand. Of any other "
-        "it is a plain safetensors file. `bench export --format sparse` writes it.",
-        f"**S = {length}**: FLOPs of one example of {length} tokens.",
-        "**Task's lengths**: mean FLOPs over the report rows, each at its own length, without "
-        "padding.",
-        "**ms**: measured milliseconds for one example. A dash: not measured.",
-        "**TFLOP per seed**: what training cost, summed over tasks.",
-    ]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def protocol_section(
+def protocol_lines(
     suite: dict[str, Any], records: Sequence[Record], tasks: Sequence[str], undone: int
-) -> str:
-    """What was held equal, how parameters were found, and what is missing."""
+) -> list[Markdown]:
+    """What was held equal, how parameters were found, and what is missing; a sentence each."""
     settings = suite["settings"]
     cap = settings["max_train_samples"]
     seeds = len({record.cell["seed"] for record in records})
@@ -131,7 +81,7 @@ def protocol_section(
         lines.append(f"Controls that are missing: {', '.join(lacking)}.")
     if undone:
         lines.append(f"**{undone} of {len(suite['cells'])} cells are not done yet.**")
-    return "## What is equal for every method\n\n" + "\n".join(f"- {line}" for line in lines)
+    return [*map(Markdown, lines)]
 
 
 def _seeds_sentences(seeds: int) -> list[str]:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, first_line
 from bench.files import refuse_outward_links, remove, write_json, write_text
 from bench.inputs import read_bytes, read_text
-from bench.leaderboard.markdown import Markdown, pipe
+from bench.leaderboard.markdown import Markdown
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
 from bench.leaderboard.reading import split_bullets
+from bench.leaderboard.templating import render_markdown
 from bench.results.predictions import read_published, to_publish, write_published
 from bench.results.record import Record, slim
 from bench.results.studies import published_path, read_studies, study_lines
@@ -214,14 +215,5 @@ def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:
 def _index(pages: list[Page], has_published: bool) -> str:
     """A table of the pages, a row each."""
     rows = [[Markdown(f"[{page.path.stem}]({page.path.name})"), *page.summary] for page in pages]
-    parts = [
-        "# Leaderboards",
-        "Made by `bench leaderboard` from `records/`. Each page shows one suite, which is what one "
-        "`bench run` command asks for. It begins with its words and its results.",
-        "The table has average scores at the hardest ratio (dense size / compressed size). A rank "
-        "is 1 + the number of competitors that are significantly better. Controls have none.",
-        pipe(["page", *SUMMARY_HEADS], rows),
-    ]
-    if has_published:
-        parts.append(f"[{PAGE.removesuffix('.md')}]({PAGE}) has the figures that papers report.")
-    return "\n\n".join(parts) + "\n"
+    heads = ["page", *SUMMARY_HEADS]
+    return render_markdown("index.md", heads=heads, rows=rows, published=has_published) + "\n"

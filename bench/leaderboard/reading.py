@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.errors import BenchError
-from bench.leaderboard.markdown import escape, p_words, rounded
+from bench.leaderboard.markdown import Markdown, escape, p_words, rounded
 from bench.leaderboard.ranking import MAJORITY, OUTSIDE_AVERAGE, RANDOM_MASK, Row, Standings
 from bench.leaderboard.statistics import difference
 from bench.results.record import DENSE, dense_of
@@ -27,8 +27,10 @@ NAMED = 3
 """Names of a list before the rest is counted."""
 
 
-def reading_list(suite: str, results: Mapping[float, Standings], written: Sequence[str]) -> str:
-    """The bullets of a page, as Markdown; nothing where there are none.
+def reading_list(
+    suite: str, results: Mapping[float, Standings], written: Sequence[str]
+) -> list[Markdown]:
+    """The bullets of a page.
 
     Args:
         suite: The suite's name.
@@ -50,7 +52,7 @@ def reading_list(suite: str, results: Mapping[float, Standings], written: Sequen
                 f"suites/{suite}.md: the bullet '{' '.join(bullet.split()[:5])} …' has {words} "
                 f"words: {MOST_WORDS} at most."
             )
-    return "\n".join(f"- {bullet}" for bullet in [*computed, *map(shown, written)])
+    return [*map(Markdown, [*computed, *map(shown, written)])]
 
 
 def split_bullets(text: str) -> list[str]:

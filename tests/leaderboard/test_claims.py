@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from example_page import FOLDER, record, suite
 
-from bench.leaderboard.claims import Verdict, claims_section, verdicts
+from bench.leaderboard.claims import Verdict, verdicts
 from bench.leaderboard.page import make_page
 from bench.leaderboard.statistics import holm
+from bench.leaderboard.templating import render_markdown
 from bench.leaderboard.text import tables_of
 from bench.results.claims import Claim
 from bench.results.predictions import Predictions
@@ -119,7 +120,7 @@ def test_too_few_seeds_of_one_task_decide_nothing_and_the_page_says_so() -> None
         (verdict,) = verdicts(suite(found, claims=[plain]), found, answers.get)
         assert verdict.word == word
         assert verdict.leads["b"].least_p == pytest.approx(least)
-        assert f"the smallest p {least:.2g}" in claims_section([verdict])
+        assert f"the smallest p {least:.2g}" in render_markdown("claims.md", claims=[verdict])
 
 
 def test_what_is_not_run_or_failed_is_said_and_nothing_is_tested() -> None:
@@ -143,9 +144,8 @@ def test_a_claim_about_an_older_version_is_not_shown_as_yet_to_be_run() -> None:
     for versions, word in (({"a": 2, "b": 1}, "undecided"), ({"a": 1, "b": 1}, "supported")):
         (verdict,) = verdicts(suite(found, claims=[plain], versions=versions), found, answers.get)
         assert verdict.word == word
-    assert "older version of a" in claims_section(
-        verdicts(suite(found, claims=[plain], versions={"a": 2}), [], answers.get)
-    )
+    newer = verdicts(suite(found, claims=[plain], versions={"a": 2}), [], answers.get)
+    assert "older version of a" in render_markdown("claims.md", claims=newer)
 
 
 def test_other_seeds_ratios_and_methods_of_the_page_decide_nothing() -> None:
@@ -193,7 +193,7 @@ def test_a_page_opens_with_its_claims_and_escapes_their_words() -> None:
 def test_a_claim_of_cells_to_come_says_how_many() -> None:
     found, answers = planted({"a": (80, 80), "b": (70, 70)})
     asked = suite(found, claims=[claim().to_json()])
-    said = claims_section(verdicts(asked, found[:10], answers.get))
+    said = render_markdown("claims.md", claims=verdicts(asked, found[:10], answers.get))
     assert "- **Not run yet.** a is better than b" in said
     assert "14 of 24 cells are not done." in said
-    assert claims_section([]) == ""
+    assert render_markdown("claims.md", claims=[]) == ""

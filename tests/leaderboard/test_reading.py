@@ -230,8 +230,7 @@ def test_written_bullets_follow_the_computed_ones_up_to_five() -> None:
     computed = computed_bullets(results)
     room = MOST_BULLETS - len(computed)
     written = [f"Written {n}." for n in range(room)]
-    lines = reading_list("x", results, written).splitlines()
-    assert lines == [f"- {bullet}" for bullet in [*computed, *written]]
+    assert reading_list("x", results, written) == [*computed, *written]
     many = f"suites/x.md has {room + 1} bullets, and {len(computed)} are computed"
     with pytest.raises(BenchError, match=many):
         reading_list("x", results, [*written, "One more."])
@@ -239,7 +238,7 @@ def test_written_bullets_follow_the_computed_ones_up_to_five() -> None:
 
 def test_a_written_bullet_of_too_many_words_is_an_error() -> None:
     results = {20.0: table({"a": [60, 50], "b": [30, 50]})}
-    assert "word word" in reading_list("x", results, ["word " * MOST_WORDS])
+    assert "word word" in reading_list("x", results, ["word " * MOST_WORDS])[-1]
     with pytest.raises(
         BenchError, match=r"suites/x.md: the bullet 'first word .* has 31 words: 30"
     ):
