@@ -94,6 +94,7 @@ def run(
     sequence_length: int | None = None,
     overlap: Literal["removed", "kept"] = "removed",
     perturb: str | None = None,
+    pretrain_steps: int | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -138,6 +139,7 @@ def run(
         sequence_length: Tokens that rows are cut at and FLOPs are counted on.
         overlap: What becomes of training rows whose text is a report row's.
         perturb: How the input of trainings is perturbed, such as `word-dropout=0.1`.
+        pretrain_steps: Steps that the encoder first goes on learning for, on the unlabelled text.
         runs: The run folder.
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
         name: Name of the suite and its page.
@@ -191,6 +193,7 @@ def run(
         sequence_length=said.whole("sequence_length", sequence_length),
         overlap=overlap,
         perturb=said.text("perturb", perturb),
+        pretrain_steps=said.whole("pretrain_steps", pretrain_steps),
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bench.files import json_hash
 
@@ -34,7 +34,7 @@ Epochs are those of docs/convergence.md: at "quick" dense still gains by a longe
 "standard" is the smallest number that was tried at which it does not; "paper" is twice that.
 """
 
-OPTIONS = ("perturb",)
+OPTIONS = ("perturb", "max_train_samples", "pretrain_steps")
 """Fields that a method may be pinned to as well (`magnitude:perturb=none`). Such a row has a dense
 model of its own, under the same options, which it starts and learns from and is read against."""
 
@@ -53,6 +53,7 @@ UNSAID: dict[str, object] = {
     "sequence_length": 128,
     "overlap": "kept",
     "perturb": "",
+    "pretrain_steps": 0,
     "version": 2,
 }
 """What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
@@ -80,6 +81,8 @@ class Protocol:
         overlap: What becomes of training rows whose text is a report row's.
         perturb: How the input of a training is perturbed; see
             `bench.training.perturbation.Perturbation`. Empty for not at all.
+        pretrain_steps: Optimizer steps for which the encoder first goes on learning to name hidden
+            pieces of the unlabelled text.
         version: Raised when the same settings would now give other numbers; the only version that
             the key of a reference knows.
     """
@@ -98,12 +101,16 @@ class Protocol:
     sequence_length: int = SEQUENCE_LENGTH
     overlap: Overlap = "removed"
     perturb: str = ""
+    pretrain_steps: int = 0
     version: int = 3
 
     def under(self, options: Mapping[str, str]) -> Protocol:
-        """The protocol of a method that is pinned to some of `OPTIONS`."""
-        values = {name: "" if value == NONE else value for name, value in options.items()}
-        return dataclasses.replace(self, **values)  # type: ignore[arg-type]  # all are texts
+        """The protocol of a method that is pinned to some of `OPTIONS`, each said as a text."""
+        values: dict[str, Any] = {
+            name: UNSAID[name] if said in ("", NONE) else said if UNSAID[name] == "" else int(said)
+            for name, said in options.items()
+        }
+        return dataclasses.replace(self, **values)
 
     @property
     def hash(self) -> str:

@@ -133,6 +133,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "inverse-sigmoid=K ('bench describe perturb'); a method may be pinned to another "
         "(magnitude:perturb=word-dropout=0.1); default none",
     )
+    effort.add_argument(
+        "--pretrain-steps",
+        type=_count,
+        metavar="N",
+        help="let the encoder go on learning to name hidden pieces of --corpus for N steps first, "
+        "once for all methods, and charged; a method may be pinned to another number "
+        "(magnitude:pretrain_steps=500); default 0",
+    )
     how = parser.add_argument_group("how it runs")
     how.add_argument(
         "--runs",

@@ -65,6 +65,7 @@ def protocol_lines(
         else "All training rows.",
         *_augmentation_sentence(settings.get("augment", 0)),
         *_perturbation_sentence(settings.get("perturb", "")),
+        *_pretraining_sentence(settings.get("pretrain_steps", 0)),
         _tuning_sentences(settings, records),
         *_seeds_sentences(seeds),
         *_shared_sentence(records, seeds),
@@ -184,6 +185,12 @@ def _augmentation_sentence(variants: int) -> list[str]:
     """What the page says of augmentation, if there was any."""
     said = f"Training rows augmented: up to {variants} variants of each by word replacement."
     return [said] if variants else []
+
+
+def _pretraining_sentence(steps: int) -> list[str]:
+    """What the page says of continued pre-training, if there is any."""
+    said = f"The encoder first goes on learning to name hidden pieces of the text, {steps:,} steps."
+    return [f"{said} A row that is pinned to another number says so."] if steps else []
 
 
 def _perturbation_sentence(perturbation: str) -> list[str]:

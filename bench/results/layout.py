@@ -318,6 +318,7 @@ class SuiteSettings(Struct, kw_only=True):
     augment: Count | UnsetType = UNSET
     sequence_length: Count | UnsetType = UNSET
     perturb: str | UnsetType = UNSET
+    pretrain_steps: Count | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 

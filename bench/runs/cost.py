@@ -16,6 +16,7 @@ from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
 from bench.data.prepare import load
 from bench.models.checkpoint import load_model
+from bench.results.record import without_option
 from bench.training import loop
 from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
 from bench.training.evaluate import respond
@@ -85,11 +86,15 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         per_step, evaluation = timed[key]
         method = bound.method
         trains = issubclass(method.Params, TrainParams)
-        made = trains * _steps(context, cell, job.trial)
+        made = trains * _steps(bound.context, cell, job.trial)
         pinned = {**method.Params.defaults(), **bound.pins}
+        text = "" if context.corpus else cell.task
         if passes := int(pinned.get(GENERAL, 0)):
-            text = "" if context.corpus else cell.task
-            general[cell.method, text, cell.ratio] = passes * _general_steps(context, cell.task)
+            rest, _ = without_option(cell.method, "max_train_samples")  # which moves no other text
+            name = cell.method if text else rest
+            general[name, text, cell.ratio] = passes * _general_steps(bound.context, cell.task)
+        if more := bound.context.protocol.pretrain_steps:
+            general[f"pretrain_steps={more}", "", 1.0] = more
         trainings += trains
         taught |= pinned.get("teacher", method.info.teacher) != "none"
         steps += made

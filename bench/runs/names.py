@@ -22,7 +22,25 @@ if TYPE_CHECKING:
     from bench.compression.method import Method
     from bench.data.task import Task
 
-READ_OPTION: dict[str, Callable[[str], str]] = {"perturb": read_perturb}
+
+def _read_number(name: str) -> Callable[[str], str]:
+    """Reads an option that is a whole number; nothing and 0 are off."""
+
+    def read(text: str) -> str:
+        if text in ("", NONE):
+            return ""
+        if not (text.isascii() and text.isdecimal() and len(text) < 10):
+            raise BenchError(f"{name}={text}: it takes a whole number.")
+        return str(int(text) or "")
+
+    return read
+
+
+READ_OPTION: dict[str, Callable[[str], str]] = {
+    "perturb": read_perturb,
+    "max_train_samples": _read_number("max_train_samples"),
+    "pretrain_steps": _read_number("pretrain_steps"),
+}
 """From what is said of each of `bench.protocol.OPTIONS` to what a protocol holds."""
 
 

@@ -15,7 +15,7 @@ from bench.errors import BenchError, unknown_name
 from bench.inputs import USUAL, Limits
 from bench.models.checkpoint import max_pieces
 from bench.models.configuration import LEAST_LENGTH
-from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
+from bench.protocol import EFFORTS, NONE, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
@@ -49,8 +49,8 @@ THREADS = 1
 MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024, "threads": 1_024}
 """The most that a whole number may be: beyond, no plan ends."""
 
-LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "workers": 1,
-         "threads": 1, "sequence_length": LEAST_LENGTH}  # fmt: skip
+LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "pretrain_steps": 0,
+         "workers": 1, "threads": 1, "sequence_length": LEAST_LENGTH}  # fmt: skip
 """Options that are whole numbers, and the least that each may be."""
 
 CHOICES = {
@@ -89,6 +89,7 @@ class Request:
     sequence_length: int | None = None
     overlap: Overlap = "removed"
     perturb: str | None = None
+    pretrain_steps: int | None = None
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -173,6 +174,10 @@ def resolve(request: Request) -> Suite:
         check_source(request.carry_from, request.runs, request.published, name)
     place, ruled = _place(request, compared.defaults)
     text = _text(request, compared.source.limits)
+    if _pretrains(compared):
+        from bench.training.pretraining import check_pretraining
+
+        check_pretraining(compared.encoder, text)
     effort = _effort(request, compared.defaults)
     protocol = _held_equal(request, compared, effort, place.folder, text)
     seeds = seeds_of(effort["seeds"])
@@ -219,7 +224,7 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
     tasks = select_tasks(request.tasks)
     defaults = DEFAULTS[_common_group(tasks)]
     methods = request.methods or defaults.methods
-    options = {name: read(getattr(request, name) or "") for name, read in READ_OPTION.items()}
+    options = {name: read(str(getattr(request, name) or "")) for name, read in READ_OPTION.items()}
     variants, notices = select_methods(methods, options)
     if request.data_dir is not None and not request.data_dir.is_dir():
         raise BenchError(
@@ -246,6 +251,12 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
     check_pins(variants, encoder)
     found = _Compared(tasks, variants, ratios, source, encoder, model, length, defaults, options)
     return found, notices
+
+
+def _pretrains(compared: _Compared) -> bool:
+    """Whether the encoder goes on learning for any of the rows."""
+    said = [compared.options, *(variant.options for variant in compared.variants)]
+    return any(options.get("pretrain_steps", NONE) not in ("", NONE) for options in said)
 
 
 def _sequence_length(asked: int | None, encoder: Path, model: str) -> int:
@@ -325,7 +336,6 @@ def _held_equal(
         epochs=effort["epochs"],
         trials=0 if request.carry_from else effort["trials"],
         precision=folder.precision,
-        max_train_samples=request.max_train_samples,
         learning_rate=default_learning_rate(compared.encoder),
         augment=request.augment or 0,
         carried=request.carry_from or "",

@@ -24,6 +24,7 @@ from bench.runs.plan import Selection, plan
 if TYPE_CHECKING:
     from bench.compression.units import Axis
     from bench.data.corpus import Text
+    from bench.data.prepare import Prepared
     from bench.data.task import Source
     from bench.protocol import Protocol
     from bench.results.claims import Claim
@@ -135,31 +136,34 @@ class Suite:
                 self.encoder, self.protocol.augment, weights=weights, device=self.device
             )
         corpus = prepare_corpus(self.corpus, self.encoder, cache, length) if self.corpus else None
-        tasks = {}
-        for name in self.tasks:
-            task = registry.task(name)
-            tasks[task.name] = prepare(
-                task,
-                self.source,
-                name=name,
-                encoder=self.encoder,
-                cap_at=self.protocol.max_train_samples,
-                length=length,
-                overlap=self.protocol.overlap,
-                cache=cache,
-                augmenter=augmenter if augment else None,
-            )
-            if self.protocol.trials and not tasks[task.name].facts["tune"]:
-                raise BenchError(
-                    f"{task.name} has too few different training rows to be tuned on: "
-                    "run it with --trials 0."
+        capped: dict[int | None, dict[str, Prepared]] = {}
+        for cap in self._caps():
+            tasks = capped.setdefault(cap, {})
+            for name in self.tasks:
+                task = registry.task(name)
+                tasks[task.name] = prepare(
+                    task,
+                    self.source,
+                    name=name,
+                    encoder=self.encoder,
+                    cap_at=cap,
+                    length=length,
+                    overlap=self.protocol.overlap,
+                    cache=cache,
+                    augmenter=augmenter if augment else None,
                 )
+                if self.protocol.trials and not tasks[task.name].facts["tune"]:
+                    raise BenchError(
+                        f"{task.name} has too few different training rows to be tuned on: "
+                        "run it with --trials 0."
+                    )
         return Context(
             runs=self.runs,
             protocol=self.protocol,
             encoder=self.encoder,
             weights=weights,
-            tasks=tasks,
+            tasks=capped[self.protocol.max_train_samples],
+            capped=capped,
             device=self.device,
             threads=self.folder.threads,
             teacher_cache_gb=self.folder.teacher_cache_gb,
@@ -170,6 +174,11 @@ class Suite:
             probe=probe,
             storage=self.storage,
         )
+
+    def _caps(self) -> dict[int | None, None]:
+        """How many training rows a task has at most: the suite's own number and those of pins."""
+        protocols = [self.protocol, *(self.protocol.under(v.options) for v in self.variants)]
+        return dict.fromkeys(protocol.max_train_samples for protocol in protocols)
 
     def write(self, command: str, context: Context) -> str:
         """Writes the folder's settings and what this suite was asked for.

@@ -96,8 +96,8 @@ def train(
         DivergedError: The loss or the gradient became NaN or infinite.
     """
     accelerator = Accelerator(cpu=device == "cpu")
-    generator = np.random.default_rng(list(seed))
-    torch.manual_seed(int(generator.integers(2**63)))
+    number, generator = _seeded(seed)
+    torch.manual_seed(number)
     model.to(accelerator.device)
     optimizer = optimizer_for(model, params)
     own_groups = len(optimizer.param_groups)
@@ -118,7 +118,7 @@ def train(
 
     model.train()
     with fast_dropout(model):
-        for drawn in islice(_all_batches(data, chosen, protocol, generator), total):
+        for drawn in islice(_all_batches(data.lengths, chosen, protocol, generator), total):
             training.visits[drawn] += 1
             share = rate_at(training.step, total, params)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -141,11 +141,31 @@ def train(
     return training
 
 
+def foretold_visits(
+    lengths: NDArray[np.int64], protocol: Protocol, seed: Sequence[int], steps: int
+) -> NDArray[np.int64]:
+    """How often a training of so many steps will visit each row, `[rows]`."""
+    visits = np.zeros(len(lengths), dtype=np.int64)
+    _, generator = _seeded(seed)
+    for rows in islice(_all_batches(lengths, np.arange(len(lengths)), protocol, generator), steps):
+        visits[rows] += 1
+    return visits
+
+
+def _seeded(seed: Sequence[int]) -> tuple[int, np.random.Generator]:
+    """The seed of torch's generator, and the generator of the order of the rows."""
+    generator = np.random.default_rng(list(seed))
+    return int(generator.integers(2**63)), generator
+
+
 def _all_batches(
-    data: Encoded, rows: NDArray[np.int64], protocol: Protocol, generator: np.random.Generator
+    lengths: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    protocol: Protocol,
+    generator: np.random.Generator,
 ) -> Iterator[NDArray[np.int64]]:
     while True:
-        for batch in batches(data.lengths[rows], protocol.batch_size, generator):
+        for batch in batches(lengths[rows], protocol.batch_size, generator):
             yield rows[batch]
 
 

@@ -32,6 +32,7 @@ from bench.training.batches import collate, steps_per_epoch
 from bench.training.curve import Curve
 from bench.training.loop import train
 from bench.training.perturber import perturber_of
+from bench.training.pretraining import continued
 from bench.training.reference import Reference, dense_cost, obtain
 from bench.training.teacher_cache import KeptAnswers
 from bench.training.word_head import load_language_model
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from bench.data.encoded import Encoded
     from bench.data.prepare import TaskData
     from bench.data.task import Task
+    from bench.protocol import Protocol
     from bench.runs.cells.context import Context
     from bench.training.perturber import Perturber
 
@@ -105,6 +107,7 @@ class CellRun:
     curve: Curve = field(init=False)
     _trainings: int = 0
     _share: float = 0.0
+    _encoder: Path | None = None
     _asked: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -114,10 +117,34 @@ class CellRun:
         """Labels of the task's own training rows, `[rows]`."""
         return self.data.own.labels
 
+    @property
+    def encoder(self) -> Path:
+        """Folder of the encoder that everything begins with.
+
+        Where it goes on learning first, that is made once a run folder, and charged to this cell.
+        """
+        context = self.context
+        if self._encoder is None and context.protocol.pretrain_steps:
+            if context.corpus is None:  # a run has checked it
+                raise BenchError("continued pre-training reads unlabelled text, and there is none")
+            found = continued(
+                context.runs,
+                context.corpus,
+                encoder=context.encoder,
+                weights=context.weights,
+                protocol=context.protocol,
+                device=context.device,
+                progress=self.progress,
+            )
+            self.made_once[found.key] = ("continued pre-training", found.train_flops)
+            self.seconds += found.wall_s
+            self.text, self._encoder = context.corpus.name, found.folder
+        return self._encoder or context.encoder
+
     def pretrained(self) -> PreTrainedModel:
         """A fresh copy of the encoder; every method of a seed gets the same new head."""
         with seeds.isolated_rng(self.seed):
-            return self.load(self.context.encoder, fresh_head=True)
+            return self.load(self.encoder, fresh_head=True)
 
     def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
         """A fresh copy of the reference, or of one trained with other parameters."""
@@ -167,7 +194,7 @@ class CellRun:
     def _language_model(self) -> LanguageModel:
         with seeds.isolated_rng(self.seed):
             model, flops = load_language_model(
-                self.context.encoder,
+                self.encoder,
                 self.corpus,
                 dropout=self.context.protocol.dropout,
                 device=self.context.device,
@@ -258,15 +285,23 @@ class CellRun:
             "method": self.method,
             "text": text,
             "weights": context.weights,
-            "protocol": context.protocol.hash,
+            "protocol": self._protocol_of_text().hash,
             "rows": "fit" if self.trial and context.corpus is None else "all",
         }
         folder = store.root / "shared" / json_hash(identity)[:16]
+        encoder = self.encoder  # charged to this cell, not once more to what it shares
         with store.lock(f"shared-{folder.name}"):
             cost = read_json(folder / "cost.json", SharedCost)
             if cost is None or not is_whole(folder / "tensors.safetensors"):
                 run = dataclasses.replace(
-                    self, seed=0, flops={}, made_once={}, steps=0, seconds=0.0, _trainings=0
+                    self,
+                    seed=0,
+                    flops={},
+                    made_once={},
+                    steps=0,
+                    seconds=0.0,
+                    _trainings=0,
+                    _encoder=encoder,
                 )
                 with seeds.isolated_rng(0):
                     made = make(cast("Run", SharedRun(run)))
@@ -277,6 +312,13 @@ class CellRun:
         self.seconds += cost.get("train_s", 0.0)  # those of older folders were not measured
         self.made_once[folder.name] = ("general distillation", cost["train_flops"])
         return load_file(folder / "tensors.safetensors")
+
+    def _protocol_of_text(self) -> Protocol:
+        """What matters of the protocol to what is made of unlabelled text of the run's own."""
+        protocol = self.context.protocol
+        if self.context.corpus is None:
+            return protocol
+        return dataclasses.replace(protocol, max_train_samples=None)
 
     def _train(
         self,
@@ -367,7 +409,7 @@ class CellRun:
             context.runs,
             self.task,
             self.data.train,
-            encoder=context.encoder,
+            encoder=self.encoder,
             identity={
                 "kind": "tuning" if self.trial else "final",
                 "data": context.tasks[self.task.name].fingerprint,

@@ -60,6 +60,8 @@ class Context:
         encoder: Folder of the pre-trained encoder.
         weights: Hash of the encoder.
         tasks: The prepared tasks, by name.
+        capped: The same with as many training rows as a row is pinned to, by that number; `None`
+            stands for all.
         device: `cpu` or `cuda`.
         threads: Threads of a cell on the processor.
         teacher_cache_gb: Disk for what references answer to the training rows, in GB.
@@ -83,6 +85,7 @@ class Context:
     keep_models: str = "first"
     first_seed: int = 0
     hardest: float = 1.0
+    capped: Mapping[int | None, dict[str, Prepared]] = field(default_factory=dict)
     corpus: Corpus | None = None
     probe: Probe | None = None
     storage: str | None = None
@@ -115,7 +118,9 @@ class Context:
         """The same for cells that are pinned to some of the protocol's `OPTIONS`."""
         if not options:
             return self
-        return dataclasses.replace(self, protocol=self.protocol.under(options))
+        protocol = self.protocol.under(options)
+        tasks = self.capped.get(protocol.max_train_samples, self.tasks)
+        return dataclasses.replace(self, protocol=protocol, tasks=tasks)
 
 
 @dataclass(frozen=True)

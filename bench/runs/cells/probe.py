@@ -24,7 +24,7 @@ def knowledge_of(model: PreTrainedModel, run: CellRun) -> dict[str, Any] | None:
     context, probe = run.context, run.context.probe
     if probe is None or probe.objection:
         return None
-    losses = measure(model, probe, context.encoder, context.device)
+    losses = measure(model, probe, run.encoder, context.device)
     if losses is None:
         return None
     pretrained, finetuned = dense_knowledge(run)
@@ -51,13 +51,14 @@ def dense_knowledge(run: CellRun) -> tuple[dict[str, Any], dict[str, Any]]:
     context, probe = run.context, run.context.probe
     if probe is None or probe.objection:
         return {}, {}
-    how = (probe, context.encoder, context.device)
+    how = (probe, run.encoder, context.device)
 
     def known_of(load: Callable[[], PreTrainedModel]) -> dict[str, Any]:
         found = measure(load(), *how)
         return {} if found is None else dataclasses.asdict(found)
 
-    known = probe.folder / f"pretrained-{context.weights}.json"
+    name = context.weights if run.encoder == context.encoder else run.encoder.name
+    known = probe.folder / f"pretrained-{name}.json"
     pretrained = _once(known, run, lambda: known_of(run.pretrained) | {"floor": floor(*how)})
     try:
         reference = run.obtain_reference(None)
