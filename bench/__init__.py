@@ -1,8 +1,9 @@
 """Comparative benchmark harness for BERT compression.
 
 What a method or a plugin may use is exported here, and what scripts and notebooks call
-(`bench.api`). Names that need more than plain Python are imported when they are first asked for, so
-that `import bench` and a listing of methods stay quick; `__init__.pyi` tells their types.
+(`bench.api`, `bench.found`). Names that need more than plain Python are imported when they are
+first asked for, so that `import bench` and a listing of methods stay quick; `__init__.pyi` tells
+their types.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from bench.models import auto_classes
 __version__ = "0.1.0"
 
 _LAZY = {
-    "bench.api": ["RunResult", "RunStoppedError", "compare", "footprint", "load_results", "run"],
+    "bench.api": ["RunResult", "RunStoppedError", "run"],
+    "bench.found": ["compare", "footprint", "load_results"],
     "bench.compression.blocks": ["BlockMovementPruner"],
     "bench.compression.callbacks": ["Batch", "Callback", "Loss", "Training"],
     "bench.compression.contrastive": ["contrastive_loss"],

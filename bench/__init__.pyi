@@ -2,9 +2,6 @@
 
 from bench.api import RunResult as RunResult
 from bench.api import RunStoppedError as RunStoppedError
-from bench.api import compare as compare
-from bench.api import footprint as footprint
-from bench.api import load_results as load_results
 from bench.api import run as run
 from bench.compression.blocks import BlockMovementPruner as BlockMovementPruner
 from bench.compression.callbacks import Batch as Batch
@@ -65,6 +62,9 @@ from bench.data.task import TaskInfo as TaskInfo
 from bench.errors import BenchError as BenchError
 from bench.errors import DivergedError as DivergedError
 from bench.errors import UnreachableError as UnreachableError
+from bench.found import compare as compare
+from bench.found import footprint as footprint
+from bench.found import load_results as load_results
 from bench.models.compact import load_compact as load_compact
 from bench.models.cut import cut as cut
 from bench.models.families import FAMILIES as FAMILIES

@@ -23,9 +23,7 @@ from bench.files import refuse_outward_links
 if TYPE_CHECKING:
     import pandas
 
-    from bench.leaderboard.comparison import Comparison
     from bench.leaderboard.page import Page
-    from bench.models.footprint import Footprint
     from bench.progress import RunDisplay
     from bench.results.record import Record
     from bench.runs.request import Request
@@ -58,6 +56,8 @@ class RunResult:
 
     def records(self) -> pandas.DataFrame:
         """The suite's records, a row each; see `load_results`."""
+        from bench.found import load_results
+
         return load_results(self.runs, name=self.page.suite["name"])
 
     def __str__(self) -> str:
@@ -109,6 +109,7 @@ def run(
     teacher_cache_gb: float | None = None,
     keep_models: Literal["first", "all", "none"] = "first",
     latency: bool | None = None,
+    track: str | Sequence[str] | None = None,
     probe_text: str | Path | None = None,
     claims: Sequence[Mapping[str, Any]] = (),
     rerun: Rerun = "never",
@@ -154,6 +155,7 @@ def run(
         teacher_cache_gb: Disk for what teachers answer, in GB.
         keep_models: Which compressed models stay on disk.
         latency: Whether every row's kept model is timed when all is done, on every engine.
+        track: Trackers that are told of every cell: `tensorboard`, `mlflow`, `wandb`, `trackio`.
         probe_text: Held-out text to measure the masked-language-model loss on.
         claims: What the suite is run for, a mapping a claim: docs/claims.md.
         rerun: Which records are replaced.
@@ -206,6 +208,7 @@ def run(
         teacher_cache_gb=said.number("teacher_cache_gb", teacher_cache_gb),
         keep_models=keep_models,
         latency=None if latency is None else bool(latency),
+        track=() if track is None else said.names("track", track),
         probe_text=said.path("probe_text", probe_text),
         claims=claims,
         offline=bool(offline),
@@ -246,11 +249,14 @@ def carry_out(
     from bench.runs.command import portable_command
     from bench.runs.launch import prepare
     from bench.runs.processes import warm_up
+    from bench.runs.tracking import Trackers, Tracking
 
     warm_up()
     suite = _resolved(request, display)
     refuse_outward_links(suite.runs)
     store = Store(suite.runs)
+    trackers = Trackers(request.track, store, display.note)
+    listener = Tracking(trackers, store, suite.name, display)
     launch = prepare(suite, part=part, rerun=rerun)
     for note in launch.notes():
         display.note(note)
@@ -260,7 +266,7 @@ def carry_out(
         try:
             if note := suite.write(portable_command(words, precision), launch.context):
                 display.note(note)
-            left = launch.run(display, max_hours)
+            left = launch.run(listener, max_hours)
             page = write_run_page(store, suite.name)
             if suite.latency and not left and time_suite(store, suite.name, suite.latency, display):
                 page = write_run_page(store, suite.name)
@@ -291,100 +297,6 @@ def foretell(request: Request, display: RunDisplay, part: tuple[int, int], rerun
         display.announce(prepare(suite, folder, part=part, rerun=rerun, augment=False))
     if suite.protocol.augment:
         display.say("steps are those with every variant of a row; making them comes on top")
-
-
-def load_results(
-    *folders: str | Path, name: str | None = None, status: str | None = None
-) -> pandas.DataFrame:
-    """The records of run folders or of folders of pages, a row a cell.
-
-    Args:
-        folders: Run folders, or folders of published pages; `runs` where none is named.
-        name: The suite; all of a folder where none is named.
-        status: Only cells that ended so, such as `ok`.
-
-    Returns:
-        A row a cell and suite. Columns: suite, method, task, axis, ratio, seed, model, status,
-        score and each of the task's figures (`score_pearson`), achieved ratios
-        (`weights_ratio`, `bytes_ratio`, `params_ratio`, `flops_ratio`, `flops_task_ratio`), `bytes`
-        of its file with 16-bit values, `parameter_count`, `ms` on the fastest `engine` and
-        `ms_ratio` (dense on its own ÷ this) as far as it was timed, optimizer `steps`,
-        `train_flops`, `train_s`, `wall_s`, the method's parameters (`params`, a dictionary), how
-        they were found (`parameters`), `error`, `id` and `created`.
-
-    Raises:
-        BenchError: A folder has no suite, or none of the name.
-    """
-    import pandas
-
-    from bench import arguments as said
-    from bench.results.frame import rows_of_folder
-
-    paths = [said.path("a folder", folder) or Path("runs") for folder in folders or ["runs"]]
-    wanted = said.text("name", name)
-    rows = [row for path in paths for row in rows_of_folder(path, wanted)]
-    frame = pandas.DataFrame(row for row in rows if status in (None, row["status"]))
-    return frame if len(frame) else pandas.DataFrame(columns=["suite", "method", "task", "status"])
-
-
-def compare(
-    one: str,
-    other: str,
-    *,
-    runs: str | Path = "runs",
-    task: str | None = None,
-    ratio: float | None = None,
-    name: str | None = None,
-) -> Comparison:
-    """Tests two methods against each other, as `bench compare` does.
-
-    Args:
-        one: A method, as the page names it.
-        other: Another, or a control.
-        runs: A run folder, or a folder of pages.
-        task: The task; the average that the page ranks by where none is named.
-        ratio: Needed where the suite has several.
-        name: The suite, where there are several.
-
-    Raises:
-        BenchError: There is no such suite, method, task or ratio.
-    """
-    from bench import arguments as said
-    from bench.leaderboard.comparison import compare_methods
-    from bench.results.suites import open_suite
-
-    folder = said.path("runs", runs) or Path("runs")
-    opened = open_suite(folder, said.text("name", name))
-    first, second = (said.text("a method", wanted) or "" for wanted in (one, other))
-    return compare_methods(
-        opened, first, second, said.text("task", task), said.number("ratio", ratio)
-    )
-
-
-def footprint(
-    model: str | Path, *, dense: str | Path | None = None, sequence_length: int | None = None
-) -> Footprint:
-    """Counts a saved model with the counter that fills the leaderboards.
-
-    Args:
-        model: Folder or hub name of a saved model; a sparse export, too.
-        dense: The uncompressed model; the model's own shapes without zeros otherwise.
-        sequence_length: Tokens of the one example that FLOPs are counted for; 128, or as many as
-            the model takes.
-
-    Returns:
-        `weights`, `params`, `flops` and `bytes`, each with `dense`, `actual` and `ratio`.
-
-    Raises:
-        BenchError: A model cannot be read, or has fewer positions than the sequence length.
-    """
-    from bench import arguments as said
-    from bench.deploy.counted import count_saved
-
-    name, whole = said.text("model", model), said.text("dense", dense)
-    if name is None:
-        raise BenchError("footprint counts a saved model: name its folder.")
-    return count_saved(name, whole, said.whole("sequence_length", sequence_length)).footprint
 
 
 def _resolved(request: Request, display: RunDisplay) -> Suite:

@@ -89,8 +89,8 @@ def kind_and_line(error: BaseException) -> str:
     return kind if line == kind else f"{kind}: {line}"
 
 
-def require(*packages: str) -> None:
-    """Checks that packages of the optional extra are installed.
+def require(*packages: str, extra: str = "engines") -> None:
+    """Checks that packages of an optional extra are installed.
 
     Raises:
         BenchError: One is missing; it names the line that installs it.
@@ -98,5 +98,5 @@ def require(*packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise BenchError(
-            f"not installed: {', '.join(missing)}; pip install 'prunebench[engines]' brings it."
+            f"not installed: {', '.join(missing)}; pip install 'prunebench[{extra}]' brings it."
         )

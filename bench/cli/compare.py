@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Compares."""
-    from bench.api import compare
+    from bench.found import compare
 
     found = compare(
         arguments.one,

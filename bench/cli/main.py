@@ -30,6 +30,7 @@ COMMANDS = (
     "export",
     "knowledge",
     "tuning",
+    "track",
     "footprint",
     "latency",
     "doctor",

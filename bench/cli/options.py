@@ -225,6 +225,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the processor, one example of the task's median length; default no (demo: plain torch)",
     )
     how.add_argument(
+        "--track",
+        type=names,
+        metavar="TRACKER,…",
+        help="tell tensorboard, mlflow, wandb or trackio of every cell that ends; in the run "
+        "folder, unless the tracker's own variables name another place",
+    )
+    how.add_argument(
         "--probe-text",
         type=Path,
         metavar="FILE",

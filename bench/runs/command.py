@@ -63,6 +63,7 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
         "--rerun",
         "--storage",
         "--keep-models",
+        "--track",
     )
     for option in local:
         said.pop(option, None)

@@ -31,6 +31,7 @@ from bench.runs.names import (
     select_tasks,
 )
 from bench.runs.suite import Suite
+from bench.runs.trackers import check_trackers
 from bench.schema import Name, is_of
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Request:
     max_data_gb: float = USUAL.gigabytes
     claims: Sequence[Mapping[str, Any]] = ()
     latency: bool | None = None
+    track: Sequence[str] = ()
     offline: bool = False
 
     def __post_init__(self) -> None:
@@ -131,6 +133,7 @@ class Request:
         if (cache := self.teacher_cache_gb) is not None and not 0 <= cache < math.inf:
             raise BenchError(f"teacher-cache-gb is a number of at least 0, not {cache}.")
         CellLimits(self.cell_hours, self.cell_memory_gb)
+        check_trackers(self.track, installed=False)
 
 
 @dataclass(frozen=True)
