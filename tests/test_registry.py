@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from harness import QUICK, bench, quick
 from refusals import assert_refused
+
+from bench import registry
 
 pytestmark = pytest.mark.usefixtures("empty_place")
 
@@ -83,6 +87,37 @@ def test_what_a_module_sets_when_it_is_imported_is_put_back(plugin, tmp_path: Pa
     assert (tmp_path / "file").stat().st_mode & 0o400
     assert torch.ones(1, requires_grad=True).mul(2).requires_grad
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.skipif(find_spec("pip") is None, reason="there is no pip")
+def test_doctor_installs_what_a_method_lacks_by_its_own_line(
+    plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, wheel = tmp_path / "source", "nobody_has-1.0-py3-none-any.whl"
+    source.mkdir()
+    with zipfile.ZipFile(source / wheel, "w") as archive:
+        archive.writestr("nobody_has/__init__.py", "")
+        archive.writestr("nobody_has/this.py", "")
+        about = "nobody_has-1.0.dist-info/"
+        archive.writestr(
+            f"{about}METADATA", "Metadata-Version: 2.1\nName: nobody-has\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{about}WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{about}RECORD", "")
+    plugin("good-one", needy="unruly:Needy")
+    assert "missing: nobody_has.this. Install it with: pip install it" in bench("doctor").out
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    refused = bench("doctor", "--fix")
+    assert_refused(refused, "pip has failed; its messages are above. The line was: pip install it")
+    line = f"pip install --no-deps --no-index --target {tmp_path / 'site'} {source / wheel}"
+    info = registry.methods.get("needy").info
+    monkeypatch.setitem(info.requires, "nobody_has.this", line)
+    fixed = bench("doctor", "--fix")
+    assert (fixed.status, "nothing is missing" in fixed.out) == (0, True), fixed.err
+    monkeypatch.setitem(info.requires, "nobody_has.that", "sh -c true")
+    assert_refused(bench("doctor", "--fix"), "run this yourself, since it is not a line of pip")
 
 
 def test_a_method_that_cannot_say_what_to_tune_hurts_nothing_else(plugin, tmp_path: Path) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import platform
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from bench import registry
 from bench.cli.output import console, emit_json, examples, say, table
+from bench.errors import BenchError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
-        "doctor", help="check the installation", epilog=examples("bench doctor")
+        "doctor",
+        help="check the installation",
+        epilog=examples("bench doctor", "bench doctor --fix"),
     )
+    parser.add_argument("--fix", action="store_true",
+                        help="install what methods lack, by the lines that are shown, with this "
+                        "Python's pip")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=handle)
 
@@ -24,6 +34,11 @@ def handle(arguments: argparse.Namespace) -> int:
     from bench import hub, machine
     from bench.deploy.engines import find_engines
 
+    missing = _missing()
+    if arguments.fix:
+        for line in missing.values():
+            _install(line)
+        missing = _missing()
     device = machine.resolve_device("auto")
     facts = {
         "python": platform.python_version(),
@@ -34,9 +49,6 @@ def handle(arguments: argparse.Namespace) -> int:
         "bf16": "real" if machine.multiplies_in_bf16(device) else "emulated: fp32 is faster",
         "hub": "reachable" if hub.reachable() else "not reachable: use --data-dir and --model DIR",
     }
-    missing: dict[str, str] = {}
-    for method in registry.methods.usable().values():
-        missing |= registry.missing_requirements(method.info)
     able, unable = find_engines()  # an optional extra: what lacks is said, and is no fault
     facts["engines"] = ", ".join(engine.name for engine in able)
     broken = [*registry.methods.broken(), *_unable(), *registry.tasks.broken()]
@@ -54,6 +66,29 @@ def handle(arguments: argparse.Namespace) -> int:
     if not missing and not broken:
         say(out, "nothing is missing, no plugin is broken.")
     return int(bool(missing or broken))
+
+
+def _missing() -> dict[str, str]:
+    """Modules that methods lack, and the line that installs each."""
+    missing: dict[str, str] = {}
+    for method in registry.methods.usable().values():
+        missing |= registry.missing_requirements(method.info)
+    return missing
+
+
+def _install(line: str) -> None:
+    """Runs a line that a method says, if it is pip's; what pip says goes to the error output.
+
+    Raises:
+        BenchError: It is another command, or pip ends with an error.
+    """
+    program, *words = shlex.split(line)
+    if program != "pip" or words[:1] != ["install"]:
+        raise BenchError(f"run this yourself, since it is not a line of pip: {line}")
+    done = subprocess.run([sys.executable, "-m", "pip", *words], stdout=2, check=False)
+    importlib.invalidate_caches()
+    if done.returncode != 0:
+        raise BenchError(f"pip has failed; its messages are above. The line was: {line}")
 
 
 def _unable() -> Iterator[registry.Broken]:
