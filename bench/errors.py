@@ -92,6 +92,10 @@ def kind_and_line(error: BaseException) -> str:
 def require(*packages: str, extra: str = "engines") -> None:
     """Checks that packages of an optional extra are installed.
 
+    Args:
+        packages: The packages.
+        extra: The extra that brings them.
+
     Raises:
         BenchError: One is missing; it names the line that installs it.
     """

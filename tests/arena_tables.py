@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.arena.accounts import Account, Accounts, Role
-from bench.arena.examples import Answer, Examples, Model, Round
+from bench.arena.answers import Answer, Model
+from bench.arena.examples import Examples, Round
 from bench.arena.verdicts import Rule
 
 if TYPE_CHECKING:

@@ -9,34 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from bench.arena.answers import Answer, Model, Word
 from bench.arena.verdicts import Rule, Verdict
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.arena.accounts import Account
     from bench.arena.database import Database
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that plays.
-
-    Attributes:
-        id: That of its cell.
-        method: The cell's, and so on.
-        dense: The id of the model that it was compressed from; `None` of a dense one.
-    """
-
-    id: str
-    method: str
-    ratio: float
-    seed: int
-    dense: str | None
-
-    def __str__(self) -> str:
-        """As a page names it."""
-        ratio = "" if self.dense is None else f" {self.ratio:g}×"
-        return f"{self.method}{ratio}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -63,42 +42,6 @@ class Round:
     def name(self) -> str:
         """What its set is called."""
         return f"round-{self.number}"
-
-
-@dataclass(frozen=True)
-class Word:
-    """What a stretch of a text has done to an answer.
-
-    Attributes:
-        text: 0 for the first text, 1 for the second.
-        begin: Its first character.
-        end: The first one after it.
-        influence: In logits: above 0 it speaks for the answer, below 0 against it.
-    """
-
-    text: int
-    begin: int
-    end: int
-    influence: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of an example.
-
-    Attributes:
-        model: The model's id.
-        label: Number of the likeliest class.
-        probabilities: Of each class.
-        milliseconds: How long the model took, one example at a time.
-        words: What each word has done to it.
-    """
-
-    model: str
-    label: int
-    probabilities: tuple[float, ...]
-    milliseconds: float
-    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ COMMANDS = (
     "track",
     "footprint",
     "latency",
+    "arena",
     "doctor",
 )
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from arena_tables import DENSE, SMALL, begun, member, written
 
+from bench.arena.answers import Answer, Word
 from bench.arena.database import Database
-from bench.arena.examples import Answer, Examples, Word
+from bench.arena.examples import Examples
 from bench.arena.verdicts import Rule
 from bench.errors import BenchError
 

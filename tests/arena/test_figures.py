@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from bench.arena.examples import Answer, Example
+from bench.arena.answers import Answer
+from bench.arena.examples import Example
 from bench.arena.figures import (
     Metric,
     Share,

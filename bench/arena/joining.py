@@ -1,0 +1,61 @@
+"""Pages that let people in and out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.arena.signing import same
+from bench.arena.visit import Visit, session_of
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+LONGEST_NAME = 40
+
+
+def home(visit: Visit) -> Response:
+    """Leads on to where somebody has something to do."""
+    if visit.account is None:
+        return visit.page("home.html")
+    return visit.goto("/write" if visit.account.writes else "/validate")
+
+
+def invitation(visit: Visit) -> Response:
+    """Asks a guest for a name; looking at a link does not use it up."""
+    visit.arena.joins.spend("")
+    guest = visit.arena.accounts.guest(visit.path["token"])
+    if guest is None:
+        raise BenchError("This invitation is not valid, or not any more. Ask for another.")
+    role, known = guest
+    return visit.page(
+        "join.html",
+        token=visit.path["token"],
+        role=role,
+        known=known,
+        passphrase=bool(visit.arena.passphrase),
+    )
+
+
+def join(visit: Visit) -> Response:
+    """Uses an invitation up, and begins a session."""
+    arena = visit.arena
+    arena.joins.spend("")
+    if arena.passphrase and not same(visit.form.get("passphrase", ""), arena.passphrase):
+        raise BenchError("This is not the pass phrase.")
+    guest = arena.accounts.guest(visit.form.get("token", ""))
+    name = guest[1].name if guest and guest[1] else visit.text("name", LONGEST_NAME)
+    if "\n" in name or "\t" in name:
+        raise BenchError("A name is one line.")
+    account = arena.accounts.join(visit.form.get("token", ""), name)
+    response = visit.goto("/")
+    visit.set_cookie(response, session_of(arena, account))
+    return response
+
+
+def leave(visit: Visit) -> Response:
+    """Ends all sessions of an account."""
+    visit.arena.accounts.end_sessions(visit.me)
+    response = visit.goto("/")
+    visit.set_cookie(response, "")
+    return response

@@ -1,0 +1,53 @@
+"""Pages that say where rounds stand, and the owner's form that closes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.arena.closing import CARD, ROUNDS, close_round
+from bench.arena.export import megabytes_of
+from bench.arena.standings import standings
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from bench.arena.visit import Visit
+
+
+def figures(visit: Visit) -> Response:
+    """The figures of a round: the open one where none is named."""
+    arena = visit.arena
+    rounds = arena.examples.rounds()
+    wanted = visit.query.get("round", str(arena.round().number))
+    held = next((one for one in rounds if str(one.number) == wanted), None)
+    if held is None:
+        raise BenchError("There is no such round.")
+    models = arena.examples.models()
+    sizes = megabytes_of(arena.store, models)
+    made = standings(held, arena.examples.of_round(held.number), models, sizes)
+    letters = arena.letters(held.number)
+    if held.closed is not None:
+        letters = {number: str(model) for number, model in models.items()}
+    played = [line.model for line in made.models]
+    return visit.page(
+        "figures.html",
+        made=made,
+        rounds=rounds,
+        letters=letters,
+        compressed=[one for one in played if one.dense is not None],
+        gone=[one for one in played if sizes.get(one.id) is None],
+        names={one.id: one.name for one in arena.accounts.all()},
+        set_folder=f"{arena.folder.name}/{ROUNDS}/{held.name}",
+        card=CARD,
+    )
+
+
+def close(visit: Visit) -> Response:
+    """Closes the open round, if it still is the one that the owner saw."""
+    arena = visit.arena
+    number = visit.number("round")
+    if number != arena.round().number:
+        raise BenchError("This round is closed.")
+    close_round(arena.folder, arena.examples, arena.accounts, number)
+    return visit.goto(f"/figures?round={number}")

@@ -1,0 +1,85 @@
+"""Templates and the style sheet: every text is escaped, whoever wrote it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.shown import shown
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from bench.arena.answers import Word
+    from bench.arena.figures import Share
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE = TEMPLATES / "arena.css"
+
+STEPS = 4
+"""Strengths that a word's influence is shown in, either way."""
+
+
+def render(template: str, **content: Any) -> str:
+    """Fills in a template.
+
+    Args:
+        template: A file's name in `templates/`.
+        content: What it shows.
+    """
+    return _templates().get_template(template).render(content)
+
+
+@functools.cache
+def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "shown": lambda text: shown(text, keep="\n"),
+        "percent": percent,
+        "interval": interval,
+        "seconds": lambda value: "–" if value is None else f"{value:.0f} s",
+        "two": lambda value: "–" if value is None else f"{value:.2f}",
+    }
+    templates.globals |= {"stretches": stretches}
+    return templates
+
+
+def percent(share: Share) -> str:
+    """A share in percent; a dash of nothing."""
+    return "–" if share.value is None else f"{100 * share.value:.1f} %"
+
+
+def interval(share: Share) -> str:
+    """Its interval."""
+    return "" if share.interval is None else "{:.0f} to {:.0f}".format(
+        *(100 * end for end in share.interval)
+    )  # fmt: skip
+
+
+def stretches(text: str, number: int, words: Sequence[Word]) -> list[tuple[str, str]]:
+    """A text in stretches, each with the class that shows its influence, if it has any.
+
+    Args:
+        text: The text.
+        number: Which of the example's texts it is.
+        words: Of all of its texts.
+    """
+    most = max((abs(word.influence) for word in words), default=0.0)
+    found, place = [], 0
+    for word in (one for one in words if one.text == number):
+        found.append((text[place : word.begin], ""))
+        step = round(STEPS * abs(word.influence) / most) if most else 0
+        side = "for" if word.influence > 0 else "against"
+        found.append((text[word.begin : word.end], f"{side}-{step}" if step else ""))
+        place = word.end
+    return [*found, (text[place:], "")]

@@ -1,0 +1,69 @@
+"""Training rows to begin an example with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.data.encoded import Encoded
+from bench.data.splits import find_twins
+from bench.data.texts import read_texts
+from bench.errors import BenchError
+from bench.files import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST = 5000
+"""Rows that are lent, drawn by chance: nobody edits more of them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training row.
+
+    Attributes:
+        id: In the task's own files.
+        texts: One, or two of a pair.
+        label: Its class.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+    label: int
+
+
+def training_rows(runs: Path, task: str, fingerprint: str) -> list[Row]:
+    """Rows that a task's models were trained on, none of whose texts are a report row's.
+
+    Args:
+        runs: The run folder.
+        task: The task's name.
+        fingerprint: Of its rows, as records have it.
+
+    Raises:
+        BenchError: The run folder does not have them any more.
+    """
+    for described in sorted((runs / "data").glob(f"{task}-*/prepared.json")):
+        if (read_json(described) or {}).get("fingerprint") == fingerprint:
+            return _rows_in(described.parent)
+    raise BenchError(
+        f"{runs / 'data'} has no rows of {task} any more, which tell whether it has pairs and lend "
+        "texts to edit: run the cells' suite again, which reads them anew."
+    )
+
+
+def _rows_in(folder: Path) -> list[Row]:
+    rows, report = (Encoded.load(folder / f"{name}.parquet") for name in ("train", "report"))
+    numbers = np.arange(len(rows))
+    own = numbers if rows.sources is None else numbers[rows.sources == numbers]
+    drawn = np.random.default_rng(0).permutation(own)[:MOST]
+    texts = read_texts(folder, "train", [rows.ids[number] for number in drawn])
+    twins = set(find_twins(texts, read_texts(folder, "report", report.ids)).rows)
+    return [
+        Row(rows.ids[number], tuple(texts[place]), int(rows.labels[number]))
+        for place, number in enumerate(drawn)
+        if place not in twins
+    ]

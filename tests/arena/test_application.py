@@ -1,0 +1,339 @@
+"""The arena's pages, as a browser uses and misuses them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+pytest.importorskip("starlette")
+
+from arena_site import ORIGIN, Person, Words, arena, field_of, person
+from arena_tables import DENSE, SMALL
+
+from bench.arena.export import export
+from bench.arena.guard import HEADERS
+from bench.arena.limits import Limit
+from bench.arena.writing import answer_left
+from bench.checksums import damaged_files
+
+SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
+
+
+def test_from_an_invitation_to_a_set(tmp_path: Path) -> None:
+    pytest.importorskip("nltk")
+    held = arena(tmp_path)
+    owner = person(held, "owner", "Olga")
+    page = owner.post("/people/invite", role="annotator").text
+    link = page.split('<code id="link">')[1].split("<")[0]
+    assert link.startswith(f"{ORIGIN}/join/")
+    ada = Person(held)
+    token = link.rpartition("/")[2]
+    joined = ada.post("/join", csrf=field_of(ada.get(f"/join/{token}").text, "csrf"), token=token,
+                      name="Ada")  # fmt: skip
+    assert joined.status_code == 303
+    bea, cem = person(held, "validator", "Bea"), person(held, "validator", "Cem")
+
+    shown = ada.get(ada.write("fine by me", 1).headers["location"]).text
+    assert "You found what compression broke" in shown
+    assert "Model A" in shown
+    assert SMALL.id not in shown
+    assert '<mark class="for-4">fine</mark>' in shown
+    assert "Not fooled" in ada.get(ada.write("good", 1).headers["location"]).text
+    ada.write("good but not right", 0)
+    for voter in (bea, cem):
+        page = voter.get("/validate").text
+        assert "fine by me" in page
+        assert "Model A" not in page
+        for label in (1, 1, 1):
+            assert voter.vote(label).status_code == 303
+    assert "Nothing waits" in bea.get("/validate").text
+
+    closed = owner.get(owner.post("/close", round="1").headers["location"]).text
+    assert "magnitude 4×, seed 0" in closed
+    assert "33.3 %" in closed  # vMER: one of three
+    rows = parquet.read_table(tmp_path / "arena" / "rounds" / "round-1" / "set.parquet")
+    assert rows.select(["text", "label", "fooled"]).to_pylist() == [
+        {"text": "fine by me", "label": 1, "fooled": [SMALL.id]},
+        {"text": "good", "label": 1, "fooled": []},
+    ]
+    assert not damaged_files(tmp_path / "arena" / "rounds" / "round-1")
+    card = (tmp_path / "arena" / "rounds" / "round-1" / "README.md").read_text()
+    assert "never ranked" in card
+    facts = json.loads((tmp_path / "arena" / "rounds" / "round-1" / "round.json").read_text())
+    assert (facts["task"], facts["labels"], facts["rows"]) == ("toy", ["negative", "positive"], 2)
+    assert [one["cell"] for one in facts["targets"]] == [DENSE.id, SMALL.id]
+    assert held.round().number == 2
+    assert "round is closed" in ada.post("/retract", example="1").text
+
+    files = export(held.store, tmp_path / "out")
+    whole = "".join(path.read_text() for path in files)
+    assert not any(name in whole for name in ("Ada", "Bea", "Cem", "Olga"))
+    figures = json.loads(files[1].read_text())["round-1"]
+    small = next(one for one in figures["models"] if one["id"] == SMALL.id)
+    assert (small["vmer"]["count"], small["vmer"]["of"], small["lost"]["count"]) == (1, 3, 1)
+
+
+def refused(answer: Any, status: int) -> None:
+    assert (answer.status_code, answer.headers.get("location")) == (status, None), answer.text
+
+
+def test_a_form_of_another_site_is_refused(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    ada, bea = person(held, "annotator", "Ada"), person(held, "annotator", "Bea")
+    page = ada.get("/write").text
+    form = {name: field_of(page, name) for name in ("csrf", "begun")} | {"text": "x", "label": "0"}
+    own = {"origin": ORIGIN}
+
+    def send(headers: dict[str, str], **changes: str) -> Any:
+        return ada.browser.post("/write", data={**form, **changes}, headers=headers)
+
+    refused(send(own, csrf=""), 403)
+    refused(send(own, csrf=bea.token()), 403)
+    refused(send(own, begun=field_of(bea.get("/write").text, "begun")), 400)
+    refused(send(own, begun="1 0 t9." + "0" * 64), 400)
+    refused(send({}), 403)
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:9999", ""):
+        refused(send({"origin": origin}), 403)
+    for site in ("cross-site", "same-site", "none"):
+        refused(send({**own, "sec-fetch-site": site}), 403)
+    refused(send({**own, "host": "rebound.example:8321"}), 400)
+    refused(send({**own, "content-type": "text/plain"}), 415)
+    assert held.examples.of_round(held.round().number) == []
+    assert send({**own, "sec-fetch-site": "same-origin"}).status_code == 303
+
+
+def test_another_site_may_link_to_pages_and_embed_none(tmp_path: Path) -> None:
+    ada = person(arena(tmp_path), "annotator", "Ada")
+    cross = {"sec_fetch_site": "cross-site"}
+    assert ada.get("/write", **cross, sec_fetch_mode="navigate").status_code == 200
+    refused(ada.get("/write", **cross, sec_fetch_mode="no-cors"), 403)
+    refused(ada.get("/write", host="evil.example"), 400)
+    refused(ada.browser.put("/write"), 405)
+
+
+def test_every_answer_forbids_scripts_and_frames(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    ada = person(held, "annotator", "Ada")
+    for one in (
+        ada.get("/write"), ada.get("/arena.css"), ada.get("/nowhere"), ada.post("/write", csrf="x"),
+        ada.get("/write", host="evil.example"), Person(held).get("/people"),
+    ):  # fmt: skip
+        assert {name: one.headers[name] for name in HEADERS} == HEADERS
+        assert "script-src" not in one.headers["content-security-policy"]  # so that none may run
+        assert "<script" not in one.text
+        assert "style=" not in one.text
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_what_is_written_is_shown_as_text(tmp_path: Path, pairs: bool) -> None:
+    pytest.importorskip("nltk")
+    held = arena(tmp_path, pairs=pairs)
+    ada, bea = person(held, "owner", SCRIPT[:40]), person(held, "validator", "Bea")
+    fields = {"text_pair": f"{SCRIPT} too"} if pairs else {}
+    place = ada.write(SCRIPT, 1, **fields).headers["location"]
+    pages = [place, "/mine", "/figures", "/people", "/write?from=1"]
+    shown = [ada.get(page).text for page in pages] + [bea.get("/validate").text]
+    assert not any("<script" in page or "<img" in page for page in shown)
+    assert SHOWN in shown[-1]
+    assert SHOWN.replace(" ", "") in shown[0].replace("</mark>", "").replace(" ", "").replace(
+        '<markclass="for-4">', ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Nothing was written"),
+        (" \n ", "Nothing was written"),
+        ("x" * 2001, "longer than 2,000"),
+        ("many " * 51, "51 word pieces"),
+        ("a\0b", "nobody can see"),
+        ("a\u202eb", "nobody can see"),
+    ],
+)
+def test_a_text_that_will_not_do_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    held = arena(tmp_path)
+    ada = person(held, "annotator", "Ada")
+    answer = ada.write(text, 1)
+    assert answer.status_code == 400
+    assert message in answer.text
+    assert held.examples.of_round(1) == []
+
+
+@pytest.mark.parametrize("label", ["2", "-1", "", "x", "1e3", "9" * 30, "²"])
+def test_a_label_that_is_none_is_refused(tmp_path: Path, label: Any) -> None:
+    held = arena(tmp_path)
+    ada, bea = person(held, "annotator", "Ada"), person(held, "validator", "Bea")
+    refused(ada.write("good", label), 400)
+    ada.write("good", 1)
+    refused(bea.vote(label), 400)
+    assert [one.votes for one in held.examples.of_round(1)] == [{}]
+
+
+def test_a_form_that_is_too_long_is_not_read(tmp_path: Path) -> None:
+    ada = person(arena(tmp_path), "annotator", "Ada")
+    refused(ada.write("x" * 70_000, 1), 413)
+    many = {f"field{number}": "x" for number in range(30)}
+    refused(ada.post("/write", **many), 400)
+    broken = ada.browser.post("/write", content=b"text=%ff%fe\xff", headers={
+        "origin": ORIGIN, "content-type": "application/x-www-form-urlencoded"})  # fmt: skip
+    refused(broken, 400)
+
+
+def test_nobody_does_what_is_not_theirs(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    stranger = Person(held)
+    for page in ("/write", "/validate", "/mine", "/figures", "/people", "/examples/1"):
+        refused(stranger.get(page), 401)
+    ada, bea = person(held, "annotator", "Ada"), person(held, "annotator", "Bea")
+    validator = person(held, "validator", "Cem")
+    ada.write("good and a secret", 1)
+    refused(validator.get("/write"), 403)
+    refused(validator.post("/write", text="x", label="1"), 403)
+    refused(bea.get("/examples/1"), 400)
+    refused(bea.post("/retract", example="1"), 400)
+    assert "a row" not in bea.get("/write?from=1").text
+    assert "a secret" not in bea.get("/write?from=1").text
+    for one in (ada, validator):
+        refused(one.get("/people"), 403)
+        for page in ("/close", "/people/invite", "/people/revoke", "/people/renew"):
+            refused(one.post(page, round="1", role="owner", account="1"), 403)
+    refused(ada.post("/validate", example="1", label="1"), 400)
+    assert [one.verdict(held.rule) for one in held.examples.of_round(1)] == ["open"]
+
+
+def test_an_unknown_token_opens_nothing(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    eve = Person(held)
+    for token in ("unknown", "../../etc/passwd", "%00", "' OR 1=1 --"):
+        assert eve.get(f"/join/{token}").status_code in (400, 404)
+    csrf = field_of(eve.get(f"/join/{held.accounts.invite('annotator')}").text, "csrf")
+    refused(eve.post("/join", csrf=csrf, token="unknown", name="Eve"), 400)
+    assert held.accounts.all() == []
+
+
+def test_looking_at_an_invitation_does_not_use_it_up(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    token = held.accounts.invite("annotator")
+    Person(held).get(f"/join/{token}")  # as the preview of a mail program does
+    ada = Person(held)
+    page = ada.get(f"/join/{token}")
+    assert page.headers["referrer-policy"] == "strict-origin"
+    again = {"csrf": field_of(page.text, "csrf"), "token": token, "name": "Ada"}
+    refused(Person(held).post("/join", **again), 403)  # of another browser
+    assert ada.post("/join", **again).status_code == 303
+    refused(Person(held).get(f"/join/{token}"), 400)
+
+
+def test_a_session_is_signed_and_ends(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    ada = Person(held)
+    said = ada.join("annotator", "Ada").headers["set-cookie"].lower()
+    assert all(part in said for part in ("httponly", "samesite=strict", "path=/"))
+    cookie = ada.browser.cookies[held.cookie]
+    assert ada.get("/write").status_code == 200
+    other = Person(held)
+    for forged in (cookie[:-1] + "0", cookie.replace("1-0-", "2-0-"), "1-0-9999999999.", ""):
+        other.browser.cookies.set(held.cookie, forged, domain="127.0.0.1")
+        refused(other.get("/write"), 401)
+        other.browser.cookies.clear()
+    assert ada.post("/leave").status_code == 303
+    other.browser.cookies.set(held.cookie, cookie, domain="127.0.0.1")
+    refused(other.get("/write"), 401)
+
+
+def test_a_cookie_travels_by_https_alone_beyond_this_machine(tmp_path: Path) -> None:
+    held = arena(tmp_path, origins=("https://arena.example",))
+    ada = Person(held)
+    ada.browser.base_url = "https://arena.example"  # type: ignore[assignment]
+    page = ada.get(f"/join/{held.accounts.invite('owner')}")
+    said = page.headers["set-cookie"]
+    assert said.startswith("__Host-bench-arena=")
+    assert "secure" in said.lower()
+    assert "max-age" in page.headers["strict-transport-security"]
+
+
+def test_who_is_revoked_is_out_at_once(tmp_path: Path) -> None:
+    held = arena(tmp_path)
+    owner, ada = person(held, "owner", "Olga"), person(held, "annotator", "Ada")
+    owner.post("/people/revoke", account="2")
+    refused(ada.get("/write"), 401)
+    refused(owner.post("/people/revoke", account="1"), 400)
+    refused(owner.post("/people/revoke", account="77"), 400)
+
+
+def test_a_pass_phrase_is_asked_for(tmp_path: Path) -> None:
+    held = arena(tmp_path, passphrase="correct horse battery")
+    refused(Person(held).join("annotator", "Ada"), 400)
+    refused(Person(held).join("annotator", "Ada", passphrase="wrong horse battery"), 400)
+    assert held.accounts.all() == []
+    joined = Person(held).join("annotator", "Ada", passphrase="correct horse battery")
+    assert joined.status_code == 303
+
+
+def test_nobody_tries_for_ever(tmp_path: Path) -> None:
+    held = arena(tmp_path, joins=Limit(5, lambda: 0.0), writes=Limit(2, lambda: 0.0))
+    ada = person(held, "annotator", "Ada")
+    assert [ada.write(f"good {n}", 1).status_code for n in range(3)] == [303, 303, 429]
+    tries = [Person(held).get("/join/unknown").status_code for _ in range(5)]
+    assert tries == [400, 400, 400, 429, 429]
+
+
+def test_a_full_line_keeps_nothing(tmp_path: Path) -> None:
+    held = arena(tmp_path, places=1)
+    ada = person(held, "annotator", "Ada")
+    with held.queue.place():
+        refused(ada.write("good", 1), 503)
+    assert held.examples.of_round(1) == []
+    assert ada.write("good", 1).status_code == 303
+
+
+def test_an_example_is_kept_before_the_models_are_asked(tmp_path: Path) -> None:
+    class Broken(Words):
+        def answers(self, texts: Any) -> Any:
+            raise MemoryError
+
+    ada = person(arena(tmp_path, field=Broken()), "annotator", "Ada")
+    ada.browser = type(ada.browser)(
+        ada.browser.app, ORIGIN, raise_server_exceptions=False, follow_redirects=False,
+        cookies=ada.browser.cookies,
+    )  # fmt: skip
+    assert ada.write("good", 1).status_code == 500
+    again = arena(tmp_path)
+    assert [one.texts for one in again.examples.unanswered(1)] == [("good",)]
+    assert answer_left(again) == 1
+    assert again.examples.unanswered(1) == []
+
+
+def test_a_training_row_is_lent_with_its_lineage(tmp_path: Path) -> None:
+    held = arena(tmp_path, pairs=True)
+    ada = person(held, "annotator", "Ada")
+    page = ada.get("/write?from=row").text
+    assert "a row of training" in page
+    assert "and its other text" in page
+    fields = {name: field_of(page, name) for name in ("csrf", "begun")}
+    ada.post("/write", **fields, text="a changed row", text_pair="other", label="1")
+    first = held.examples.get(1)
+    assert first is not None
+    assert (first.source, first.texts) == ("t7", ("a changed row", "other"))
+    page = ada.get("/write?from=1").text
+    fields = {name: field_of(page, name) for name in ("csrf", "begun")}
+    ada.post("/write", **fields, text="changed again", text_pair="other", label="1")
+    second = held.examples.get(2)
+    assert second is not None
+    assert second.source == "t7"
+    assert ada.post("/retract", example="1").status_code == 303
+    assert held.examples.get(1) is None
+
+
+def test_a_model_whose_record_has_vanished_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("nltk")
+    held = arena(tmp_path)
+    ada = person(held, "annotator", "Ada")
+    ada.write("good", 1)
+    assert f"cell {SMALL.id}" in ada.get("/figures").text
