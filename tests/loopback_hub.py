@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
                 for file in json.loads(body)["files"]
             ]
             return self._answer({"files": files})
-        return self._commit(self.hub.get(found[1], found[2]), body)
+        return self._commit(found[1], found[2], body)
 
     def _create(self, asked: dict[str, Any]) -> None:
         kind = f"{asked.get('type', 'model')}s"
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         self._answer({"transfer": "basic", "objects": objects})
 
-    def _commit(self, repository: Repository, body: bytes) -> None:
+    def _commit(self, kind: str, repository: str, body: bytes) -> None:
         added: Files = {}
         for line in body.splitlines():
             item = json.loads(line)
@@ -210,8 +210,9 @@ class _Handler(BaseHTTPRequestHandler):
                 data = self.hub.objects[value["oid"]]
                 assert hashlib.sha256(data).hexdigest() == value["oid"]
                 added[value["path"]] = data
-        name = repository.commit(added)
-        self._answer({"commitUrl": f"{self.hub.url}/commit/{name}", "commitOid": name})
+        name = self.hub.get(kind, repository).commit(added)
+        place = f"{self.hub.url}/{'' if kind == 'models' else f'{kind}/'}{repository}"
+        self._answer({"commitUrl": f"{place}/commit/{name}", "commitOid": name})
 
     def _get(self) -> None:
         path = self._note()

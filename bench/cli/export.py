@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from bench.results.store import Store
 
 FORMATS = {
-    "hf": "a plain Hugging Face folder, a cut model padded with zeros to a stock one",
+    "hf": "a plain Hugging Face folder with a model card, a cut model padded with zeros to a stock "
+    "one",
     "sparse": "fp16 values and a bitmap of them, which bench.load_compact reads",
     "onnx": "an ONNX graph for any number of rows and pieces",
     "onnx-int8": "the same with int8 matrices, and its score on the report rows",
@@ -53,13 +55,16 @@ def handle(arguments: argparse.Namespace) -> int:
     from bench.deploy.kept import kept_model
     from bench.results.store import Store
     from bench.results.suites import find_record
+    from bench.sharing.card import complete
 
     store = Store(arguments.runs)
     record = find_record(store, arguments.cell)
     source = kept_model(store, record)
     target = arguments.out or Path("exports") / f"{record.id}-{arguments.format}"
     try:
-        written = export(source, target, arguments.format)
+        carded = functools.partial(complete, store=store, record=record)
+        stock = arguments.format == "hf"
+        written = export(source, target, arguments.format, carded if stock else None)
     except OSError as error:
         raise BenchError(f"{target} cannot be written: {error}") from error
     sizes = [path.stat().st_size / 1e6 for path in (written, source / "model.safetensors")]

@@ -28,6 +28,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "export",
+    "push",
     "knowledge",
     "tuning",
     "track",

@@ -8,7 +8,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 GRAPH = "model.onnx"
 
 
-def export(source: Path, target: Path, form: str) -> Path:
+def export(
+    source: Path, target: Path, form: str, complete: Callable[[Path], None] | None = None
+) -> Path:
     """Writes a saved model with a head in another form, with its tokenizer, whole or not at all.
 
     Args:
@@ -51,6 +53,7 @@ def export(source: Path, target: Path, form: str) -> Path:
         form: `hf`, a folder that any transformers loads; `sparse`, a compact file
             that `load_compact` reads; `onnx`, a graph for any number of rows and pieces;
             `onnx-int8`, the same with int8 matrices.
+        complete: Adds to the folder before anybody sees it.
 
     Returns:
         The file that holds the weights.
@@ -67,6 +70,8 @@ def export(source: Path, target: Path, form: str) -> Path:
         folder = Path(temporary) / "model"
         try:
             name = _write(model, folder, source, form)
+            if complete is not None:
+                complete(folder)
         except SafetensorError as error:  # in which it wraps what the system says
             raise OSError(str(error)) from error
         folder.replace(target)

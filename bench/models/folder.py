@@ -36,7 +36,8 @@ TOKENIZER_FILES = (
 )
 """Every file that a tokenizer may be made of."""
 
-MODEL_FILES = (CONFIG, "model*.safetensors", SHARDS, *TOKENIZER_FILES)
+MODEL_FILES = (CONFIG, "model*.safetensors", SHARDS, *TOKENIZER_FILES, "README.md")
+"""What is fetched of a model; its card names the licence."""
 
 READING = {
     "do_lower_case": True,

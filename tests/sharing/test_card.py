@@ -1,0 +1,117 @@
+"""The card of an exported model, read by huggingface_hub's own parser."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from harness import bench, records
+from huggingface_hub import ModelCard
+from safetensors import safe_open
+
+from bench.results.record import Record, slim
+from bench.results.store import Store
+from bench.sharing.card import complete, embedded
+from bench.sharing.facts import facts_of
+
+
+@pytest.fixture(scope="module")
+def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record]:
+    record = records(finished)["magnitude", 4.0, 0]
+    folder = tmp_path_factory.mktemp("exported") / "hf"
+    done = bench("export", record.id, "--runs", finished, "--out", folder)
+    assert done.status == 0, done.err
+    return folder, record
+
+
+def test_its_metadata_says_what_the_record_says(exported: tuple[Path, Record]) -> None:
+    folder, record = exported
+    data = ModelCard.load(folder / "README.md").data
+    (result,) = data.eval_results
+    assert (result.metric_type, result.metric_value) == ("accuracy", record.scores["accuracy"])
+    assert (result.task_type, result.dataset_name) == ("text-classification", "demo-sentiment")
+    assert data.license == "apache-2.0"
+    assert data.library_name == "transformers"
+    assert data.pipeline_tag == "text-classification"
+    assert {"pruning", "sparse"} <= set(data.tags)
+    assert data.to_dict()["bench"]["record"] == record.id
+    assert data.base_model is None  # which is part of the package, and not on the hub
+    assert not (folder / ".eval_results").exists()
+
+
+def test_its_text_has_the_interval_and_the_ratios(
+    exported: tuple[Path, Record], finished: Path
+) -> None:
+    folder, record = exported
+    text = ModelCard.load(folder / "README.md").text
+    scores = [records(finished)["magnitude", 4.0, seed].score for seed in (0, 1)]
+    assert f"{statistics.fmean(scores):.2f} ± " in text
+    assert "(mean of 2 seeds, 95 % interval)" in text
+    dense = [records(finished)["dense", 1.0, seed].score for seed in (0, 1)]
+    assert f"The dense model: {statistics.fmean(dense):.2f} (mean of 2 seeds)." in text
+    assert f"{record.footprint['weights']['ratio']:.2f}×" in text
+    for head in ("How to load it", "What it must not be used for", "Licence", "Size and speed"):
+        assert f"## {head}" in text
+    assert "bench run --tasks demo-sentiment" in text
+    assert record.cell["protocol"] in text
+
+
+def test_the_weights_carry_the_record(exported: tuple[Path, Record], finished: Path) -> None:
+    folder, record = exported
+    held = embedded(folder / "model.safetensors")
+    assert held == json.loads(json.dumps({**slim(record), "created": record.created}))
+    assert Record.from_json(held).score == record.score
+    kept = finished / record.id / "model" / "model.safetensors"
+    with safe_open(folder / "model.safetensors", "np") as one, safe_open(kept, "np") as other:
+        assert one.metadata()["format"] == "pt"
+        assert set(one.keys()) == set(other.keys())
+        assert all((one.get_tensor(k) == other.get_tensor(k)).all() for k in other.keys())  # noqa: SIM118
+
+
+def test_rows_of_the_hub_are_evaluation_results(copied: Path, tmp_path: Path) -> None:
+    store = Store(copied)
+    record = records(copied)["magnitude", 4.0, 0]
+    data = {**record.data, "source": "nyu-mll/glue", "revision": "f" * 40}
+    model = {"model": "bert-base-uncased"}
+    for one in records(copied).values():
+        store.put(replace(one, cell={**one.cell, **model}, data={**one.data, **data}))
+    (path,) = (copied / "suites").glob("*.json")
+    suite = json.loads(path.read_text())
+    del suite["sha256"]
+    suite["commands"] = ["bench run --tasks sst2 --model google-bert/bert-base-uncased"]
+    path.write_text(json.dumps(suite))
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    kept = copied / record.id / "model" / "model.safetensors"
+    (folder / "model.safetensors").write_bytes(kept.read_bytes())
+    record = records(copied)["magnitude", 4.0, 0]
+    complete(folder, store, record)
+    data_of = ModelCard.load(folder / "README.md").data
+    assert data_of.base_model == "google-bert/bert-base-uncased"
+    assert data_of.to_dict()["base_model_relation"] == "finetune"
+    assert data_of.datasets == ["nyu-mll/glue"]
+    assert data_of.license is None  # nobody fetched its card
+    (result,) = yaml.safe_load((folder / ".eval_results" / "demo-sentiment.yaml").read_text())
+    assert result["dataset"] == {
+        "id": "nyu-mll/glue", "task_id": "demo-sentiment", "revision": "f" * 40,
+    }  # fmt: skip
+    assert result["value"] == record.score
+    assert "mean of 2 seeds" in result["notes"]
+
+
+def test_no_name_is_markup(copied: Path) -> None:
+    store = Store(copied)
+    record = records(copied)["magnitude", 4.0, 0]
+    facts = facts_of(store, record)
+    from bench.sharing import card
+
+    evil = "</details><script>alert(1)</script> | [x](http://evil) `y`\n# z"
+    strange = replace(record, cell={**record.cell, "model": evil}, params={evil: evil})
+    text = card._text(replace(facts, record=strange))
+    assert "<script>" not in text
+    assert "[x](http" not in text
+    assert "\n# z" not in text
