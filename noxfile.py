@@ -42,7 +42,7 @@ def slow(session: nox.Session) -> None:
 
 def _install(session: nox.Session) -> None:
     """Installs the package as a user would, and what its tests need."""
-    extras = "arena,dev,engines,mlflow,tensorboard,wandb"
+    extras = "arena,dev,engines,html,mlflow,tensorboard,wandb"
     session.install("-c", "constraints.txt", "setuptools", f".[{extras}]")
     session.install("--no-deps", TEXTPRUNER)
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")

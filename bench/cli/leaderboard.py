@@ -9,6 +9,9 @@ from pathlib import Path
 from bench.cli.output import complain, console, examples, say
 from bench.errors import BenchError
 
+FOLDER = Path()
+"""What `--html` is without a file."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the subcommand."""
@@ -18,7 +21,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Takes the suites of run folders into --out (records, predictions, pages), or, "
         "without --runs, makes the pages of --out anew from the records that lie there.",
         epilog=examples(
-            "bench leaderboard --runs runs/mine --out leaderboards", "bench leaderboard --check"
+            "bench leaderboard --runs runs/mine --out leaderboards",
+            "bench leaderboard --check",
+            "bench leaderboard --html",
+            "bench leaderboard --runs runs/mine --html mine.html",
         ),
     )
     parser.add_argument(
@@ -41,6 +47,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="write nothing; status 1 where a page is not what its records give",
     )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        nargs="?",
+        const=FOLDER,
+        metavar="FILE",
+        help="make HTML pages beside those in Markdown, with their assets in one folder; with "
+        "FILE, make that alone: a suite of --runs, or of --out, on one page with all in it",
+    )
+    parser.add_argument("--name", help="the suite that FILE shows, where there are several")
     parser.set_defaults(handler=handle)
 
 
@@ -48,8 +64,14 @@ def handle(arguments: argparse.Namespace) -> int:
     """Writes or checks pages."""
     from bench.leaderboard import publish
 
-    if arguments.check and arguments.runs:
-        raise BenchError("--check compares the pages in --out with their records: leave --runs.")
+    if arguments.check and (arguments.runs or arguments.html):
+        raise BenchError(
+            "--check compares the pages in --out with their records: leave --runs and --html."
+        )
+    if arguments.html not in (None, FOLDER):
+        return _one_file(arguments)
+    if arguments.name is not None:
+        raise BenchError("--name says which suite --html FILE shows: name a file.")
     if arguments.check:
         wrong = publish.check(arguments.out)
         for path in wrong:
@@ -64,8 +86,27 @@ def handle(arguments: argparse.Namespace) -> int:
         return int(bool(wrong))
     try:
         publish.add_suites(arguments.runs, arguments.out)
-        written = publish.write(arguments.out)
+        written = publish.write(arguments.out, html=arguments.html is not None)
     except OSError as error:
         raise BenchError(f"{arguments.out} cannot be written: {error}") from error
     say(console(), *map(str, written))
+    return 0
+
+
+def _one_file(arguments: argparse.Namespace) -> int:
+    """Writes a suite's page with everything in it."""
+    from bench.files import write_text
+    from bench.leaderboard.html.page import one_file
+    from bench.leaderboard.page import page_of
+    from bench.results.suites import open_suite
+
+    if len(arguments.runs) > 1:
+        raise BenchError("--html FILE shows a suite of one folder: name one with --runs.")
+    (folder,) = arguments.runs or [arguments.out]
+    text = one_file(page_of(open_suite(folder, arguments.name), folder))
+    try:
+        write_text(arguments.html, text)
+    except OSError as error:
+        raise BenchError(f"{arguments.html} cannot be written: {error}") from error
+    say(console(), str(arguments.html))
     return 0

@@ -6,53 +6,39 @@ The same records give the same bytes, so that a page can be checked against its 
 from __future__ import annotations
 
 import functools
-import json
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.files import write_text
 from bench.leaderboard import prose
-from bench.leaderboard.averages import (
-    above_chance,
-    average_above_chance,
-    chance_note,
-    win_rate,
-)
+from bench.leaderboard.averages import chance_note
 from bench.leaderboard.charts import make_charts
 from bench.leaderboard.claims import verdicts
 from bench.leaderboard.convergence import gaining_note
-from bench.leaderboard.costs import (
-    COST_FIGURES,
-    cost_figures,
-    cost_notes,
-    cost_table,
-    external_table,
-)
+from bench.leaderboard.costs import cost_notes, cost_table, external_table
 from bench.leaderboard.data_table import data_table
 from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import Markdown, rounded
+from bench.leaderboard.numbers import as_csv, as_json
 from bench.leaderboard.perturbations import perturbation_of_suite, perturbation_section
-from bench.leaderboard.ranking import Row, Standings, standings
+from bench.leaderboard.ranking import Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.seeds import seeds_table
-from bench.leaderboard.spreadsheet import as_csv, text_cell
 from bench.leaderboard.table import make_table
 from bench.leaderboard.templating import render_markdown
 from bench.leaderboard.tuning import tuning_notes, tuning_section
-from bench.results.predictions import predictions_hash
-from bench.results.record import record_hash
 from bench.results.suites import counted_length, opened, read_suite
 
 if TYPE_CHECKING:
     from bench.results.predictions import PredictionsOf
     from bench.results.record import Record
     from bench.results.store import Store
+    from bench.results.suites import OpenSuite
 
 
 Table = tuple[list[str], list[list[str]]]
@@ -74,15 +60,27 @@ class Page:
             show them.
         summary: The suite as a row under `SUMMARY_HEADS`.
         claims: Its claims and their verdicts, a line each.
+        content: What a template lays out.
+        results: The standings by ratio.
+        loyal: How far their models answer as dense does.
+        records: All records, in a fixed order.
+        studies: How parameters were found.
+        answers: Where predictions are found.
     """
 
     suite: dict[str, Any]
     path: Path
     markdown: str
     files: dict[Path, str]
-    tables: dict[str, Table] = field(default_factory=dict)
-    summary: list[str] = field(default_factory=list)
-    claims: list[str] = field(default_factory=list)
+    tables: dict[str, Table]
+    summary: list[str]
+    claims: list[str]
+    content: dict[str, Any]
+    results: dict[float, Standings]
+    loyal: Loyalties
+    records: list[Record]
+    studies: Sequence[dict[str, Any]]
+    answers: PredictionsOf
 
     def write(self) -> None:
         """Writes all files."""
@@ -123,20 +121,19 @@ def make_page(
     judged = {**suite, "claims": [verdict.to_json() for verdict in claims]} if claims else suite
     undone = len(set(suite["cells"]) - {record.id for record in every})
     lost = [r for r in ordered if r.score is not None and not cached(r.id)]
-    content = render_markdown(
-        "page.md",
-        suite=suite,
-        length=length,
-        claims=claims,
-        below_floors=Markdown(dense_below_floors(results)),
-        reading=reading_list(name, results, written),
-        equal=prose.protocol_lines(suite, ordered, _tasks(suite), undone),
-        ratios=ratios,
-        hardware=Markdown(prose.hardware_note(ordered)),
-        missing=Markdown(prose.missing_predictions_note(lost)),
-        external=external_table([r for r in every if r.status == "external"], length),
-        images=images,
-        folds=[
+    content = {
+        "suite": suite,
+        "length": length,
+        "claims": claims,
+        "below_floors": Markdown(dense_below_floors(results)),
+        "reading": reading_list(name, results, written),
+        "equal": prose.protocol_lines(suite, ordered, _tasks(suite), undone),
+        "ratios": ratios,
+        "hardware": Markdown(prose.hardware_note(ordered)),
+        "missing": Markdown(prose.missing_predictions_note(lost)),
+        "external": external_table([r for r in every if r.status == "external"], length),
+        "images": images,
+        "folds": [
             ("Loyalty to dense", loyalty_section(_titled(suite, results), loyal)),
             ("What is left of pre-training", prose.knowledge_table(name, ordered, cached)),
             ("Parameters", prose.parameters_table(ordered)),
@@ -144,20 +141,32 @@ def make_page(
             ("Data", data_table(ordered)),
             ("Versions and machines", prose.machines_list(ordered)),
         ],
-    )
-    markdown = f"{content}\n"
+    }
+    markdown = f"{render_markdown('page.md', **content)}\n"
     files[folder / f"{name}.md"] = markdown
-    files[folder / f"{name}.csv"] = _csv(results, loyal)
-    files[folder / f"{name}.json"] = _json(judged, results, loyal, every, cached)
-    summary = _summary(suite, results)
-    lines = [str(verdict) for verdict in claims]
+    files[folder / f"{name}.csv"] = as_csv(results, loyal)
+    files[folder / f"{name}.json"] = as_json(judged, results, loyal, every, cached)
     tables: dict[str, Table] = {}
     for ratio in ratios:
         tables |= {
             ratio["title"]: ratio["scores"],
             f"{ratio['title']}: what it costs": ratio["costs"],
         }
-    return Page(suite, folder / f"{name}.md", markdown, files, tables, summary, lines)
+    return Page(
+        suite=suite,
+        path=folder / f"{name}.md",
+        markdown=markdown,
+        files=files,
+        tables=tables,
+        summary=_summary(suite, results),
+        claims=[str(verdict) for verdict in claims],
+        content=content,
+        results=results,
+        loyal=loyal,
+        records=every,
+        studies=studies,
+        answers=cached,
+    )
 
 
 def write_run_page(store: Store, name: str) -> Page:
@@ -169,10 +178,14 @@ def write_run_page(store: Store, name: str) -> Page:
     suite = read_suite(store.root / "suites", name)
     if suite is None:
         raise BenchError(f"{store.root} has no suite '{name}'.")
-    found = opened(store.root, suite)
-    page = make_page(suite, found.records, store.root, found.answers, studies=found.studies)
+    page = page_of(opened(store.root, suite), store.root)
     page.write()
     return page
+
+
+def page_of(found: OpenSuite, folder: Path) -> Page:
+    """The page of a suite as a folder has it, without what was written by hand."""
+    return make_page(found.suite, found.records, folder, found.answers, studies=found.studies)
 
 
 def _record_order(record: Record) -> tuple[Any, ...]:
@@ -258,103 +271,3 @@ def _summary(suite: dict[str, Any], results: dict[float, Standings]) -> list[str
         f"{ratio:g}× fewer {prose.axis_words(suite)}" if ratio != 1 else "none",
         *(", ".join(listed[control]) or "none yet" for control in (False, True)),
     ]
-
-
-def _each(results: dict[float, Standings]) -> Iterator[tuple[float, Standings, Row]]:
-    """Every row once, the references at ratio 1."""
-    for place, (ratio, result) in enumerate(results.items()):
-        for row in result.rows:
-            if row.facts["kind"] != "reference":
-                yield ratio, result, row
-            elif place == 0:
-                yield 1.0, result, row
-
-
-def _csv(results: dict[float, Standings], loyal: Loyalties) -> str:
-    heads = ["ratio", "method", "task", "seeds", "mean", "sd", "half_width_95", *COST_FIGURES,
-             "above_chance", "label_loyalty", "probability_loyalty"]  # fmt: skip
-    return as_csv(
-        [
-            heads,
-            *(
-                _csv_row(ratio, result, row, task, loyal)
-                for ratio, result, row in _each(results)
-                for task in result.tasks
-                if row.scores[task]
-            ),
-        ]
-    )
-
-
-def _csv_row(
-    ratio: float, result: Standings, row: Row, task: str, loyal: Loyalties
-) -> list[str | int]:
-    scores, interval = row.scores[task], result.means.get((row.method, task))
-    return [
-        f"{ratio:g}",
-        text_cell(row.method),
-        text_cell(task),
-        len(scores),
-        repr(row.mean(task)),
-        f"{statistics.stdev(scores):.12g}" if len(scores) > 1 else "",
-        f"{interval.half_width:.6g}" if interval else "",
-        *map(_plain, cost_figures(row, [task]).values()),
-        _short(above_chance(result, row, task)),
-        *(_short(figure) for figure in loyal.figures(row, task)),
-    ]
-
-
-def _plain(value: float | str | None) -> str:
-    return text_cell(value) if isinstance(value, str) else "" if value is None else repr(value)
-
-
-def _short(value: float | None) -> str:
-    """Six digits, which every machine has in common; nothing where there is no figure."""
-    return "" if value is None else f"{value:.6g}"
-
-
-def _json(
-    suite: dict[str, Any],
-    results: dict[float, Standings],
-    loyal: Loyalties,
-    records: Sequence[Record],
-    answers: PredictionsOf,
-) -> str:
-    """The page's figures, and a hash of every record behind them and of its predictions."""
-    rows = [
-        {
-            "ratio": ratio,
-            "method": row.method,
-            "scores": row.scores,
-            "average": row.average(result.averaged),
-            "above_chance": average_above_chance(result, row),
-            "win_rate": win_rate(result, row),
-            "loyalty": {
-                task: [None if figure is None else float(_short(figure)) for figure in figures]
-                for task in result.tasks
-                if (figures := loyal.figures(row, task))[0] is not None
-            },
-            "half_width_95": {
-                key: float(f"{interval.half_width:.6g}")
-                for key, interval in [
-                    *((task, result.means.get((row.method, task))) for task in result.tasks),
-                    ("average", result.averages.get(row.method)),
-                ]
-                if interval is not None
-            },
-            "rank": result.overall.get(row.method),
-            **cost_figures(row, result.sized),
-            "train_flops": row.train_flops(tuning=True),
-        }
-        for ratio, result, row in _each(results)
-    ]
-    described = {key: value for key, value in suite.items() if key not in ("cells", "studies")}
-    behind = {
-        "records": {record.id: record_hash(record) for record in records},
-        "predictions": {
-            record.id: predictions_hash(found)
-            for record in records
-            if (found := answers(record.id)) is not None
-        },
-    }
-    return json.dumps({**described, "rows": rows, **behind}, indent=1, sort_keys=True) + "\n"

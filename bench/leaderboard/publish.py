@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, first_line
 from bench.files import refuse_outward_links, remove, write_json, write_text
 from bench.inputs import read_bytes, read_text
+from bench.leaderboard.html.assets import FOLDER as ASSETS
+from bench.leaderboard.html.assets import write_assets
+from bench.leaderboard.html.page import folder_pages
 from bench.leaderboard.markdown import Markdown
 from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
@@ -33,6 +36,9 @@ from bench.results.suites import (
     same_suite,
     tasks_of_other_data,
 )
+
+ENDINGS = ("md", "html", "svg", "csv", "json")
+"""Of the files that are made from records."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,14 +123,21 @@ def _add(runs: Path, found: OpenSuite, out: Path) -> None:
     _write_records(out, suite, kept, tables, tried)
 
 
-def write(out: Path) -> list[Path]:
+def write(out: Path, *, html: bool = False) -> list[Path]:
     """Makes every page of `out` anew, and the index.
 
+    Args:
+        out: The folder of pages.
+        html: Whether HTML pages are made beside those in Markdown. Where there are some already,
+            they are made anew in any case.
+
     Returns:
-        The Markdown files.
+        The Markdown files, and those in HTML.
     """
     refuse_outward_links(out)
     pages = _pages(out)
+    if html:
+        write_assets(out)
     for page in pages:
         page.write()
     others = _other_pages(out, pages)
@@ -139,7 +152,7 @@ def check(out: Path) -> list[Path]:
     expected = {path: text for page in pages for path, text in page.files.items()}
     expected |= _other_pages(out, pages)
     suites = {page.suite["name"] for page in pages}
-    made = [path for ending in ("md", "svg", "csv", "json") for path in out.glob(f"*.{ending}")]
+    made = [path for ending in ENDINGS for path in out.glob(f"*.{ending}")]
     orphans = {path for path in made if path not in expected}
     in_records = (out / "records").iterdir()
     orphans |= {path for path in in_records if path.name.partition(".")[0] not in suites}
@@ -204,11 +217,14 @@ def _write_records(
 
 
 def _other_pages(out: Path, pages: list[Page]) -> dict[Path, str]:
-    """The index, and the page of published figures where their data file is there."""
-    others, data = {}, out / DATA
+    """The index, published figures where their data file is there, HTML where there are assets."""
+    others, data, published = {}, out / DATA, ""
     if data.exists():
-        others[out / PAGE] = make_published(data, [page.suite for page in pages])
-    others[out / "README.md"] = _index(pages, bool(others))
+        published = make_published(data, [page.suite for page in pages])
+        others[out / PAGE] = published
+    others[out / "README.md"] = _index(pages, bool(published))
+    if (out / ASSETS).is_dir():
+        others |= folder_pages(out, pages, published)
     return others
 
 

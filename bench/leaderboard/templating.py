@@ -1,4 +1,4 @@
-"""Templates: Markdown in which every text shows as it is, whatever it says."""
+"""Templates: Markdown and HTML in which every text shows as it is, whatever it says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.leaderboard import markdown
+from bench.shown import shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,11 +47,16 @@ def _markdown_templates() -> Environment:
         "rounded": markdown.rounded,
         "p_words": markdown.p_words,
         "least_p_words": markdown.least_p_words,
-        "upper_first": lambda text: text[:1].upper() + text[1:],
+        "upper_first": upper_first,
     }
     functions = ("pipe", "folded", "small_list", "code_block")
     templates.globals |= {name: _marked(getattr(markdown, name)) for name in functions}
     return templates
+
+
+def upper_first(text: str) -> str:
+    """A sentence's beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def _escaped(value: Any) -> str:
@@ -62,3 +69,58 @@ def _escaped(value: Any) -> str:
 def _marked(function: Any) -> Any:
     """A function that writes Markdown, so that what it writes is not escaped."""
     return lambda *arguments: markdown.Markdown(function(*arguments))
+
+
+def render_html(template: str, **content: Any) -> str:
+    """Fills in an HTML template; texts are escaped, and what no reader sees in them is written out.
+
+    Args:
+        template: A file's name in `templates/`.
+        content: What it lays out; the filters `md` and `md_line` take Markdown.
+    """
+    return _html_templates().get_template(template).render(content)
+
+
+@functools.cache
+def _html_templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_visible,
+    )
+    templates.filters |= {
+        "md": _as_html,
+        "md_line": _line_as_html,
+        "rounded": markdown.rounded,
+        "p_words": markdown.p_words,
+        "least_p_words": markdown.least_p_words,
+        "upper_first": upper_first,
+    }
+    templates.globals |= {"pipe": markdown.pipe}
+    return templates
+
+
+def _visible(value: Any) -> Any:
+    return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _as_html(text: str) -> Markup:
+    from markupsafe import Markup
+
+    from bench.leaderboard.markdown_reader import READER
+
+    return Markup(READER.render(text))  # noqa: S704 - the reader lets no other HTML through
+
+
+def _line_as_html(text: str) -> Markup:
+    from markupsafe import Markup
+
+    from bench.leaderboard.markdown_reader import READER
+
+    return Markup(READER.renderInline(text))  # noqa: S704 - as above

@@ -155,6 +155,30 @@ def tuning_svg(studies: Sequence[dict[str, Any]]) -> str:
     return trials_svg(panels, floors)
 
 
+def trial_points(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every trial with a learning rate: its method, task, ratio, `rate`, `score` and `kind`.
+
+    The kind is `best`, `counts`, or that it could not have been chosen: `failed` or `missed`.
+    """
+    return [
+        {
+            **{key: study["cell"][key] for key in ("method", "task", "ratio")},
+            "rate": trial["params"][RATE],
+            "score": None if "error" in trial else trial["score"],
+            "kind": _kind(trial, is_best=place == study["best"]),
+        }
+        for study in _searched(studies)
+        for place, trial in enumerate(study["trials"])
+        if isinstance(trial["params"].get(RATE), int | float)
+    ]
+
+
+def _kind(trial: Mapping[str, Any], *, is_best: bool) -> str:
+    if "error" in trial:
+        return "failed"
+    return "missed" if trial.get("missed") else "best" if is_best else "counts"
+
+
 def _searched(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those that looked for parameters; the others show convergence alone."""
     return [study for study in studies if study.get("searched", True)]
