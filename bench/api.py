@@ -100,6 +100,7 @@ def run(
     name: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
+    on: str | None = None,
     shard: tuple[int, int] = (1, 1),
     max_hours: float | None = None,
     cell_hours: float | None = None,
@@ -146,6 +147,7 @@ def run(
         name: Name of the suite and its page.
         workers: Worker processes.
         threads: Threads of a cell, whatever the number of workers.
+        on: `ray` or `HOST:PORT` of a Ray cluster, to run cells there: docs/scale.md.
         shard: Which part of the plan to run, and of how many: `(1, 4)`.
         max_hours: No cell is begun that would likely end later.
         cell_hours: A cell or trial that takes longer ends as a failed one.
@@ -201,6 +203,7 @@ def run(
         name=said.text("name", name),
         workers=said.whole("workers", workers),
         threads=said.whole("threads", threads),
+        on=said.text("on", on),
         cell_hours=said.number("cell_hours", cell_hours),
         cell_memory_gb=said.number("cell_memory_gb", cell_memory_gb),
         device=device,
@@ -251,7 +254,8 @@ def carry_out(
     from bench.runs.processes import warm_up
     from bench.runs.tracking import Trackers, Tracking
 
-    warm_up()
+    if request.on is None:
+        warm_up()
     suite = _resolved(request, display)
     refuse_outward_links(suite.runs)
     store = Store(suite.runs)

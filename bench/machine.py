@@ -117,7 +117,7 @@ def describe(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": package_versions(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "vector_extensions": vector_extensions(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -158,7 +158,8 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as its maker has it."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -105,6 +106,10 @@ class Registry(Generic[T]):
         """Everything that could not be used, and why."""
         loaded = [self._load(name) for name in self.names()]
         return [entry for entry in loaded if isinstance(entry, Broken)] + self._points[1]
+
+    def point(self, name: str) -> EntryPoint:
+        """What registered `name`; nothing is imported."""
+        return self._points[0][name]
 
     def distribution(self, name: str) -> str:
         """The package, with version, that registered `name`."""
@@ -222,6 +227,15 @@ def _is_there(module: str) -> bool:
 
 methods: Registry[Method] = Registry("bench.methods", Method, MethodInfo)  # type: ignore[type-abstract]
 tasks: Registry[Task] = Registry("bench.tasks", Task, TaskInfo)  # type: ignore[type-abstract]
+
+
+def add_place(folder: Path) -> None:
+    """Looks for plugins in one more folder first, such as one that they were sent into."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        for registry in (methods, tasks):
+            vars(registry).pop("_points", None)
 
 
 def task(name: str) -> Task:

@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Prints a row a suite of the run folder."""
-    from bench.results.status import STATES, suite_state
+    from bench.results.status import STATES, nodes_state, suite_state
     from bench.results.store import Store
     from bench.results.suites import suites_run_in
 
@@ -35,8 +35,9 @@ def handle(arguments: argparse.Namespace) -> int:
         raise BenchError(f"{arguments.runs} is no folder: --runs names a run folder.")
     store = Store(arguments.runs)
     suites = [suite_state(store, suite) for suite in suites_run_in(store.root).values()]
+    nodes = nodes_state(store)
     if arguments.json:
-        emit_json({"runs": str(store.root), "suites": suites})
+        emit_json({"runs": str(store.root), "suites": suites, "nodes": nodes})
         return 0
     out = console()
     if not suites:
@@ -55,6 +56,10 @@ def handle(arguments: argparse.Namespace) -> int:
         for suite in suites
     ]
     out.print(table(["suite", "trials", *states, "time to go"], rows))
+    if nodes:
+        keys = ("address", "id", "processor", "state", "busy", "slots")
+        heads = ["node", "id", "processor", "state", "at work", "slots"]
+        out.print(table(heads, [[str(node[key]) for key in keys] for node in nodes]))
     for suite in suites:
         for failure in suite["failures"]:
             say(out, f"failed: {failure}")

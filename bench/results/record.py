@@ -39,6 +39,11 @@ def cell_id(
     return json_hash({**key, "version": version, "data": data})[:16]
 
 
+def now() -> str:
+    """The date and time by this machine's clock, as records have it."""
+    return datetime.now(timezone.utc).isoformat()
+
+
 def record_hash(record: Record) -> str:
     """Hash over a slimmed record."""
     text = json.dumps(slim(record), sort_keys=True, ensure_ascii=False)
@@ -172,7 +177,7 @@ class Record:
     curve: dict[str, Any] | None = None
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
-    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
+    created: str = field(default_factory=now)
     error: dict[str, str] | None = None
     schema: int = SCHEMA
     more: dict[str, Any] = field(default_factory=dict)

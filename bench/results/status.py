@@ -5,12 +5,18 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from bench.files import read_json
 from bench.results.studies import summary_path
+from bench.schema import Count
 
 if TYPE_CHECKING:
     from bench.results.record import Record
     from bench.results.store import Store
+
+NODES = "nodes"
+"""File of a run folder that says which nodes a run uses, and the lock of who uses them."""
 
 STATES = ("ok", "missed", "unreachable", "failed", "external", "running", "left")
 
@@ -67,3 +73,32 @@ def _seconds_left(
 def _reason(record: Record) -> str:
     error = record.error or {}
     return f"{error.get('message', '')} (log: {error.get('log', '')})"
+
+
+def nodes_state(store: Store) -> list[dict[str, Any]]:
+    """The nodes that a run of the folder uses at the moment; none where it runs on no cluster.
+
+    Returns:
+        Each node's `address`, `id`, `processor`, `state`, and how many of its `slots` are `busy`.
+    """
+    if not store.is_locked(NODES):  # who wrote the file may have been killed
+        return []
+    said = read_json(store.root / f"{NODES}.json", _Nodes)
+    return [] if said is None else list(said["nodes"])
+
+
+class _Node(Struct, kw_only=True):
+    """What `nodes.json` says of a node."""
+
+    address: str
+    id: str
+    processor: str
+    state: str
+    busy: Count
+    slots: Count
+
+
+class _Nodes(Struct, kw_only=True):
+    """What `nodes.json` has to say."""
+
+    nodes: list[_Node]

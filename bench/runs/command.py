@@ -62,6 +62,7 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
         "--config",
         "--rerun",
         "--storage",
+        "--on",
         "--keep-models",
         "--track",
     )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from bench.results.record import Record
-from bench.runs.cells.claim import attempt
+from bench.runs.cells.claim import Job, attempt
 
 if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
-    from bench.runs.cells.claim import Job
     from bench.runs.cells.context import Context
 
 
@@ -35,6 +34,9 @@ class Listener(Protocol):
 
     def tried(self, cell: Cell) -> None:
         """A trial of the cell's study has ended, or another process has made the last of them."""
+
+    def note(self, notice: str) -> None:
+        """Something that the user should know."""
 
 
 class Executor(Protocol):
@@ -81,6 +83,37 @@ class Clock:
         """Takes note of how long a cell or a trial took."""
         took = result.cost.get("wall_s", 0.0) if isinstance(result, Record) else result
         self._longest = max(self._longest, took)
+
+
+class Queue:
+    """Jobs in their order, and those of them that wait for what others are at.
+
+    Args:
+        jobs: The jobs.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._waiting, self._busy = deque(jobs), deque[Job]()
+        self._retry_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._busy)
+
+    def take(self) -> Job | None:
+        """The next job; `None` where there is none at the moment."""
+        if self._busy and time.monotonic() >= self._retry_at:
+            self._waiting.extendleft(reversed(self._busy))
+            self._busy.clear()
+        return self._waiting.popleft() if self._waiting else None
+
+    def put_off(self, job: Job) -> None:
+        """Takes a job back that is to be looked at again in a while."""
+        self._busy.append(job)
+        self._retry_at = time.monotonic() + POLL_S
+
+    def put_back(self, job: Job) -> None:
+        """Takes a job back that comes next."""
+        self._waiting.appendleft(job)
 
 
 class InProcess:

@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection as mp
@@ -26,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import environment
 from bench.errors import BenchError
-from bench.runs.cells.claim import Job
-from bench.runs.executor import POLL_S, Clock, Listener, tell_end
+from bench.runs.executor import POLL_S, Clock, Listener, Queue, tell_end
 from bench.runs.limits import CellLimits, LimitError
 from bench.runs.worker import work
 
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
     from bench.runs.cells.cell import Cell
+    from bench.runs.cells.claim import Job
     from bench.runs.cells.context import Context
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -134,33 +133,28 @@ class Pool:
         """Runs jobs, once; see `Executor.run`."""
         for worker in self._workers:
             self._send(worker, context)
-        retry_at = 0.0
-        waiting, busy = deque(todo), deque[Job]()
+        queue = Queue(todo)
         while True:
-            if busy and time.monotonic() >= retry_at:
-                waiting.extendleft(reversed(busy))
-                busy.clear()
             for worker in list(self._workers):
-                if worker.job is None and waiting and clock.has_time():
-                    self._give(worker, waiting.popleft(), context)
+                if worker.job is None and clock.has_time() and (job := queue.take()) is not None:
+                    self._give(worker, job, context)
             if all(worker.job is None for worker in self._workers) and not (
-                busy and clock.has_time()
+                queue and clock.has_time()
             ):
                 for worker in self._workers:
                     worker.pipe.close()  # it leaves while the page is written
-                return len(waiting) + len(busy)
+                return len(queue)
             for worker, event in self._events():
                 job = worker.job
                 if event is None or event[0] == "broke":
                     if (left := self._replace(worker, context, listener, event)) is not None:
-                        busy.append(left)
+                        queue.put_off(left)
                 elif job is not None:
                     if event[0] == "started":
                         worker.has_worked, worker.since = True, time.monotonic()
                         self._in_vain = 0
                     if event[0] == "busy":
-                        busy.append(job)
-                        retry_at = time.monotonic() + POLL_S
+                        queue.put_off(job)
                     self._tell(event, job.cell, listener, clock)
                     if event[0] in ("busy", "ended"):
                         worker.job, worker.has_worked = None, True

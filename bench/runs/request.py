@@ -98,6 +98,7 @@ class Request:
     name: str | None = None
     workers: int | None = None
     threads: int | None = None
+    on: str | None = None
     cell_hours: float | None = None
     cell_memory_gb: float | None = None
     device: str = "auto"
@@ -130,6 +131,10 @@ class Request:
             object.__setattr__(self, "ratios", tuple(map(check_ratio, self.ratios)))
         if self.latency and self.keep_models == "none":
             raise BenchError("--latency times models, and --keep-models none keeps none.")
+        if self.on is not None:
+            from bench.runs.cluster.connection import check_place
+
+            check_place(self.on)
         if (cache := self.teacher_cache_gb) is not None and not 0 <= cache < math.inf:
             raise BenchError(f"teacher-cache-gb is a number of at least 0, not {cache}.")
         CellLimits(self.cell_hours, self.cell_memory_gb)
@@ -205,6 +210,8 @@ def resolve(request: Request) -> Suite:
         runs=request.runs,
         source=compared.source,
         workers=place.workers,
+        on=request.on,
+        asked_workers=request.workers,
         folder=place.folder,
         device=place.device,
         keep_models=request.keep_models,

@@ -54,6 +54,8 @@ class Suite:
         device: `cpu` or `cuda`.
         keep_models: Which compressed models stay on disk.
         limits: What a cell may take.
+        on: Where its cells run, if not in worker processes of this machine; see `bench run --on`.
+        asked_workers: Worker processes that were asked for, if any number was.
         latency: What rows are timed on once all cells are done: `all` engines, plain `torch`
             alone, or nothing.
         auto_precision: Whether hardware or run folder decided on the precision, and no word did.
@@ -81,6 +83,8 @@ class Suite:
     device: str
     keep_models: str
     limits: CellLimits = field(default_factory=CellLimits)
+    on: str | None = None
+    asked_workers: int | None = None
     latency: str | None = None
     auto_precision: bool = False
     carry_from: str | None = None

@@ -123,6 +123,10 @@ class Tracking:
         """Passes it on."""
         self._listener.tried(cell)
 
+    def note(self, notice: str) -> None:
+        """Passes it on."""
+        self._listener.note(notice)
+
     def ended(self, cell: Cell, record: Record) -> None:
         """Passes it on, and tells the trackers."""
         self._listener.ended(cell, record)

@@ -73,6 +73,17 @@ def dense_cost(training: Training, lengths: NDArray[np.int64]) -> int:
     return training.cost(count_dense(training.model).forward_flops(visited))
 
 
+def reference_key(
+    identity: dict[str, Any], params: TrainParams, protocol: Protocol, seed: int
+) -> str:
+    """The name of a reference's folder; see `obtain`."""
+    return json_hash({**identity, **_settings(params, protocol, seed)})[:16]
+
+
+def _settings(params: TrainParams, protocol: Protocol, seed: int) -> dict[str, Any]:
+    return {"params": dataclasses.asdict(params), "protocol": protocol.hash, "seed": seed}
+
+
 def obtain(
     runs: Path,
     task: Task,
@@ -107,8 +118,7 @@ def obtain(
     Raises:
         DivergedError: Its training met a NaN or an infinite value.
     """
-    settings = {"params": dataclasses.asdict(params), "protocol": protocol.hash, "seed": seed}
-    key = json_hash({**identity, **settings})[:16]
+    key = reference_key(identity, params, protocol, seed)
     folder = runs / "references" / key
     with lock(runs, f"reference-{key}"):
         done = read_json(folder / "reference.json", _Described)
@@ -141,7 +151,7 @@ def obtain(
                 "steps": training.step,
                 "curve": curve.described(),
                 "wall_s": time.perf_counter() - begin,
-                **settings,
+                **_settings(params, protocol, seed),
                 **identity,
             }
             write_json(folder / "reference.json", done)

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from bench.data.encoded import Encoded
     from bench.data.prepare import TaskData
     from bench.data.task import Task
-    from bench.protocol import Protocol
     from bench.runs.cells.context import Context
     from bench.training.perturber import Perturber
 
@@ -285,7 +284,7 @@ class CellRun:
             "method": self.method,
             "text": text,
             "weights": context.weights,
-            "protocol": self._protocol_of_text().hash,
+            "protocol": context.protocol_of_text.hash,
             "rows": "fit" if self.trial and context.corpus is None else "all",
         }
         folder = store.root / "shared" / json_hash(identity)[:16]
@@ -312,13 +311,6 @@ class CellRun:
         self.seconds += cost.get("train_s", 0.0)  # those of older folders were not measured
         self.made_once[folder.name] = ("general distillation", cost["train_flops"])
         return load_file(folder / "tensors.safetensors")
-
-    def _protocol_of_text(self) -> Protocol:
-        """What matters of the protocol to what is made of unlabelled text of the run's own."""
-        protocol = self.context.protocol
-        if self.context.corpus is None:
-            return protocol
-        return dataclasses.replace(protocol, max_train_samples=None)
 
     def _train(
         self,
@@ -410,11 +402,7 @@ class CellRun:
             self.task,
             self.data.train,
             encoder=self.encoder,
-            identity={
-                "kind": "tuning" if self.trial else "final",
-                "data": context.tasks[self.task.name].fingerprint,
-                "weights": context.weights,
-            },
+            identity=context.reference_identity(self.task.name, trial=self.trial),
             params=params or self.reference_params,
             protocol=context.protocol,
             device=context.device,

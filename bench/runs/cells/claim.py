@@ -1,24 +1,27 @@
-"""A cell or a trial, run if nobody else is at it.
+"""A cell or a trial, claimed and computed if nobody else is at it.
 
-A cell is claimed by a lock that the process which runs it holds, so that several runs may share a
-folder and a killed one leaves nothing behind but the cell to be done again.
+It is claimed by a lock that the process which claims it holds, so that several runs may share a
+folder and a killed one leaves nothing behind but the cell to be done again. Whoever claims need not
+be who computes: what a claim says of its cell is plain data.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
-from bench.results.record import is_dense
+from bench.results.record import Record, is_dense
 from bench.results.store import Store
 
 if TYPE_CHECKING:
-    from bench.results.record import Record
+    from bench.runs.cells import study
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.context import BoundCell, Context
+    from bench.runs.cells.study import Outcome, TrialFailure
     from bench.runs.cells.tuning import Tuned
 
 
@@ -39,6 +42,51 @@ class Job:
     cell: Cell
     trial: bool = False
     replaces: str | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What whoever computes a claimed cell or trial has to know.
+
+    Attributes:
+        cell: The cell; that of the study, where it is a trial.
+        found: Its parameters; `None` in a trial.
+        dense: Those of the dense model of its task; `None` in that model's own trials.
+        index: The trial's place in its study; `None` where it is a cell.
+        params: The values that the trial tries.
+    """
+
+    cell: Cell
+    found: Tuned | None
+    dense: Tuned | None
+    index: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Claim:
+    """A cell or trial that nobody else computes while this is held.
+
+    Attributes:
+        assignment: What there is to compute.
+        trial: The claim of the trial, if it is one.
+    """
+
+    assignment: Assignment
+    trial: study.Claim | None = None
+    _begin: float = field(default_factory=time.monotonic)
+
+    def settle(self, made: Record | Outcome | TrialFailure) -> Record | float:
+        """Stores what came of a trial; the record of a cell is stored already.
+
+        Returns:
+            The record, or the seconds that the trial took.
+        """
+        if isinstance(made, Record):
+            return made
+        if self.trial is not None:
+            self.trial.settle(made)
+        return time.monotonic() - self._begin
 
 
 def attempt(
@@ -62,48 +110,83 @@ def attempt(
     Raises:
         StorageError: The run folder cannot be written; nothing else would fare better there.
     """
-    from filelock import Timeout
+    with storage_errors(context), claimed(job, context) as claim:
+        if not isinstance(claim, Claim):
+            return claim
+        started()
+        return claim.settle(perform(claim.assignment, context, progress))
 
+
+@contextlib.contextmanager
+def storage_errors(context: Context) -> Iterator[None]:
+    """Raises `StorageError` where an error says that the run folder cannot be written."""
     from bench.files import is_storage_error
-    from bench.runs.cells.execute import execute
-    from bench.runs.cells.tuning import tuned
 
-    store, bound = Store(context.runs), context.bind(job.cell)
     try:
-        dense = is_dense(job.cell.method)
-        reference = None if dense else tuned(bound.reference())
-        if not dense and reference is None:
-            return None
-        if job.trial:
-            return _attempt_trial(bound, reference, started, progress)
-        if (found := tuned(bound)) is None:
-            return None
-        with store.lock(bound.id).acquire(timeout=0):
-            record = store.whole(bound.id)
-            if record is not None and record.created != job.replaces:
-                return record
-            started()
-            return execute(bound, found, reference or found, progress)
-    except Timeout:
-        return None
+        yield
     except Exception as error:
         if is_storage_error(error, context.runs):
             raise StorageError(f"{context.runs} cannot be written: {first_line(error)}") from error
         raise
 
 
-def _attempt_trial(
-    bound: BoundCell,
-    reference: Tuned | None,
-    started: Callable[[], None],
-    progress: Callable[[int, int], None],
-) -> float | None:
-    from bench.runs.cells.execute import execute_trial
+@contextlib.contextmanager
+def claimed(job: Job, context: Context) -> Iterator[Claim | Record | float | None]:
+    """Yields a claim, held until the block ends, or what `attempt` returns where there is none."""
+    with contextlib.ExitStack() as held:
+        yield _claim(job, context, held)
+
+
+def _claim(job: Job, context: Context, held: contextlib.ExitStack) -> Claim | Record | float | None:
+    from filelock import Timeout
+
+    from bench.runs.cells.study import Study
     from bench.runs.cells.tuning import tuned
 
-    begin = time.monotonic()
-    if tuned(bound) is None:
-        started()
-        if not execute_trial(bound, reference, progress) and tuned(bound) is None:
-            return None
-    return time.monotonic() - begin
+    store, bound = Store(context.runs), context.bind(job.cell)
+    dense = None if is_dense(job.cell.method) else tuned(bound.reference())
+    if dense is None and not is_dense(job.cell.method):
+        return None
+    found = tuned(bound)
+    if job.trial:
+        if found is not None:
+            return 0.0
+        trial = held.enter_context(Study(bound).claim())
+        if trial is None:
+            return None if tuned(bound) is None else 0.0
+        return Claim(Assignment(job.cell, None, dense, trial.index, trial.params), trial)
+    if found is None:
+        return None
+    try:
+        held.enter_context(store.lock(bound.id).acquire(timeout=0))
+    except Timeout:
+        return None
+    record = store.whole(bound.id)
+    if record is not None and record.created != job.replaces:
+        return record
+    return Claim(Assignment(job.cell, found, dense or found))
+
+
+def perform(
+    assignment: Assignment, context: Context, progress: Callable[[int, int], None]
+) -> Record | Outcome | TrialFailure:
+    """Computes what is claimed.
+
+    Args:
+        assignment: What to compute.
+        context: What the cells share; its folder may be another one than that of the claim.
+        progress: Called with steps made and steps in all.
+
+    Returns:
+        The record of a cell, which is stored in the folder, or what came of a trial.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    from bench.runs.cells.execute import execute, make_trial
+
+    bound: BoundCell = context.bind(assignment.cell)
+    if assignment.found is not None:
+        return execute(bound, assignment.found, assignment.dense or assignment.found, progress)
+    index = assignment.index or 0
+    return make_trial(bound, index, assignment.params, assignment.dense, progress)

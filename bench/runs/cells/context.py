@@ -100,6 +100,21 @@ class Context:
         """Whether a cell's method came with another package than this one; imports nothing."""
         return not registry.methods.is_own(Variant.parse(cell.method).method)
 
+    def reference_identity(self, task: str, *, trial: bool) -> dict[str, Any]:
+        """What names a reference beside its training: its kind, its rows and its encoder."""
+        return {
+            "kind": "tuning" if trial else "final",
+            "data": self.tasks[task].fingerprint,
+            "weights": self.weights,
+        }
+
+    @property
+    def protocol_of_text(self) -> Protocol:
+        """What matters of the protocol to what is made of unlabelled text of the run's own."""
+        if self.corpus is None:
+            return self.protocol
+        return dataclasses.replace(self.protocol, max_train_samples=None)
+
     def bind(self, cell: Cell) -> BoundCell:
         """A cell with all that its names stand for."""
         variant = Variant.parse(cell.method)

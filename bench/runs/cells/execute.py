@@ -30,7 +30,7 @@ from bench.runs.cells.cell_run import CellRun, Progress
 from bench.runs.cells.failure import LOG, UNFINISHED_LOG, Log, ended_early, message_of
 from bench.runs.cells.floor import answers_of_floor
 from bench.runs.cells.probe import dense_knowledge, knowledge_of
-from bench.runs.cells.study import Outcome, Study
+from bench.runs.cells.study import Outcome, Study, TrialFailure
 from bench.runs.cells.tuning import given
 from bench.training import scoring, seeds
 from bench.training.evaluate import Response, respond
@@ -162,42 +162,61 @@ def execute_trial(
     Raises:
         OSError: The run folder cannot be written.
     """
-    study = Study(bound)
-    with study.claim() as claim:
+    with Study(bound).claim() as claim:
         if claim is None:
             return False
-        begin = time.perf_counter()
-        log = Log(study.folder / f"{claim.index}.log")
-        run = _lend(study.bound, dense, log, progress, trial=True)
-        try:
-            params = bound.params(claim.params) if bound.searched else given(bound).params
-            log(str(params))
-            model = _compress(study.bound, run, params)
-            response = respond(model, run.task.info.metric, run.data.report, run.context.device)
-            score, _ = _score(run.task, run.data.report, response)
-            counted = _counted(model, run)
-        except Exception as error:
-            if is_storage_error(error, bound.context.runs):
-                raise
-            log(traceback.format_exc())
-            claim.failed(message_of(error), {"flops": run.flops, "kept": run.made_once})
-            return True
-        against = _against_majority(run, response) if is_dense(bound.cell.method) else None
-        claim.ended(
-            Outcome(
-                score=score.main,
-                ratio=counted[bound.cell.axis]["ratio"],
-                steps=run.steps,
-                wall_s=time.perf_counter() - begin,
-                flops=run.flops,
-                kept=run.made_once,
-                reference=run.reference.key if run.reference else None,
-                curve=run.described_curve(),
-                against_majority=against,
-                threshold=threshold_said(response.threshold),
-            )
-        )
+        claim.settle(make_trial(bound, claim.index, claim.params, dense, progress))
     return True
+
+
+def make_trial(
+    bound: BoundCell,
+    index: int,
+    tried: Mapping[str, Any],
+    dense: Tuned | None,
+    progress: Progress = lambda step, total: None,
+) -> Outcome | TrialFailure:
+    """Makes a trial, and tells its study nothing.
+
+    Args:
+        bound: The cell.
+        index: The trial's place in the study.
+        tried: The values of what is searched.
+        dense: As `execute_trial` has it.
+        progress: As `execute_trial` has it.
+
+    Raises:
+        OSError: The run folder cannot be written.
+    """
+    study = Study(bound)
+    begin = time.perf_counter()
+    log = Log(study.folder / f"{index}.log")
+    run = _lend(study.bound, dense, log, progress, trial=True)
+    try:
+        params = bound.params(tried) if bound.searched else given(bound).params
+        log(str(params))
+        model = _compress(study.bound, run, params)
+        response = respond(model, run.task.info.metric, run.data.report, run.context.device)
+        score, _ = _score(run.task, run.data.report, response)
+        counted = _counted(model, run)
+    except Exception as error:
+        if is_storage_error(error, bound.context.runs):
+            raise
+        log(traceback.format_exc())
+        return TrialFailure(message_of(error), {"flops": run.flops, "kept": run.made_once})
+    against = _against_majority(run, response) if is_dense(bound.cell.method) else None
+    return Outcome(
+        score=score.main,
+        ratio=counted[bound.cell.axis]["ratio"],
+        steps=run.steps,
+        wall_s=time.perf_counter() - begin,
+        flops=run.flops,
+        kept=run.made_once,
+        reference=run.reference.key if run.reference else None,
+        curve=run.described_curve(),
+        against_majority=against,
+        threshold=threshold_said(response.threshold),
+    )
 
 
 def _counted(model: PreTrainedModel, run: CellRun) -> Footprint:

@@ -63,6 +63,19 @@ class Outcome:
     threshold: float | None = None
 
 
+@dataclass(frozen=True)
+class TrialFailure:
+    """That a trial came to nothing.
+
+    Attributes:
+        reason: Why.
+        cost: What it cost so far, as an `Outcome` says it.
+    """
+
+    reason: str
+    cost: dict[str, Any] = field(default_factory=dict)
+
+
 class Study:
     """The study of a cell, which is that of every seed's cell.
 
@@ -103,7 +116,7 @@ class Study:
         """Yields a trial that nobody else makes, or `None` where there is none to make now.
 
         None of the second half is begun before all of the first half have ended. A block that ends
-        without `Claim.ended` or `Claim.failed` leaves the trial to be made again.
+        without `Claim.settle` leaves the trial to be made again.
         """
         claimed = None
         with self._used():
@@ -313,13 +326,12 @@ class Claim:
     params: dict[str, Any]
     lock: BaseFileLock
 
-    def ended(self, outcome: Outcome) -> None:
-        """Stores what came of it."""
-        self.of.tell(self, outcome)
-
-    def failed(self, reason: str, cost: Mapping[str, Any]) -> None:
-        """Stores that it came to nothing, which counts as a trial made, and what it cost so far."""
-        self.of.tell_failure(self, reason, cost)
+    def settle(self, made: Outcome | TrialFailure) -> None:
+        """Stores what came of it; one that came to nothing counts as made."""
+        if isinstance(made, TrialFailure):
+            self.of.tell_failure(self, made.reason, made.cost)
+        else:
+            self.of.tell(self, made)
 
 
 def trial_cost(outcomes: Sequence[dict[str, Any]]) -> tuple[int, dict[str, int]]:

@@ -202,7 +202,7 @@ def test_with_four_trials_the_last_goes_beyond_the_best(context: Context, side: 
         with study.claim() as claim:
             assert claim is not None
             rates.append(claim.params["learning_rate"])
-            claim.ended(outcome(90 + (rates[-1] if side == "high" else -rates[-1])))
+            claim.settle(outcome(90 + (rates[-1] if side == "high" else -rates[-1])))
     assert (max if side == "high" else min)(rates) == rates[3]
     assert study.summary()["best"] == 3
     assert study.summary()["edge"] == side  # nothing lies beyond that one
@@ -215,7 +215,7 @@ def test_trials_that_are_not_above_the_text_floor_move_no_range(context: Context
     for score in (floor - 5, floor, floor - 5, floor - 1):  # the second has the highest rate
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(score))
+            claim.settle(outcome(score))
     summary = study.summary()
     assert summary["best"] == 1
     assert len(summary["rates"]) == 1
@@ -240,7 +240,7 @@ def test_a_study_searches_where_its_first_half_points(
     for _ in range(20):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(score(claim.params)))
+            claim.settle(outcome(score(claim.params)))
     summary = study.summary()
     rates = [trial["params"]["learning_rate"] for trial in summary["trials"]]
     low, high = 1e-3, 16e-3

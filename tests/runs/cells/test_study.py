@@ -20,7 +20,7 @@ from bench.results.seeds import TRIAL_SEED
 from bench.results.store import Store
 from bench.runs.cells.claim import Job
 from bench.runs.cells.execute import execute_trial
-from bench.runs.cells.study import Claim, Study
+from bench.runs.cells.study import Claim, Study, TrialFailure
 from bench.runs.limits import LimitError
 from bench.runs.processes import MOST_IN_VAIN, Pool, _Worker
 
@@ -45,7 +45,7 @@ def test_a_trial_is_made_once_and_no_more_than_there_are(context: Context) -> No
         assert [claim.index for claim in claims] == [0, 1, 2]
         assert not study.summary()["complete"]
         for claim in claims:
-            claim.ended(outcome(50.0 + claim.index))
+            claim.settle(outcome(50.0 + claim.index))
     assert study.summary()["complete"]
     assert study.summary()["best"] == 2
 
@@ -67,7 +67,7 @@ def undisturbed(context: Context, method: str, trials: int) -> list[dict[str, An
     for _ in range(trials):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(score(claim)))
+            claim.settle(outcome(score(claim)))
     summary = study.summary()
     assert summary["complete"]
     assert len(summary["rates"]) == 2
@@ -87,7 +87,7 @@ def test_a_trial_that_was_killed_in_either_half_is_made_again_with_its_parameter
         with study.claim() as claim:
             assert claim is not None
             assert claim.index == index
-            claim.ended(outcome(score(claim)))
+            claim.settle(outcome(score(claim)))
     assert study.summary()["trials"] == undisturbed(context, method, 6)
 
 
@@ -99,11 +99,11 @@ def test_the_second_half_waits_for_all_of_the_first(context: Context) -> None:
             with study.claim() as early:
                 assert early is None
             assert claim is not None
-            claim.ended(outcome(score(claim)))
+            claim.settle(outcome(score(claim)))
         with study.claim() as early:
             assert early is None
         assert second is not None
-        second.failed("no luck", {})  # has ended, too
+        second.settle(TrialFailure("no luck"))  # has ended, too
         with study.claim() as claim:
             assert claim is not None
             assert claim.index == 3
@@ -117,7 +117,7 @@ def test_a_first_half_whose_worker_was_killed_keeps_nobody_waiting(context: Cont
     for _ in range(3):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(score(claim)))
+            claim.settle(outcome(score(claim)))
     with study.claim() as claim:
         assert claim is not None
         assert claim.index == 3
@@ -139,7 +139,7 @@ def test_two_workers_make_the_trials_that_one_makes(context: Context) -> None:
             if not at_work:
                 break
             ended = at_work.pop(rng.randrange(len(at_work)))
-            ended.ended(outcome(score(ended)))
+            ended.settle(outcome(score(ended)))
     assert study.summary()["trials"] == undisturbed(context, "tinybert", 8)
 
 
@@ -190,7 +190,7 @@ def test_what_a_kill_left_between_queueing_and_asking_is_made_first(
         with study.claim() as claim:
             assert claim is not None
             assert claim.index == index
-            claim.ended(outcome(score(claim)))
+            claim.settle(outcome(score(claim)))
     assert study.summary()["trials"] == undisturbed(context, "magnitude", 6)
 
 
@@ -207,7 +207,7 @@ def test_a_trial_that_was_killed_before_the_folder_was_moved_is_made_again(
         with study.claim() as claim:
             assert claim is not None
             assert claim.index == index
-            claim.ended(outcome(50.0))
+            claim.settle(outcome(50.0))
     assert study.summary()["complete"]
 
 
@@ -215,13 +215,13 @@ def test_a_trial_that_fails_or_kills_its_worker_counts(context: Context) -> None
     study = Study(context.bind(cell(context, "magnitude")))
     with study.claim() as claim:
         assert claim is not None
-        claim.failed("no luck", {"flops": {"training": 4}})
+        claim.settle(TrialFailure("no luck", {"flops": {"training": 4}}))
     with study.claim() as claim:
         assert claim is not None
     study.give_up_killed("the worker process was killed")
     with study.claim() as claim:
         assert claim is not None
-        claim.ended(outcome(60.0))
+        claim.settle(outcome(60.0))
     summary = study.summary()
     assert summary["complete"]
     assert [t.get("error") for t in summary["trials"]] == [
@@ -235,13 +235,13 @@ def test_a_line_that_a_killed_process_left_unfinished_harms_nothing(context: Con
     study = Study(context.bind(cell(context, "magnitude")))
     with study.claim() as claim:
         assert claim is not None
-        claim.ended(outcome(50.0))
+        claim.settle(outcome(50.0))
     journal = study.folder / "journal.log"
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "worker')
     with study.claim() as claim:
         assert claim is not None
         assert claim.index == 1
-        claim.ended(outcome(51.0))
+        claim.settle(outcome(51.0))
     assert len(study.summary()["trials"]) == 2
 
 
@@ -250,7 +250,7 @@ def test_cost_counts_what_was_kept_once(context: Context) -> None:
     for key in ("a", "a", "b"):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(dataclasses.replace(outcome(50.0), kept={key: ("reference", 7)}))
+            claim.settle(dataclasses.replace(outcome(50.0), kept={key: ("reference", 7)}))
     assert study.summary()["train_flops"] == 3 * 10 + 2 * 7
 
 
@@ -260,7 +260,7 @@ def test_any_storage_of_optunas_will_do(context: Context, tmp_path: Path) -> Non
     for number in range(TRIALS):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(number))
+            claim.settle(outcome(number))
     stored = optuna.load_study(study_name=study.id, storage=url)
     assert [trial.value for trial in stored.trials] == [0.0, 1.0, 2.0]
     assert stored.best_trial.number == 2

@@ -57,7 +57,7 @@ def test_a_trial_below_the_ratio_cannot_be_the_best(context: Context) -> None:
     for score, ratio in ((90.0, 3.9), (40.0, 3.93), (60.0, 4.0)):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(score, ratio))
+            claim.settle(outcome(score, ratio))
     assert study.summary()["best"] == 2
     found = tuned(context.bind(cell(context, "magnitude")))
     assert found is not None
@@ -69,7 +69,7 @@ def test_where_no_trial_meets_the_target_the_defaults_are_taken(context: Context
     for _ in range(TRIALS):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(90.0, ratio=1.0))
+            claim.settle(outcome(90.0, ratio=1.0))
     found = tuned(context.bind(cell(context, "magnitude")))
     assert found is not None
     assert found.facts["parameters"] == "default"
@@ -88,7 +88,7 @@ def test_a_study_whose_best_trial_is_not_above_what_words_score_was_not_tuned(
     for score in (floor - 5, floor + above, floor - 1):
         with study.claim() as claim:
             assert claim is not None
-            claim.ended(outcome(score))
+            claim.settle(outcome(score))
     assert (study.summary()["floor"], study.summary()["not_tuned"]) == (floor, lost)
     found = tuned(context.bind(cell(context, "magnitude")))
     assert found is not None

@@ -1,0 +1,249 @@
+"""The nodes of a cluster as the driver sees them: which there are, and which of them it uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.runs.cluster import node as remote
+
+if TYPE_CHECKING:
+    from bench.runs.cluster.connection import Connection
+
+WATCH_S = 2.0
+"""How often nodes are looked at."""
+
+GREETED_S = 180.0
+"""How long a node may take to say what it is: on a loaded one, torch is imported for a minute."""
+
+MOST_IN_VAIN = 3
+"""Computations that a node may lose one after the other, before it is used no more."""
+
+
+@dataclass(eq=False)
+class Node:
+    """A machine of the cluster.
+
+    Attributes:
+        id: Ray's name of it.
+        address: Its address.
+        slots: How many cells it computes at once.
+        state: `new` until it has said what it is, then `used`; `refused` where it cannot be used;
+            `lost` where it is gone.
+        reason: Why it is refused.
+        processor: Its processor.
+        busy: Slots that are in use.
+        in_vain: Computations that it lost since the last one that came to an end.
+        blocks: Tasks and seeds that it has computed cells of, whose files it has.
+    """
+
+    id: str
+    address: str
+    slots: int
+    state: str = "new"
+    reason: str = ""
+    processor: str = ""
+    busy: int = 0
+    in_vain: int = 0
+    blocks: set[tuple[str, int]] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return f"node {self.address} ({self.id[:8]})"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it takes one more cell."""
+        return self.state == "used" and self.busy < self.slots
+
+
+class Nodes:
+    """The nodes of a cluster.
+
+    Args:
+        connection: The driver's.
+        threads: Cores that a cell takes.
+        device: What a cell computes on.
+        note: Told of what the user should know.
+    """
+
+    def __init__(
+        self, connection: Connection, threads: int, device: str, note: Callable[[str], None]
+    ) -> None:
+        self._connection, self._ray = connection, connection.ray
+        self._threads, self._device, self._note = threads, device, note
+        self._all: dict[str, Node] = {}
+        self._greetings: dict[Any, Node] = {}
+        self._own: dict[str, Any] = {}
+        self._watch_at, self._is_met = 0.0, False
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._all.values())
+
+    def meet(self) -> None:
+        """Waits until every node has said what it is, before anything runs.
+
+        Raises:
+            BenchError: One is another than this machine where that may not be, or none has room
+                for a cell.
+        """
+        self._own = remote.facts()
+        self.watch()
+        if not any(node.slots for node in self):
+            sizes = ", ".join(f"{node.address} has {self._cores(node)}" for node in self)
+            wanted = f"{self._threads} cores" + (" and a GPU" if self._device == "cuda" else "")
+            raise BenchError(f"a cell takes {wanted} (--threads), and no node has them: {sizes}.")
+        deadline = time.monotonic() + GREETED_S
+        while self._greetings and time.monotonic() < deadline:
+            self._hear_greetings(timeout=1.0)
+        for node in self:
+            if node.state == "refused":
+                raise BenchError(f"{node.reason}.")
+        if not any(node.state == "used" for node in self):
+            raise BenchError("no node of the cluster answers.")
+        self._is_met = True
+
+    def _cores(self, node: Node) -> str:
+        found = next(one for one in self._ray.nodes() if one["NodeID"] == node.id)["Resources"]
+        gpus = f" and {found['GPU']:g} GPUs" if self._device == "cuda" else ""
+        return f"{found.get('CPU', 0):g}{gpus if 'GPU' in found else ''}"
+
+    def watch(self) -> list[Node]:
+        """Looks for nodes that have come or gone, now and then; returns those that are gone."""
+        if self._greetings:
+            self._hear_greetings(timeout=0.0)
+        if time.monotonic() < self._watch_at:
+            return []
+        self._watch_at = time.monotonic() + WATCH_S
+        gone = []
+        for said in self._ray.nodes():
+            node = self._all.get(said["NodeID"])
+            if node is None and said["Alive"]:
+                self._greet(said)
+            elif node is not None and not said["Alive"] and node.state != "lost":
+                if node.state == "used":
+                    self._note(f"{node} is lost; what it was at is begun anew.")
+                node.state = "lost"
+                gone.append(node)
+        return gone
+
+    def _greet(self, said: dict[str, Any]) -> None:
+        resources = said["Resources"]
+        slots = int(resources.get("CPU", 0) // self._threads)
+        if self._device == "cuda":
+            slots = min(slots, int(resources.get("GPU", 0)))
+        node = Node(said["NodeID"], said["NodeManagerAddress"], slots)
+        self._all[node.id] = node
+        if not slots:
+            return
+        ask = self._ray.remote(max_retries=0, num_cpus=0)(_greeting())
+        self._greetings[ask.options(scheduling_strategy=self.only(node)).remote()] = node
+
+    def only(self, node: Node) -> Any:
+        """The strategy that places a task on one node."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node.id, soft=False)
+
+    def _hear_greetings(self, timeout: float) -> None:
+        ready, _ = self._ray.wait(list(self._greetings), timeout=timeout)
+        for greeting in ready:
+            node = self._greetings.pop(greeting)
+            try:
+                said = self._ray.get(greeting, timeout=GREETED_S)
+            except Exception as error:  # it went away, or is another Python altogether
+                said = {"error": str(error).strip().rpartition("\n")[2]}
+            if node.state == "new":
+                self._judge(node, said)
+
+    def _judge(self, node: Node, said: dict[str, Any]) -> None:
+        """Takes a node into use, or refuses it."""
+        own = self._own
+        if "error" in said:
+            self.refuse(node, f"{node} cannot be used: {said['error']}; this machine has "
+                              f"{_version(own)}: install the same on every node")  # fmt: skip
+            return
+        keys = ("bench", "sources", "python")
+        if [said[key] for key in keys] != [own[key] for key in keys]:
+            self.refuse(node, f"{node} has {_version(said)}, this machine {_version(own)}: "
+                              "install the same on every node")  # fmt: skip
+            return
+        other = [name for name, v in own["packages"].items() if said["packages"].get(name) != v]
+        if other:
+            named = ", ".join(
+                f"{name} {said['packages'].get(name)}, not {own['packages'][name]}"
+                for name in other
+            )
+            self._note(f"{node} has {named}: its scores may differ in their last digits.")
+        node.state, node.processor = "used", said["processor"]
+
+    def refuse(self, node: Node, reason: str) -> None:
+        """Uses a node no more, or not at all."""
+        if node.state == "used":
+            self._note(f"{reason}: it is used no more.")
+        elif self._is_met:  # else it is an error
+            self._note(f"{reason}.")
+        node.state, node.reason = "refused", reason
+
+    def lose(self, node: Node) -> None:
+        """Takes note of a computation that a node has lost."""
+        node.in_vain += 1
+        if node.state == "used" and node.in_vain == MOST_IN_VAIN:
+            self.refuse(node, f"{node} has lost {MOST_IN_VAIN} cells one after the other")
+
+    def choose(
+        self, block: tuple[str, int], processor: str | None, avoid: Iterable[str]
+    ) -> Node | None:
+        """A node for a cell.
+
+        Args:
+            block: Its task and seed.
+            processor: The kind that the block's other cells ran on, if they are to share one.
+            avoid: Nodes that have lost it before.
+
+        Returns:
+            One that has the block's files already, or else the freest; `None` where none fits now.
+        """
+        used = [node for node in self if node.state == "used"]
+        same = [node for node in used if processor in (None, node.processor)] or used
+        fitting = [node for node in same if node.id not in avoid] or same
+        free = [node for node in fitting if node.is_free]
+        return max(
+            free, key=lambda node: (block in node.blocks, node.slots - node.busy), default=None
+        )
+
+    def described(self) -> list[dict[str, Any]]:
+        """What `bench status` says of them."""
+        return [
+            {"address": node.address, "id": node.id[:8], "processor": node.processor,
+             "state": node.state, "busy": node.busy, "slots": node.slots}
+            for node in self if node.slots
+        ]  # fmt: skip
+
+
+def _version(said: dict[str, Any]) -> str:
+    return f"bench {said['bench']} (sources {said['sources']}) with Python {said['python']}"
+
+
+def _greeting() -> Callable[[], dict[str, Any]]:
+    """A function that travels as it is, since a node may have another bench, or none."""
+
+    def greet() -> dict[str, Any]:
+        try:
+            from bench.runs.cluster.node import facts
+
+            return facts()
+        except Exception as error:
+            import platform
+
+            try:
+                from importlib.metadata import version
+
+                has = f"bench {version('prunebench')}"
+            except Exception:
+                has = "no bench"
+            return {"error": f"it has {has}, Python {platform.python_version()} ({error})"}
+
+    return greet

@@ -1,0 +1,108 @@
+"""Which nodes of a cluster are used; Ray is a stub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_ray import FakeRay, Ref, put_in_place
+
+from bench.errors import BenchError
+from bench.runs.cluster import node as remote
+from bench.runs.cluster.nodes import Nodes
+
+
+@pytest.fixture
+def ray() -> FakeRay:
+    return FakeRay()
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def nodes(ray: FakeRay, heard: list[str], tmp_path: Path, monkeypatch) -> Nodes:
+    monkeypatch.setattr("bench.runs.cluster.nodes.WATCH_S", 0.0)
+    return Nodes(put_in_place(monkeypatch, ray, tmp_path), 1, "cpu", heard.append)
+
+
+def usable(nodes: Nodes) -> set[str]:
+    return {node.id for node in nodes if node.state == "used"}
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"bench": "0.0.9"}, "bench 0.0.9"),
+        ({"python": "3.10.1"}, "Python 3.10.1"),
+        ({"sources": "0" * 12}, "sources 000000000000"),
+        ({"error": "it has no bench, Python 3.9.0 (No module named 'bench')"}, "no bench"),
+    ],
+)
+def test_a_node_with_another_bench_or_python_is_refused_and_both_are_named(
+    nodes: Nodes, ray: FakeRay, said: dict[str, Any], named: str
+) -> None:
+    own = remote.facts()
+    ray.answers["b"] = Ref(said if "error" in said else {**own, **said})
+    with pytest.raises(BenchError) as refused:
+        nodes.meet()
+    for part in ("node host-b (b)", named, f"bench {own['bench']} (sources {own['sources']})"):
+        assert part in str(refused.value)
+
+
+def test_one_that_comes_later_is_refused_alone(nodes, ray, heard) -> None:
+    nodes.meet()
+    ray.answers["c"] = Ref({**remote.facts(), "bench": "0.0.9"})
+    ray.cores |= {"c": 4, "d": 4}
+    nodes.watch()
+    nodes.watch()  # hears what they say of themselves
+    assert usable(nodes) == {"a", "b", "d"}
+    assert len(heard) == 1
+    assert "host-c (c) has bench 0.0.9" in heard[0]
+
+
+def test_other_packages_are_said_and_used(nodes, ray, heard) -> None:
+    own = remote.facts()
+    ray.answers["b"] = Ref({**own, "packages": {**own["packages"], "torch": "1.0"}})
+    nodes.meet()
+    assert usable(nodes) == {"a", "b"}
+    assert f"torch 1.0, not {own['packages']['torch']}" in heard[0]
+
+
+def test_a_request_that_no_node_can_meet_is_refused_before_anything_runs(
+    ray, tmp_path, monkeypatch
+) -> None:
+    nodes = Nodes(put_in_place(monkeypatch, ray, tmp_path), 4, "cpu", pytest.fail)
+    with pytest.raises(BenchError, match=r"takes 4 cores .* host-a has 1, host-b has 1"):
+        nodes.meet()
+
+
+def test_a_node_that_loses_three_cells_in_a_row_is_used_no_more(nodes, heard) -> None:
+    nodes.meet()
+    first = next(iter(nodes))
+    for _ in range(3):
+        nodes.lose(first)
+    assert usable(nodes) == {"b"}
+    assert heard == ["node host-a (a) has lost 3 cells one after the other: it is used no more."]
+
+
+def test_a_block_stays_on_one_kind_of_processor_while_there_is_one(nodes, ray) -> None:
+    own = remote.facts()
+    ray.cores |= {"c": 1}
+    ray.answers["c"] = Ref({**own, "processor": "another"})
+    nodes.meet()
+    block, kind = ("t", 0), own["processor"]
+    a, b, c = nodes
+    assert nodes.choose(block, "another", ()) is c
+    c.busy = 1
+    assert nodes.choose(block, "another", ()) is None  # waits for it
+    c.state = "lost"
+    assert nodes.choose(block, "another", ()) is a
+    assert nodes.choose(block, kind, ["a"]) is b  # which has not lost it
+    b.blocks.add(block)
+    assert nodes.choose(block, kind, ()) is b  # which has its files
+    b.busy = 1
+    assert nodes.choose(block, kind, ["a"]) is None
