@@ -36,13 +36,13 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
     """The tests that are long by nature: simulations, kills of whole runs, real input."""
-    _install(session)
+    _install(session, "ray")
     session.run("pytest", *PARALLEL, "-m", "slow", *session.posargs)
 
 
-def _install(session: nox.Session) -> None:
+def _install(session: nox.Session, *more: str) -> None:
     """Installs the package as a user would, and what its tests need."""
-    extras = "arena,dev,engines,html,mlflow,tensorboard,wandb"
+    extras = ",".join(["arena,dev,engines,html,mlflow,tensorboard,wandb", *more])
     session.install("-c", "constraints.txt", "setuptools", f".[{extras}]")
     session.install("--no-deps", TEXTPRUNER)
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")

@@ -148,7 +148,8 @@ class Nodes:
         return NodeAffinitySchedulingStrategy(node.id, soft=False)
 
     def _hear_greetings(self, timeout: float) -> None:
-        ready, _ = self._ray.wait(list(self._greetings), timeout=timeout)
+        asked = list(self._greetings)
+        ready, _ = self._ray.wait(asked, num_returns=len(asked), timeout=timeout)
         for greeting in ready:
             node = self._greetings.pop(greeting)
             try:
