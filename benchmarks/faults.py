@@ -36,7 +36,7 @@ from bench.results.store import Store
 
 SUITE = (
     "--tasks", "demo-sentiment", "--methods", "magnitude,slow", "--ratios", "4", "--epochs", "1",
-    "--max-train-samples", "300", "--trials", "0", "--seeds", "2", "--no-latency",
+    "--max-train-samples", "300", "--trials", "0", "--seeds", "1", "--no-latency",
 )  # fmt: skip
 
 PATIENCE_S = 600
@@ -198,7 +198,7 @@ def undisturbed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Se
 def worker_killed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """SIGKILL to the process that computes a cell."""
     trial = Trial(bench, cluster)
-    _, worker = trial.reach(2)
+    _, worker = trial.reach(1)
     worker.kill()
     trial.end()
     return judged(Seen("a worker killed in a cell", "begun anew at once, done"), trial, wanted)
@@ -207,7 +207,7 @@ def worker_killed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> 
 def node_killed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """SIGKILL to all processes of a node."""
     trial = Trial(bench, cluster)
-    node, _ = trial.reach(2)
+    node, _ = trial.reach(1)
     node.end()
     cluster.nodes.remove(node)
     trial.end()
@@ -218,7 +218,7 @@ def node_killed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Se
 def node_frozen(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """SIGSTOP to all processes of a node: to others, a machine that has vanished."""
     trial = Trial(bench, cluster)
-    node, _ = trial.reach(2)
+    node, _ = trial.reach(1)
     node.signal(signal.SIGSTOP)
     begin = time.monotonic()
     said = ""
@@ -264,7 +264,7 @@ def node_added(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> See
 def driver_killed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """SIGKILL to the command, which is then given again."""
     trial = Trial(bench, cluster)
-    trial.reach(2)
+    trial.reach(1)
     kept = {record.id: record.created for record in Store(trial.runs).records()}
     os.killpg(trial.process.pid, signal.SIGKILL)
     trial.process.communicate()
@@ -285,7 +285,7 @@ def driver_killed(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> 
 def memory_out(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """A node whose every worker is ended by Ray's monitor of memory."""
     node = cluster.add(RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="500")
-    time.sleep(15)
+    time.sleep(3)
     trial = Trial(bench, cluster)
     trial.end()
     node.end()
@@ -298,7 +298,7 @@ def memory_out(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> See
 
 def deadly_cell(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """A method that kills its process wherever it runs."""
-    trial = Trial(bench, cluster, "--methods", "deadly", "--seeds", "1")
+    trial = Trial(bench, cluster, "--methods", "deadly")
     trial.end()
     failed = [r for r in Store(trial.runs).records() if r.status == "failed"]
     said = [re.sub(r"node [\d.]+ \(\w+\)", "node …", r.error["message"]) for r in failed if r.error]
@@ -335,7 +335,7 @@ def other_bench(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Se
     with (other / "bench" / "shown.py").open("a") as file:
         file.write("# another version\n")
     node = cluster.add(PYTHONPATH=str(other))
-    time.sleep(15)
+    time.sleep(3)
     begin = time.monotonic()
     trial = Trial(bench, cluster)
     seen = refused("a node with another bench", trial, begin, "has bench .* this machine bench")
@@ -368,7 +368,7 @@ def other_clock(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Se
 def disk_full(bench: Bench, cluster: RayCluster, wanted: dict[str, Any]) -> Seen:
     """A node whose temporary folder has no room."""
     node = cluster.add(disk="100k")
-    time.sleep(15)
+    time.sleep(3)
     trial = Trial(bench, cluster)
     trial.end()
     node.end()

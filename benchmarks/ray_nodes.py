@@ -103,7 +103,7 @@ class RayCluster:
             "RAY_health_check_period_ms": "2000",
             "RAY_health_check_timeout_ms": "3000",
             "RAY_health_check_failure_threshold": "3",
-            "RAY_preallocate_plasma_memory": "0",
+            "RAY_raylet_start_wait_time_s": str(STARTED_S),
         }
         head = ["--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
                 f"--temp-dir={self.folder / 'ray'}"]  # fmt: skip
@@ -140,7 +140,10 @@ class RayCluster:
             variables: Of its environment.
         """
         words = [f"--address={self.address}", f"--num-cpus={cpus}"]
-        return self._start(words, variables, hides=True, disk=disk)
+        node = self._start(words, variables, hides=True, disk=disk)
+        log = self.folder / f"{node.folder.name}.log"
+        wait_until(lambda: "runtime started" in log.read_text(), STARTED_S, f"a node: {log}")
+        return node
 
     def _start(
         self, words: Sequence[str], variables: dict[str, str], *, hides: bool, disk: str = ""
