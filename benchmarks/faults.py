@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from disturbed import MAIN, outcomes
+from disturbed import MAIN, kill, outcomes
 from ray_nodes import RayCluster, RayNode, wait_until
 
 from bench.data.tasks.demo import demo_encoder_path
@@ -104,15 +104,24 @@ class Bench:
         )
         self.site = site
         self.number = 0
+        self.started: list[subprocess.Popen[str]] = []
 
     def start(self, runs: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Starts the suite in a folder."""
         command = [sys.executable, "-c", MAIN, "run", *SUITE, "--runs", str(runs), *words]
         path = os.pathsep.join([str(self.site), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": path, **variables}
-        return subprocess.Popen(command, text=True, env=environment, cwd=self.folder,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(command, text=True, env=environment, cwd=self.folder,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Ends the commands that still run, as where one of them hangs."""
+        for process in self.started:
+            if process.poll() is None:
+                kill(process)
 
     def fresh(self) -> Path:
         """A run folder that is not there yet."""
@@ -409,6 +418,8 @@ def main() -> int:
                     seen = FAULTS[name](bench, cluster, wanted)
                 except (TimeoutError, RuntimeError, subprocess.TimeoutExpired) as error:
                     seen = Seen(name, wrong=f"{type(error).__name__}: {error}")
+                finally:
+                    bench.end()
                 rows.append(seen)
                 print(seen.row(), flush=True)
     return int(any(seen.wrong for seen in rows))

@@ -277,14 +277,19 @@ def knowledge_table(suite: str, records: Sequence[Record], answers: PredictionsO
 
 
 def hardware_note(records: Sequence[Record]) -> str:
-    """Which rows of a task were trained on different hardware, or nothing."""
+    """Which rows of a task were trained on different hardware, and in how many blocks; or nothing.
+
+    A block is the cells of a task and a seed, which methods are compared in.
+    """
     found: dict[str, dict[str, set[str]]] = {}
+    blocks: dict[tuple[str, int], set[str]] = {}
     for record in records:
         env = record.environment
         if env and record.cost.get("train_flops"):
             there = found.setdefault(record.cell["task"], {})
             on = f"{processor(env)}, {escape(env['device'])}"
             there.setdefault(on, set()).add(record.cell["method"])
+            blocks.setdefault((record.cell["task"], record.cell["seed"]), set()).add(on)
     tasks: dict[str, list[str]] = {}
     for task, there in found.items():
         if len(there) > 1:
@@ -293,9 +298,11 @@ def hardware_note(records: Sequence[Record]) -> str:
     lines = [f"- {escape(', '.join(names))}: {listed}" for listed, names in tasks.items()]
     if not lines:
         return ""
+    mixed = sum(len(kinds) > 1 for kinds in blocks.values())
     return (
         "**Trained on different hardware.** Its rounding alone moves single seeds. So an order of "
-        "methods across machines says little:\n\n" + "\n".join(lines)
+        f"methods across machines says little. Of {len(blocks)} blocks of a task and a seed, "
+        f"{mixed} {'is' if mixed == 1 else 'are'} mixed:\n\n" + "\n".join(lines)
     )
 
 

@@ -98,6 +98,7 @@ def test_rows_of_different_hardware_are_told_apart() -> None:
     others = "one (avx2), cpu: dense, movement, random-mask"
     assert rf"- cola: {others}; an\|other (avx2), cpu: magnitude" in markdown
     assert "- wnli: " not in markdown
+    assert "Of 4 blocks of a task and a seed, 2 are mixed:" in markdown  # those of cola
 
 
 def test_a_page_says_what_was_held_equal_one_thought_a_bullet() -> None:
