@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 from bench import environment
 from bench.errors import BenchError, first_line
+from bench.files import remove
 
 LOCAL = "ray"
 """What `--on` says for an instance on this machine alone."""
@@ -97,7 +97,7 @@ class Connection:
         if (ray := getattr(self, "ray", None)) is not None:
             with _own_signals(), contextlib.suppress(Exception):
                 ray.shutdown()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove(self.scratch, self.scratch.parent)
 
 
 def _module(*, local: bool) -> ModuleType:

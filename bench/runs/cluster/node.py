@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import os
 import queue
-import shutil
 import stat
 import tempfile
 import threading
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, kind_and_line
-from bench.files import is_storage_error
+from bench.files import is_storage_error, remove
 
 if TYPE_CHECKING:
     from bench.runs.cells.claim import Assignment
@@ -193,7 +192,7 @@ def sweep(name: str, base: str | None) -> bool:
     while folder.is_dir():
         with (folder / IN_USE).open("w") as mark, contextlib.suppress(BlockingIOError):
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder, folder.parent)
             return True
         if time.monotonic() > deadline:
             return False

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench import machine
 from bench.environment import DEFAULTS
 from bench.errors import BenchError
-from bench.files import write_json
+from bench.files import remove, write_json
 from bench.results.record import Record, now
 from bench.results.status import NODES
 from bench.results.store import Store
@@ -102,7 +102,7 @@ class ClusterPool:
             try:
                 return self._run(errand)
             finally:
-                (context.runs / f"{NODES}.json").unlink(missing_ok=True)
+                remove(context.runs / f"{NODES}.json", context.runs)
 
     def _run(self, errand: Errand) -> int:
         while True:
