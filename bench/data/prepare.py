@@ -135,8 +135,8 @@ def prepare(
     Raises:
         BenchError: Rows cannot be read, a split has none, or all training rows are report rows.
     """
-    splits = checked_rows(task, pinned(source, task, cache))
-    pin(splits.provenance, task, cache)
+    splits = checked_rows(task, pinned(source, task.name, cache))
+    pin(splits.provenance, task.name, cache)
     longest = max_pieces(encoder)
     limit = longest if length is None else min(length, longest)
     if augmenter is not None and task.finds_spans:

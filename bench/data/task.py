@@ -10,6 +10,8 @@ A plugin adds a task by subclassing `Task` and naming it in the entry-point grou
         def load(self, source: Source) -> Splits:
             train, dev = ...          # datasets.Dataset with the columns that `Splits` names
             return Splits(train=train, dev=dev, provenance={"source": "..."})
+
+A challenge set is rows beside a task's own, which its models are scored on and nothing else.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from bench.errors import BenchError, kind_and_line
 from bench.inputs import USUAL, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from datasets import Dataset
@@ -100,10 +102,79 @@ class Splits:
     skipped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChallengeInfo:
+    """What is known of a challenge set before any of its data is read.
+
+    Attributes:
+        name: Name on the command line, in records and pages: as a task's.
+        summary: One line that says what it asks of a model.
+        tasks: Names of the tasks whose models it is for.
+        reference: Paper or page that it comes from.
+        version: Raise it when the same files would now be read as other rows.
+    """
+
+    name: str
+    summary: str
+    tasks: tuple[str, ...]
+    reference: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenge:
+    """A challenge set's rows for one task.
+
+    Attributes:
+        rows: The columns of a split, perhaps with `part`; and `groups` (a list of strings), the
+            groups of rows that each belongs to and that are scored one by one beside all rows. A
+            name such as `Logic: Negation` is of a group within another.
+        metric: A key of `bench.metrics.METRICS`; its main figure is the score.
+        merged: The set's class of each of the task's classes, where the set tells fewer apart;
+            labels are the set's then.
+        provenance: Where the rows came from, for the record.
+        skipped: One line `file:line: reason` for each unreadable row.
+    """
+
+    rows: Dataset
+    metric: str
+    merged: tuple[int, ...] | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+
+class ChallengeSet(abc.ABC):
+    """A challenge set: its `info`, and how to read its rows."""
+
+    info: ChallengeInfo
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.info.name
+
+    @abc.abstractmethod
+    def load(self, task: Task, source: Source) -> Challenge:
+        """Reads the rows for one of its tasks.
+
+        Args:
+            task: The task.
+            source: Where rows may come from; its folder is that of challenge sets.
+
+        Raises:
+            BenchError: As `Task.load`.
+        """
+
+
 class Task(abc.ABC):
     """A task: its `info`, and how to read its rows."""
 
     info: ClassVar[TaskInfo]
+
+    @property
+    def challenges(self) -> Mapping[str, ChallengeSet]:
+        """Challenge sets of the task's own, by name, which its models are always scored on."""
+        return {}
 
     @property
     def name(self) -> str:
@@ -143,26 +214,65 @@ def checked_rows(task: Task, source: Source) -> Splits:
     Raises:
         BenchError: They cannot be read, a split has none, or one is not what it should be.
     """
+
+    def faults(splits: Splits) -> Iterator[str]:
+        pairs = "text_pair" in splits.train.column_names
+        for split in ("train", "dev"):
+            yield from _objections(getattr(splits, split), split, task, task.num_labels, pairs)
+
+    return _checked(f"task '{task.name}'", lambda: task.load(source), faults)
+
+
+def checked_challenge(challenge_set: ChallengeSet, task: Task, source: Source) -> Challenge:
+    """A challenge set's rows for a task, checked as a task's own are.
+
+    Raises:
+        BenchError: They cannot be read, there are none, or they are not what they should be.
+    """
+
+    def faults(found: Challenge) -> Iterator[str]:
+        if task.finds_spans:
+            yield f"is of classes, and {task.name} looks for spans"
+        classes = task.num_labels if found.merged is None else max(found.merged) + 1
+        pairs = "text_pair" in found.rows.column_names
+        yield from _objections(found.rows, "challenge", task, classes, pairs)
+        if "groups" not in found.rows.column_names:
+            return
+        names = {name for row in found.rows["groups"][:] for name in row}
+        if len(names) > MOST_GROUPS:
+            yield f"has {len(names):,} groups of rows: {MOST_GROUPS} at most"
+
+    what = f"challenge set '{challenge_set.name}'"
+    return _checked(what, lambda: challenge_set.load(task, source), faults)
+
+
+MOST_GROUPS = 200
+"""Of a challenge set's rows, each of which a page has a row for."""
+
+T = TypeVar("T")
+
+
+def _checked(what: str, load: Callable[[], T], faults: Callable[[T], Iterator[str]]) -> T:
+    """What somebody's code reads, if nothing is wrong with it; else one clear line."""
     from bench.process_state import kept  # not above: who writes a method does not need it
 
     try:
         with kept():
-            splits = task.load(source)
-        faults = (fault for split in ("train", "dev") for fault in _objections(task, splits, split))
-        fault = next(faults, None)
+            found = load()
+        fault = next(faults(found), None)
     except BenchError:
         raise
     except Exception as error:
-        reason = kind_and_line(error)
-        raise BenchError(f"task '{task.name}' cannot read its rows: {reason}") from error
+        raise BenchError(f"{what} cannot read its rows: {kind_and_line(error)}") from error
     if fault:
-        raise BenchError(f"task '{task.name}' {fault}.")
-    return splits
+        raise BenchError(f"{what} {fault}.")
+    return found
 
 
-def _objections(task: Task, splits: Splits, split: str) -> Iterator[str]:
-    """What is wrong with a split, the worst first."""
-    rows: Dataset = getattr(splits, split)
+def _objections(
+    rows: Dataset, split: str, task: Task, num_classes: int, pairs: bool
+) -> Iterator[str]:
+    """What is wrong with the rows of a split, the worst first."""
     if len(rows) == 0:
         yield f"has no {split} rows"
         return
@@ -170,7 +280,7 @@ def _objections(task: Task, splits: Splits, split: str) -> Iterator[str]:
     if missing := {"id", "text", *(SPAN_COLUMNS if task.finds_spans else ("label",))} - columns:
         yield f"has no column {min(missing)} in its {split} rows"
         return
-    if ("text_pair" in columns) != ("text_pair" in splits.train.column_names):
+    if ("text_pair" in columns) != pairs:
         yield "has pairs in one of its splits only"
     for name in ("id", "text", "text_pair", "part"):
         if name in columns and not all(isinstance(text, str) for text in rows[name][:]):
@@ -180,7 +290,7 @@ def _objections(task: Task, splits: Splits, split: str) -> Iterator[str]:
     if task.finds_spans:
         yield from _wrong_spans(rows, split)
         return
-    classes = range(task.num_labels)
+    classes = range(num_classes)
     for label in rows["label"][:]:
         if not (isinstance(label, float | int) and math.isfinite(label)):
             yield f"has the label {label!r} in its {split} rows, which is no number"

@@ -61,7 +61,7 @@ def write_submission(
     written: list[Path] = []
     for task, folder, length in chosen.values():
         model = load_model(folder, task.info.labels, dropout=0.0)
-        rows_of = pinned(source, task, store.root / "data")
+        rows_of = pinned(source, task.name, store.root / "data")
         for part, rows in task.load_test(rows_of).items():
             path = out / f"{task.submission(part)}.tsv"
             (encoded,) = encode([rows], folder, length, task.is_regression)

@@ -58,11 +58,10 @@ def test_what_a_folder_found_once_it_keeps(hub_copy: Any, tmp_path: Path) -> Non
 
 
 def test_data_of_a_folder_have_no_revision(tmp_path: Path) -> None:
-    task = registry.task("sst2")
-    pin({"source": "folder"}, task, tmp_path)
+    pin({"source": "folder"}, "sst2", tmp_path)
     assert not list(tmp_path.iterdir())
-    pin({"revision": OLDER}, task, tmp_path)
-    assert pinned(Source(), task, tmp_path).revision == OLDER
-    assert pinned(Source(data_dir=tmp_path), task, tmp_path).revision is None
+    pin({"revision": OLDER}, "sst2", tmp_path)
+    assert pinned(Source(), "sst2", tmp_path).revision == OLDER
+    assert pinned(Source(data_dir=tmp_path), "sst2", tmp_path).revision is None
     (tmp_path / "revisions.json").write_text("[]")  # damaged: as if it were not there
-    assert pinned(Source(), task, tmp_path).revision is None
+    assert pinned(Source(), "sst2", tmp_path).revision is None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.inputs import MOST_COLUMNS, Limits
 from bench.parquet import batches, open_bounded
+from bench.schema import parse_json
 
 if TYPE_CHECKING:
     from pyarrow import Array
@@ -185,15 +186,35 @@ def _unquoted(cell: str) -> str:
 
 
 def _jsonl(data: bytes, asked: Asked) -> Table:
+    lines = enumerate(_lines_of(data, asked.limits), 1)
+    return _of_objects(((n, _json_object(line)) for n, line in lines if line.strip()), asked)
+
+
+def member(name: str) -> Callable[[bytes, Asked], Table]:
+    """How a file of one JSON object is read that has several lists of rows, each by its name."""
+
+    def take(data: bytes, asked: Asked) -> Table:
+        held = parse_json(data.decode("utf-8-sig"))
+        rows = held.get(name) if isinstance(held, dict) else None
+        if not isinstance(rows, list) or not rows:
+            raise ValueError(f"it has no list '{name}' of rows")
+        if wrong := asked.limits.objection(rows=len(rows)):
+            raise ValueError(wrong)
+        objects = (row if isinstance(row, dict) else "no JSON object" for row in rows)
+        return _of_objects(enumerate(objects, 1), asked)
+
+    return take
+
+
+def _of_objects(rows: Iterable[tuple[int, Row]], asked: Asked) -> Table:
+    """A table of JSON objects, whose columns are all that any of them has."""
     names: dict[str, None] = {}
     found: list[tuple[int, Row]] = []
-    for number, line in enumerate(_lines_of(data, asked.limits), 1):
-        if line.strip():
-            row = _json_object(line)
-            if isinstance(row, dict):
-                names.update(dict.fromkeys(row))
-                row = {name: _plain(row.get(name)) for name in asked.columns}
-            found.append((number, row))
+    for number, row in rows:
+        if isinstance(row, dict):
+            names.update(dict.fromkeys(row))
+            row = {name: _plain(row.get(name)) for name in asked.columns}
+        found.append((number, row))
         if len(names) > MOST_COLUMNS:
             raise ValueError(f"line {number}: more than {MOST_COLUMNS:,} columns")
     number, first = found[0]

@@ -70,7 +70,7 @@ class GlueTask(Task):
         folder = self._snapshot(source, train, *dev.values())
         return read_splits(
             folder,
-            self._hub_layout(),
+            self.hub_layout(),
             self.info.labels,
             train=train,
             dev=dev,
@@ -90,7 +90,7 @@ class GlueTask(Task):
             layout = dataclasses.replace(self.layout, header=())  # CoLA's has a header, here alone
         else:
             files = self._dev(f"{self.name}/test", "-00000-of-00001.parquet")
-            folder, layout = self._snapshot(source, *files.values()), self._hub_layout()
+            folder, layout = self._snapshot(source, *files.values()), self.hub_layout()
         return {
             part: read_unlabelled(
                 folder, name, layout, self.is_regression, source.limits, self._remedy()
@@ -113,7 +113,8 @@ class GlueTask(Task):
         """The name of a part's file at the GLUE server, without its ending."""
         return self.folder + {"": "", "matched": "-m", "mismatched": "-mm"}[part]
 
-    def _hub_layout(self) -> Layout:
+    def hub_layout(self) -> Layout:
+        """The columns of the hub's files."""
         return dataclasses.replace(
             self.layout, text=self.hub_text or self.layout.text, label="label"
         )
@@ -221,7 +222,7 @@ class MNLI(GlueTask):
         """Both test sets, and the diagnostic set, which the server wants answered by this task."""
         found = super().load_test(source)
         if source.data_dir is None:
-            name, layout = "ax/test-00000-of-00001.parquet", self._hub_layout()
+            name, layout = "ax/test-00000-of-00001.parquet", self.hub_layout()
             folder = self._snapshot(source, name)
         else:
             folder, name, layout = source.data_dir, "diagnostic/diagnostic.tsv", self.layout

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.task import Splits
-from bench.data.tasks.formats import FORMATS, Asked, Row, Unreadable
+from bench.data.tasks.formats import FORMATS, Asked, Row, Table, Unreadable
 from bench.errors import BenchError
 from bench.inputs import USUAL, Limits, read_bytes
 
@@ -50,6 +50,9 @@ class Layout:
         named: Whether labels may be written as class names; class numbers always may.
         low: Smallest valid label of a regression.
         high: Largest valid label of a regression.
+        id: Column of the rows' ids, where they have some of their own.
+        extra: Columns whose cells are kept as texts, which may be empty.
+        take: How a file is taken apart, where its extension does not say it.
     """
 
     text: tuple[str, ...]
@@ -58,6 +61,9 @@ class Layout:
     named: bool = False
     low: float = -_LARGEST
     high: float = _LARGEST
+    id: str = ""
+    extra: tuple[str, ...] = ()
+    take: Callable[[bytes, Asked], Table] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Rows:
 
     Attributes:
         columns: Equally long lists: `id` (the row's number in the file, from 0), `text`,
-            `text_pair` where there are pairs, `label`.
+            `text_pair` where there are pairs, `label`, and `extra` where that is asked for.
         skipped: One line `file:line: reason` for each unreadable row.
         digest: First twelve hexadecimal digits of the file's SHA-256.
     """
@@ -120,8 +126,8 @@ def read_splits(
     }
     files = ", ".join(f"{name} {rows.digest}" for name, rows in read.items())
     return Splits(
-        train=_dataset({"": read[train]}),
-        dev=_dataset({part: read[name] for part, name in dev.items()}),
+        train=as_dataset({"": read[train]}),
+        dev=as_dataset({part: read[name] for part, name in dev.items()}),
         provenance={**provenance, "files": files},
         skipped=tuple(line for rows in read.values() for line in rows.skipped),
     )
@@ -151,7 +157,7 @@ def read_unlabelled(
         raise BenchError(f"every row is to be answered, but {rows.skipped[0]}.")
     if not is_regression:
         rows.columns["label"] = [0] * len(rows.columns["id"])
-    return _dataset({"": rows})
+    return as_dataset({"": rows})
 
 
 def read_rows(
@@ -167,10 +173,11 @@ def read_rows(
     """Reads one file; arguments and errors as for `read_splits` and `read_unlabelled`."""
     path = folder / name
     data = read_file(path, remedy, limits)
-    wanted = [column for column in (*layout.text, layout.label) if column]
+    named = (*layout.text, layout.label, layout.id, *layout.extra)
+    wanted = [column for column in named if column]
     asked = Asked(layout.header, {*wanted, *(INDEX if unlabelled else ())}, limits)
     try:
-        table = FORMATS[path.suffix](data, asked)
+        table = (layout.take or FORMATS[path.suffix])(data, asked)
     except (ValueError, RecursionError) as error:
         raise BenchError(f"{path} cannot be read as {path.suffix}: {_reason(error)}.") from None
     for column in wanted:
@@ -179,7 +186,9 @@ def read_rows(
         _check_classes(path, table.classes[layout.label], labels)
     parse_label = _score_parser(layout) if labels is None else _class_parser(labels, layout.named)
     columns: dict[str, list[Any]] = {"id": [], "text": [], "text_pair": [], "label": []}
+    columns |= {"extra": []} if layout.extra else {}
     own = [column for column in table.names if unlabelled and column in INDEX]
+    own += [layout.id] if layout.id else []
     skipped: list[str] = []
     index, no_label, broken_off = -1, 0, ""
     try:
@@ -188,6 +197,7 @@ def read_rows(
                 texts = _texts(cells, layout.text, empty=unlabelled)
                 number = parse_label(_cell(cells, layout.label)) if layout.label else 0.0
                 row = str(_cell(cells, own[-1])).strip() if own else str(index)
+                extra = [_spelled(_cell(cells, column)) for column in layout.extra]
             except _UnreadableRow as reason:
                 no_label += isinstance(reason, _NoLabel)
                 whole = isinstance(reason, _EmptyText) or (
@@ -203,9 +213,12 @@ def read_rows(
             columns["text"].append(texts[0])
             columns["text_pair"].append(texts[-1])
             columns["label"].append(number)
+            if layout.extra:
+                columns["extra"].append(extra)
     except (OSError, ValueError) as error:  # of the library that takes the file apart
         raise BenchError(f"{path}, after row {index + 1}: {_reason(error)}.") from None
-    if broken_off and path.suffix != ".parquet" and not data.endswith(b"\n"):
+    in_lines = path.suffix not in (".parquet", ".json")
+    if broken_off and in_lines and not data.endswith(b"\n"):
         raise BenchError(f"{path}:{line}: the file is cut off in its last line: {broken_off}.")
     check_count(path, index + 1, skipped, no_label)
     if len(layout.text) == 1:
@@ -357,7 +370,7 @@ def check_count(path: Path, total: int, skipped: list[str], no_label: int) -> No
         )
 
 
-def _dataset(parts: Mapping[str, Rows]) -> Dataset:
+def as_dataset(parts: Mapping[str, Rows]) -> Dataset:
     """One data set of all parts; the part stands in each id and in a column unless it is `""`."""
     from datasets import Dataset, Features, Value
 
@@ -371,6 +384,8 @@ def _dataset(parts: Mapping[str, Rows]) -> Dataset:
             columns.setdefault(name, []).extend(values)
     number = "float64" if isinstance(columns["label"][0], float) else "int64"
     types = {name: Value("string") for name in columns} | {"label": Value(number)}
+    if "extra" in columns:
+        types["extra"] = [Value("string")]
     return Dataset.from_dict(columns, features=Features(types))
 
 

@@ -8,21 +8,35 @@
     labels = ["billing", "technical", "other"]  # in the order of their numbers
     metric = "accuracy"         # the default; pearson_spearman for a regression
 
+    [challenge.typos]           # rows that models are scored on as well, and nothing else
+    file = "typos.csv"          # with the same columns
+    group = "kind"              # a column, if there is one: each of its values is scored by itself
+
 Instead of `labels`, `regression = true` takes the label as a number. Files may write a label as its
 name or as its number, from 0. `bench.data.tasks.rows` says how each format is read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench import metrics
-from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.task import (
+    Challenge,
+    ChallengeInfo,
+    ChallengeSet,
+    Source,
+    Splits,
+    Task,
+    TaskInfo,
+)
 from bench.data.tasks.formats import FORMATS
-from bench.data.tasks.rows import Layout, read_splits
+from bench.data.tasks.groups import with_groups
+from bench.data.tasks.rows import Layout, as_dataset, read_rows, read_splits
 from bench.errors import BenchError, unknown_name
 from bench.files import read_toml
 from bench.inputs import MOST_LABELS
@@ -62,8 +76,15 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "labels": (lambda v: _are_texts(v, range(2, MOST_LABELS + 1)), _NAMES),
     "regression": (lambda v: isinstance(v, bool), "true or false"),
     "metric": (_is_text, "a metric"),
+    "challenge": (
+        lambda v: isinstance(v, dict) and all(is_of(name, Name) for name in v),
+        "tables [challenge.NAME], whose names are lower case letters, digits, '-' and '_'",
+    ),
 }
 """Every key, with a check of its value and what it must be."""
+
+_CHALLENGE_KEYS = {"file": (_is_file, _FILE), "group": (_is_text, "a column")}
+"""The same of a challenge set, which needs the first."""
 
 
 class TableTask(Task):
@@ -85,6 +106,15 @@ class TableTask(Task):
             labels=None if labels is None else tuple(map(str.strip, labels)),  # as in the files
             metric=_metric(declared),
         )
+        self._challenges = {
+            name: _DeclaredSet(self, name, said["file"], said.get("group", ""))
+            for name, said in declared.get("challenge", {}).items()
+        }
+
+    @property
+    def challenges(self) -> Mapping[str, ChallengeSet]:
+        """The sets that the file declares."""
+        return self._challenges
 
     def load(self, source: Source) -> Splits:
         """Reads the files that the declaration names; `source` is for tasks that have a choice."""
@@ -96,8 +126,37 @@ class TableTask(Task):
             dev={"": self._dev},
             provenance={"source": self._file},
             limits=source.limits,
-            remedy=f"{self._file} names it, relative to its own folder.",
+            remedy=self._remedy(),
         )
+
+    def load_challenge(self, file: str, group: str, source: Source) -> Challenge:
+        """Reads the file of a challenge set, which has the columns of the others, and a group."""
+        layout = dataclasses.replace(self._layout, extra=(group,) if group else ())
+        rows = read_rows(
+            self._folder, file, layout, self.info.labels, source.limits, self._remedy()
+        )
+        return Challenge(
+            rows=with_groups(as_dataset({"": rows}), lambda cells, label: [*filter(None, cells)]),
+            metric=self.info.metric,
+            provenance={"source": self._file, "files": f"{file} {rows.digest}"},
+            skipped=tuple(rows.skipped),
+        )
+
+    def _remedy(self) -> str:
+        return f"{self._file} names it, relative to its own folder."
+
+
+class _DeclaredSet(ChallengeSet):
+    """A challenge set that a task's file declares."""
+
+    def __init__(self, task: TableTask, name: str, file: str, group: str) -> None:
+        """Takes a checked declaration."""
+        self._task, self._rows = task, (file, group)
+        self.info = ChallengeInfo(name=name, summary=f"rows of {file}", tasks=(task.name,))
+
+    def load(self, task: Task, source: Source) -> Challenge:
+        """Reads the file; `source` is for sets that have a choice."""
+        return self._task.load_challenge(*self._rows, source)
 
 
 def table_task(path: Path) -> TableTask:
@@ -135,6 +194,8 @@ def _objections(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
     for key in _REQUIRED:
         if key not in declared:
             yield f"'{key}' is missing"
+    if _KEYS["challenge"][0](challenges := declared.get("challenge")):
+        yield from _objections_to_challenges(challenges)
     # Not Path.resolve, which fails at a link to itself.
     files = [
         os.path.realpath(folder / declared[key])
@@ -152,3 +213,18 @@ def _objections(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
         yield f'it needs labels = ["...", "..."] or regression = true, and has {given}'
     if wrong := metrics.objection(_metric(declared), None if regression else labels or ("", "")):
         yield wrong
+
+
+def _objections_to_challenges(declared: Mapping[str, Any]) -> Iterator[str]:
+    for name, said in declared.items():
+        place = f"challenge.{name}"
+        if not isinstance(said, dict):
+            yield f"{place} = {_shown(said)} is no table with a file"
+            continue
+        for key, value in said.items():
+            if key not in _CHALLENGE_KEYS:
+                yield f"{place}: {unknown_name('key', key, _CHALLENGE_KEYS)}".rstrip(".")
+            elif not _CHALLENGE_KEYS[key][0](value):
+                yield f"{place}: {key} = {_shown(value)} is not {_CHALLENGE_KEYS[key][1]}"
+        if "file" not in said:
+            yield f"{place}: 'file' is missing"
