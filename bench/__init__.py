@@ -14,7 +14,15 @@ from typing import Any
 from bench.compression.floor import Answers, Floor, FloorRun
 from bench.compression.method import Method, MethodInfo, Run
 from bench.compression.params import Knob, Params, TaughtParams, TrainParams, knob
-from bench.data.task import Source, Splits, Task, TaskInfo
+from bench.data.task import (
+    Challenge,
+    ChallengeInfo,
+    ChallengeSet,
+    Source,
+    Splits,
+    Task,
+    TaskInfo,
+)
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.models import auto_classes
 
@@ -61,7 +69,8 @@ _LAZY = {
 _HOME = {name: module for module, names in _LAZY.items() for name in names}
 
 __all__ = [
-    "Answers", "BenchError", "DivergedError", "Floor", "FloorRun", "Knob", "Method", "MethodInfo",
+    "Answers", "BenchError", "Challenge", "ChallengeInfo", "ChallengeSet", "DivergedError",
+    "Floor", "FloorRun", "Knob", "Method", "MethodInfo",
     "Params", "Run", "Source", "Splits", "Task", "TaskInfo", "TaughtParams", "TrainParams",
     "UnreachableError", "knob",
 ]  # fmt: skip

@@ -55,6 +55,9 @@ from bench.compression.second_order import OptimalBrainSurgeon as OptimalBrainSu
 from bench.compression.sensitivity import SensitivityPruner as SensitivityPruner
 from bench.compression.target import Target as Target
 from bench.compression.target import default_depth as default_depth
+from bench.data.task import Challenge as Challenge
+from bench.data.task import ChallengeInfo as ChallengeInfo
+from bench.data.task import ChallengeSet as ChallengeSet
 from bench.data.task import Source as Source
 from bench.data.task import Splits as Splits
 from bench.data.task import Task as Task

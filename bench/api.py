@@ -79,6 +79,8 @@ def run(
     tasks: str | Sequence[str] = "demo",
     model: str | None = None,
     data_dir: str | Path | None = None,
+    challenge: str | Sequence[str] = (),
+    challenge_dir: str | Path | None = None,
     corpus: str | Path | None = None,
     max_data_gb: float = 1.0,
     revision: str | None = None,
@@ -126,6 +128,8 @@ def run(
         tasks: Names, groups (`glue`, `demo`), or TOML files that declare a task.
         model: The pre-trained encoder: a folder, a name on the hub, or `demo`.
         data_dir: Folder in the original GLUE layout; the hub otherwise.
+        challenge: Challenge sets to be scored on as well.
+        challenge_dir: Folder of challenge sets; the hub otherwise.
         corpus: Unlabelled text for general distillation; the task's own otherwise.
         max_data_gb: GB of text that a file of data may hold; each allows ten million rows.
         revision: Revision of the hub's data set.
@@ -181,6 +185,8 @@ def run(
         tasks=said.names("tasks", tasks),
         model=said.text("model", model),
         data_dir=said.path("data_dir", data_dir),
+        challenge=said.names("challenge", challenge) if challenge else (),
+        challenge_dir=said.path("challenge_dir", challenge_dir),
         corpus=said.text("corpus", corpus),
         max_data_gb=said.number("max_data_gb", max_data_gb) or 0.0,
         revision=said.text("revision", revision),

@@ -65,10 +65,12 @@ class RunDisplay:
         self._progress.update(self._all, total=self._total)
         if self._console.quiet:  # to foretell the cost takes seconds
             return
-        suite, trials = launch.suite, launch.trials
+        suite, trials, adds = launch.suite, launch.trials, launch.adds
         before = f" after {trials} trial{'s' * (trials != 1)}" if trials else ""
         self.say(f"{suite.name}: {len(launch.cells)} cells, {launch.done} done, "
-                 f"{self._total - trials} to run{before} in {suite.runs}")  # fmt: skip
+                 f"{self._total - trials - adds} to run{before} in {suite.runs}")  # fmt: skip
+        if adds:
+            self.say(f"{adds} finished cells are to be scored on challenge sets")
         if not launch.todo:
             return
         cost = launch.cost()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.cli.output import console, emit_json, examples, say, table
 from bench.compression.params import spelled
+from bench.data.tasks.challenge_sets import SETS
 from bench.errors import unknown_name
 from bench.protocol import OPTIONS
 from bench.results.record import DENSE
@@ -29,12 +30,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the subcommand."""
     parser = subparsers.add_parser(
         "describe",
-        help="tell what is known of a method, a task, or an option of a run",
+        help="tell what is known of a method, a task, a challenge set, or an option of a run",
         epilog=examples(
             "bench describe magnitude", "bench describe cola", "bench describe perturb"
         ),
     )
-    parser.add_argument("name", metavar="NAME", help="a method, a task, FILE.toml, or perturb")
+    parser.add_argument("name", metavar="NAME",
+                        help="a method, a task, FILE.toml, a challenge set, or perturb")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=handle)
 
@@ -55,9 +57,12 @@ def handle(arguments: argparse.Namespace) -> int:
     elif name in registry.tasks.names() or name.endswith(".toml"):
         info = registry.task(name).info
         facts = {"task": info.name, **dataclasses.asdict(info)}
+    elif name in SETS:
+        about = SETS[name].info
+        facts = {"challenge set": about.name, **dataclasses.asdict(about)}
     else:
-        known = [*registry.methods.names(), *registry.tasks.names(), *PARTS]
-        raise unknown_name("method, task or option", name, known)
+        known = [*registry.methods.names(), *registry.tasks.names(), *SETS, *PARTS]
+        raise unknown_name("method, task, challenge set or option", name, known)
     del facts["name"]
     if arguments.json:
         emit_json({**facts, **({"parameters": parameters} if parameters else {})})

@@ -6,7 +6,7 @@ import argparse
 
 from bench.cli.options import names
 from bench.cli.output import console, examples, say
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown_name
 from bench.models.folder import model_folder
 
 
@@ -21,6 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--tasks", type=names, default=[], metavar="glue|NAME,…", help="tasks whose data to fetch"
     )
+    parser.add_argument("--challenge", type=names, default=[], metavar="NAME,…",
+                        help="challenge sets to fetch")  # fmt: skip
     parser.add_argument("--model", metavar="HUB", help="encoder to fetch")
     parser.add_argument("--revision", metavar="REV", help="revision of the hub's data set")
     parser.set_defaults(handler=handle)
@@ -28,17 +30,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Fetches, and says where everything lies."""
+    from bench import registry
     from bench.data.task import Source
+    from bench.data.tasks.challenge_sets import SETS
     from bench.runs.encoder import DEMO
     from bench.runs.names import select_tasks
 
-    if not arguments.tasks and arguments.model is None:
-        raise BenchError("nothing to fetch: name --tasks, --model, or both.")
+    if not (arguments.tasks or arguments.challenge or arguments.model):
+        raise BenchError("nothing to fetch: name --tasks, --challenge or --model.")
+    if unknown := [name for name in arguments.challenge if name not in SETS]:
+        raise unknown_name("challenge set", unknown[0], SETS)
     out = console()
     for task in select_tasks(arguments.tasks).values():
         splits = task.load(Source(revision=arguments.revision))
         revision = splits.provenance.get("revision", "not from the hub")
         say(out, f"{task.name}: {len(splits.train):,} training rows ({revision})")
+    for one in map(SETS.__getitem__, arguments.challenge):
+        for task_name in one.info.tasks:
+            rows = one.load(registry.task(task_name), Source()).rows
+            say(out, f"{one.name}: {len(rows):,} rows for {task_name}")
     if arguments.model == DEMO:
         say(out, f"{DEMO}: built in (not from the hub)")
     elif arguments.model is not None:

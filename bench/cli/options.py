@@ -47,6 +47,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder in the original GLUE layout; default: the hub's nyu-mll/glue",
     )
     what.add_argument(
+        "--challenge",
+        type=names,
+        default=(),
+        metavar="NAME,…",
+        help="challenge sets that models are scored on as well, and never trained or tuned on: "
+        "hans, advglue, diagnostic, paws, or a folder of --challenge-dir; a finished cell is "
+        "scored anew if its model was kept",
+    )
+    what.add_argument(
+        "--challenge-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of challenge sets, a folder each; default: the hub",
+    )
+    what.add_argument(
         "--corpus",
         metavar="FILE|HUB",
         help="unlabelled text for general distillation (tinybert, dman, minilm) and pruning "

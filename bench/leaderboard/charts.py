@@ -17,6 +17,7 @@ from bench.results.record import is_dense
 from bench.results.suites import counted_length
 
 if TYPE_CHECKING:
+    from bench.leaderboard.challenges import Challenges
     from bench.leaderboard.ranking import Standings
 
 
@@ -24,6 +25,7 @@ def make_charts(
     suite: dict[str, Any],
     results: dict[float, Standings],
     studies: Sequence[dict[str, Any]],
+    challenges: Challenges,
     folder: Path,
 ) -> tuple[dict[Path, str], list[tuple[str, str]]]:
     """The charts' files by their paths, and each one's name and caption."""
@@ -45,6 +47,10 @@ def make_charts(
         "perturbations": (
             perturbation_svg(suite, results),
             "Average score against what training took, a colour a perturbation",
+        ),
+        "challenges": (
+            challenges.svg(),
+            "Scores on the report split and on challenge sets at the hardest ratio, a dot a seed",
         ),
         "tuning": (tuning_svg(studies), "Score on the tune split against rate, a point a trial"),
         "curves": (

@@ -15,6 +15,7 @@ from bench.results.predictions import predictions_hash
 from bench.results.record import record_hash
 
 if TYPE_CHECKING:
+    from bench.leaderboard.challenges import Challenges
     from bench.leaderboard.loyalty import Loyalties
     from bench.leaderboard.ranking import Row, Standings
     from bench.results.predictions import PredictionsOf
@@ -79,6 +80,7 @@ def as_json(
     suite: dict[str, Any],
     results: Mapping[float, Standings],
     loyal: Loyalties,
+    challenges: Challenges,
     records: Sequence[Record],
     answers: PredictionsOf,
 ) -> str:
@@ -107,6 +109,7 @@ def as_json(
             "rank": result.overall.get(row.method),
             **cost_figures(row, result.sized),
             "train_flops": row.train_flops(tuning=True),
+            **challenges.described(ratio, row.method),
         }
         for ratio, result, row in each_row(results)
     ]
@@ -119,4 +122,6 @@ def as_json(
             if (found := answers(record.id)) is not None
         },
     }
+    if challenged := challenges.hashes(records):
+        behind["challenged"] = challenged
     return json.dumps({**described, "rows": rows, **behind}, indent=1, sort_keys=True) + "\n"

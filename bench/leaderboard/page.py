@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.files import write_text
 from bench.leaderboard import prose
 from bench.leaderboard.averages import chance_note
+from bench.leaderboard.challenges import Challenges
 from bench.leaderboard.charts import make_charts
 from bench.leaderboard.claims import verdicts
 from bench.leaderboard.convergence import gaining_note
@@ -95,6 +96,7 @@ def make_page(
     answers: PredictionsOf = lambda cell_id: None,
     written: Sequence[str] = (),
     studies: Sequence[dict[str, Any]] = (),
+    challenged: PredictionsOf = lambda key: None,
 ) -> Page:
     """Builds a suite's page.
 
@@ -105,6 +107,7 @@ def make_page(
         answers: Where predictions are found; without them there are neither intervals nor ranks.
         written: Bullets by hand of what the page shows and what it cannot, after the computed ones.
         studies: How its parameters were found; see `bench.results.studies`.
+        challenged: The same of answers to challenge sets, by `challenge_key`.
 
     Raises:
         BenchError: The bullets are too many or too long.
@@ -115,8 +118,9 @@ def make_page(
     cached = functools.cache(answers)
     results = _results(suite, ordered, cached)
     loyal = Loyalties(results.values(), cached)
-    ratios = _ratios(suite, ordered, results, studies)
-    files, images = make_charts(suite, results, studies, folder)
+    challenges = Challenges(suite, results, challenged)
+    ratios = _ratios(suite, ordered, results, studies, challenges)
+    files, images = make_charts(suite, results, studies, challenges, folder)
     claims = verdicts(suite, ordered, cached)
     judged = {**suite, "claims": [verdict.to_json() for verdict in claims]} if claims else suite
     undone = len(set(suite["cells"]) - {record.id for record in every})
@@ -139,19 +143,24 @@ def make_page(
             ("Parameters", prose.parameters_table(ordered)),
             ("Tuning", tuning_section(studies)),
             ("Data", data_table(ordered)),
+            ("Challenge sets", challenges.data_table()),
             ("Versions and machines", prose.machines_list(ordered)),
         ],
     }
     markdown = f"{render_markdown('page.md', **content)}\n"
     files[folder / f"{name}.md"] = markdown
     files[folder / f"{name}.csv"] = as_csv(results, loyal)
-    files[folder / f"{name}.json"] = as_json(judged, results, loyal, every, cached)
+    files[folder / f"{name}.json"] = as_json(judged, results, loyal, challenges, every, cached)
+    if table_of_challenges := challenges.csv():
+        files[folder / f"{name}-challenges.csv"] = table_of_challenges
     tables: dict[str, Table] = {}
     for ratio in ratios:
         tables |= {
             ratio["title"]: ratio["scores"],
             f"{ratio['title']}: what it costs": ratio["costs"],
         }
+        if found := ratio["challenges"]:
+            tables[f"{ratio['title']}: challenge sets"] = found["table"]
     return Page(
         suite=suite,
         path=folder / f"{name}.md",
@@ -185,7 +194,14 @@ def write_run_page(store: Store, name: str) -> Page:
 
 def page_of(found: OpenSuite, folder: Path) -> Page:
     """The page of a suite as a folder has it, without what was written by hand."""
-    return make_page(found.suite, found.records, folder, found.answers, studies=found.studies)
+    return make_page(
+        found.suite,
+        found.records,
+        folder,
+        found.answers,
+        studies=found.studies,
+        challenged=found.challenged,
+    )
 
 
 def _record_order(record: Record) -> tuple[Any, ...]:
@@ -216,6 +232,7 @@ def _ratios(
     records: Sequence[Record],
     results: dict[float, Standings],
     studies: Sequence[dict[str, Any]],
+    challenges: Challenges,
 ) -> list[dict[str, Any]]:
     """Every ratio's two tables, and what is said around them."""
     planned = Counter((method, task, at) for method, task, at, _ in suite["cells"].values())
@@ -241,6 +258,7 @@ def _ratios(
             "seeds": seeds_table(result),
             "costs": cost_table(result, counted_length(suite)),
             "cost_notes": cost_notes(result),
+            "challenges": challenges.of(ratio),
             "perturbations": Markdown(perturbation_section(result, perturbation_of_suite(suite))),
         }
         for ratio, (title, result) in zip(results, _titled(suite, results).items(), strict=True)

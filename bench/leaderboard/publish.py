@@ -1,7 +1,8 @@
 """The folder of published pages: records in, pages out, and the check that they agree.
 
 `records/<suite>.json` says what the suite was asked for, `<suite>.jsonl` holds its records, slimmed
-and one a line, `<suite>.parquet` the predictions, `<suite>.studies.jsonl` what its trials came to.
+and one a line, `<suite>.parquet` the predictions, `<suite>.challenges.parquet` those of challenge
+sets, `<suite>.studies.jsonl` what its trials came to.
 The pages and `README.md` are made from them.
 """
 
@@ -23,16 +24,19 @@ from bench.leaderboard.page import SUMMARY_HEADS, Page, make_page
 from bench.leaderboard.papers import DATA, PAGE, make_published
 from bench.leaderboard.reading import split_bullets
 from bench.leaderboard.templating import render_markdown
+from bench.results.challenges import scored_on
 from bench.results.predictions import read_published, to_publish, write_published
 from bench.results.record import Record, slim
 from bench.results.studies import published_path, read_studies, study_lines
 from bench.results.suites import (
+    challenges_path,
     check_suite_name,
     merge_suites,
     opened,
     read_records,
     read_suite,
     read_suites,
+    records_path,
     same_suite,
     tasks_of_other_data,
 )
@@ -78,6 +82,8 @@ def _checked_suites(runs: Path, out: Path) -> list[OpenSuite]:
     for one in found:
         for record in one.records:
             one.answers(record.id)
+            for scored in scored_on(record):
+                one.challenged(scored.id)
     return found
 
 
@@ -106,6 +112,7 @@ def _add(runs: Path, found: OpenSuite, out: Path) -> None:
     records = {record.id: record for record in found.records}
     studies = {study["id"]: study for study in found.studies}
     tables = read_published(out / "records" / f"{name}.parquet")
+    challenged = read_published(challenges_path(records_path(out, name)))
     if known is not None:
         suite = merge_suites(known, suite)
         for study in read_studies(out, name):
@@ -118,9 +125,12 @@ def _add(runs: Path, found: OpenSuite, out: Path) -> None:
     for record in records.values():
         if record.score is not None and (held := found.answers(record.id)) is not None:
             tables[record.id] = to_publish(record.id, held)
+        for one in scored_on(record):
+            if (held := found.challenged(one.id)) is not None:
+                challenged[one.id] = to_publish(one.id, held)
     kept = {key: record for key, record in records.items() if key in suite["cells"]}
     tried = [study for key, study in studies.items() if key in suite.get("studies", {})]
-    _write_records(out, suite, kept, tables, tried)
+    _write_records(out, suite, kept, tables, challenged, tried)
 
 
 def write(out: Path, *, html: bool = False) -> list[Path]:
@@ -178,7 +188,17 @@ def _pages(out: Path) -> list[Page]:
         if (tried := published_path(out, name)).exists():
             suite["trials"] = _file_hash(tried)
         written = _written_bullets(out / "suites" / f"{name}.md")
-        pages.append(make_page(suite, found.records, out, found.answers, written, found.studies))
+        pages.append(
+            make_page(
+                suite,
+                found.records,
+                out,
+                found.answers,
+                written,
+                found.studies,
+                found.challenged,
+            )
+        )
     return pages
 
 
@@ -203,6 +223,7 @@ def _write_records(
     suite: dict[str, Any],
     records: dict[str, Record],
     tables: dict[str, Table],
+    challenged: dict[str, Table],
     studies: list[dict[str, Any]],
 ) -> None:
     base = out / "records"
@@ -210,6 +231,8 @@ def _write_records(
     write_json(base / f"{suite['name']}.json", suite)
     write_text(base / f"{suite['name']}.jsonl", "".join(f"{line}\n" for line in lines))
     write_published(base / f"{suite['name']}.parquet", tables, records)
+    keys = [one.id for record in records.values() for one in scored_on(record)]
+    write_published(challenges_path(records_path(out, suite["name"])), challenged, keys)
     if studies:
         write_text(published_path(out, suite["name"]), study_lines(studies))
     else:

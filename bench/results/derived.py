@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.metrics import FIGURES, metric_of
 from bench.protocol import meets
+from bench.results.challenges import groups_of
 
 if TYPE_CHECKING:
     from bench.metrics import Column, Metric
@@ -138,13 +139,36 @@ def disagreements_with(record: Record, found: Predictions) -> Iterator[str]:
         said = record.scores[name]
         if said is not None and abs(said - figure) > room:
             yield f"scores.{name} is {said:.6f}, its predictions give {figure:.6f}"
+    if found.groups is not None:
+        yield from _wrong_groups(record, metric, found)
+
+
+def _wrong_groups(record: Record, metric: Metric, found: Predictions) -> Iterator[str]:
+    """Scores of groups of challenge rows that the predictions do not give."""
+    import numpy as np
+
+    said, whole = groups_of(record), found.groups or []
+    rows: dict[str, list[int]] = {}
+    for row, names in enumerate(whole):
+        for name in names:
+            rows.setdefault(name, []).append(row)
+    if said.keys() != rows.keys():
+        yield "its groups are not those of its predictions"
+        return
+    labels, answers = np.asarray(found.labels, float), np.asarray(found.answers, float)
+    for name, own in rows.items():
+        figures = [100 * FIGURES[one].score(answers[own], labels[own]) for one in metric.figures]
+        room = _room(answers[own], labels[own]) if metric.regression else 100 * EXACT
+        if abs(said[name] - statistics.fmean(figures)) > room:
+            yield f"groups: {name} is {said[name]:.6f}, not what its predictions give"
 
 
 def same_rows(one: Predictions, other: Predictions) -> bool:
-    """Whether two have the same labels and parts."""
+    """Whether two have the same labels, parts and groups."""
     import numpy as np
 
-    return np.array_equal(one.labels, other.labels) and one.parts == other.parts
+    same = one.parts == other.parts and one.groups == other.groups
+    return same and np.array_equal(one.labels, other.labels)
 
 
 def _metric(record: Record) -> Metric | None:

@@ -37,6 +37,7 @@ def _row(suite: str, record: Record) -> dict[str, Any]:
         "status": record.status,
         "score": record.score,
         **{f"score_{name}": value for name, value in record.scores.items()},
+        **{f"challenge_{name}": on["score"] for name, on in (record.challenges or {}).items()},
         **{f"{axis}_ratio": counted.get(axis, {}).get("ratio") for axis in SIZES},
         "bytes": counted.get("bytes", {}).get("actual"),
         "parameter_count": counted.get("params", {}).get("actual"),

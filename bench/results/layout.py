@@ -210,6 +210,22 @@ class Curve(Struct, kw_only=True):
             raise ValueError("steps, loss and score are not of one length")
 
 
+class Challenged(Struct, kw_only=True):
+    """What a model scored on a challenge set."""
+
+    score: Figure
+    scores: dict[str, Figure]
+    fingerprint: str
+    rows: Count
+    seen: Count
+    groups: dict[str, Figure] | UnsetType = UNSET
+    notes: list[str] | UnsetType = UNSET
+    cut: Count | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    revision: str | UnsetType | None = UNSET
+    skipped_rows: Count | UnsetType = UNSET
+
+
 class Gain(Struct, kw_only=True):
     """What the last fifth of a trial gained."""
 
@@ -243,6 +259,7 @@ class RecordFile(Struct, kw_only=True):
     knowledge: Knowledge | UnsetType | None = UNSET
     latency: Latency | UnsetType | None = UNSET
     curve: Curve | UnsetType | None = UNSET
+    challenges: dict[Name, Challenged] | UnsetType | None = UNSET
     data: Data | UnsetType = UNSET
     environment: Environment | UnsetType = UNSET
     created: str | UnsetType = UNSET
@@ -332,6 +349,7 @@ class SuiteFile(Struct, kw_only=True):
     protocol: str
     settings: SuiteSettings
     data: dict[Name, str]
+    challenges: dict[Name, dict[Name, str]] | UnsetType = UNSET
     commands: list[str]
     workers: Count
     cells: dict[Id, tuple[str, Name, Positive, Count]]
@@ -345,3 +363,4 @@ class PageFile(Struct, kw_only=True):
 
     records: dict[Id, str]
     predictions: dict[Id, str] | str | UnsetType = UNSET
+    challenged: dict[Id, str] | UnsetType = UNSET

@@ -1,4 +1,8 @@
-"""What models answered on the report rows: a file a cell in a run folder, one a suite in pages."""
+"""What models answered: a file a cell in a run folder, one a suite in pages.
+
+Answers to report rows lie in one, and those to challenge rows in others, which also hold the groups
+of the rows; there a cell's id is followed by the set's name.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.answers import text_column
 from bench.errors import BenchError
-from bench.files import read_parquet, write_parquet
+from bench.files import inside, read_parquet, write_parquet
 from bench.inputs import Limits
+from bench.results.store import challenge_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,13 +44,16 @@ class Predictions:
         answers: The same of the model, `[rows]`; of spans a text.
         parts: The part that each row is scored in, where the task has parts, `[rows]`.
         logits: What the answers were taken from, `[rows, classes]`; `None` for a regression, whose
-            answers they are, for spans, and where a record of schema 1 did not keep them.
+            answers they are, for spans, of challenge rows, and where a record of schema 1 did not
+            keep them.
+        groups: The groups of each challenge row, where there are any, `[rows]`.
     """
 
     labels: NDArray[Any]
     answers: NDArray[Any]
     parts: list[str] | None = None
     logits: NDArray[np.float32] | None = None
+    groups: list[list[str]] | None = None
 
     @property
     def are_texts(self) -> bool:
@@ -70,6 +78,8 @@ def predictions_hash(found: Predictions) -> str:
         if column is not None:
             state.update(f"{column.shape}".encode())
             state.update(np.ascontiguousarray(column, "<f4").tobytes())
+    if found.groups is not None:
+        state.update(json.dumps(found.groups).encode())
     return state.hexdigest()[:16]
 
 
@@ -79,6 +89,7 @@ def as_table(
     answers: NDArray[Any],
     parts: Sequence[str] | None = None,
     logits: NDArray[np.float32] | None = None,
+    groups: Sequence[Sequence[str]] | None = None,
 ) -> Table:
     """What a cell's file holds: id, label, prediction and, where there are any, part and logits.
 
@@ -91,6 +102,7 @@ def as_table(
         parts: The part that each row is scored in, where the task has parts.
         logits: `[rows, classes]`, in the order of the task's classes; those of a regression, with
             one column, are its answers and not kept twice.
+        groups: The groups of each challenge row, if there are any.
     """
     import pyarrow
 
@@ -101,6 +113,8 @@ def as_table(
         columns["part"] = parts
     if logits is not None and logits.shape[1] > 1:
         columns["logits"] = pyarrow.array(list(logits), pyarrow.list_(pyarrow.float32()))
+    if groups is not None:
+        columns["groups"] = pyarrow.array(groups, pyarrow.list_(pyarrow.string()))
     return pyarrow.table(columns)
 
 
@@ -114,6 +128,22 @@ def in_store(store: Store, *, sealed: bool = True) -> PredictionsOf:
 
     def find(cell_id: str) -> Predictions | None:
         path = store.folder(cell_id) / FILE
+        return predictions_of(_of_a_cell(path, sealed=sealed), str(path)) if path.exists() else None
+
+    return find
+
+
+def challenge_key(cell_id: str, name: str) -> str:
+    """What a cell's answers to a challenge set are found by."""
+    return f"{cell_id}.{name}"
+
+
+def challenges_in_store(store: Store, *, sealed: bool = True) -> PredictionsOf:
+    """Answers to challenge sets beside the records of a run folder, by `challenge_key`."""
+
+    def find(key: str) -> Predictions | None:
+        cell_id, _, name = key.partition(".")
+        path = inside(store.folder(cell_id), challenge_file(name))
         return predictions_of(_of_a_cell(path, sealed=sealed), str(path)) if path.exists() else None
 
     return find
@@ -204,6 +234,8 @@ def to_publish(cell_id: str, found: Predictions) -> Table:
         begins = np.arange(rows + 1, dtype=np.int32) * found.logits.shape[1]
         flat = pyarrow.array(found.logits.astype(np.float32).ravel())
         columns["logits"] = pyarrow.ListArray.from_arrays(begins, flat, type=of_a_row)
+    if found.groups is not None:
+        columns["groups"] = pyarrow.array(found.groups, pyarrow.list_(pyarrow.string()))
     return pyarrow.table(columns)
 
 
@@ -237,15 +269,16 @@ def predictions_of(table: Table, place: str) -> Predictions:
         return _predictions_of_texts(columns, place)
     if wrong := _objection(columns):
         raise BenchError(f"{place}: these are no predictions: {wrong}.")
-    parts, logits = (
+    parts, logits, groups = (
         columns[name].combine_chunks() if name in columns and not columns[name].null_count else None
-        for name in ("part", "logits")
+        for name in ("part", "logits", "groups")
     )
     return Predictions(
         columns["label"].to_numpy(),
         columns["prediction"].to_numpy(),
         None if parts is None else parts.to_pylist(),
         None if logits is None else logits.flatten().to_numpy().reshape(len(table), -1),
+        None if groups is None else groups.to_pylist(),
     )
 
 
@@ -268,7 +301,8 @@ def _objection(columns: Mapping[str, ChunkedArray]) -> str:
     for name in ("label", "prediction"):
         if name not in columns or not _is_full(columns[name], _is_number):
             return f"'{name}' is no column of numbers"
-    for name, test in (("part", _is_text), ("logits", _is_row_of_numbers)):
+    kinds = {"part": _is_text, "logits": _is_row_of_numbers, "groups": _is_row_of_texts}
+    for name, test in kinds.items():
         column = columns.get(name)
         if column is None or column.null_count == len(column):
             continue
@@ -276,8 +310,8 @@ def _objection(columns: Mapping[str, ChunkedArray]) -> str:
             return f"'{name}' is not what it should be"
         if name == "logits" and len(compute.list_value_length(column).unique()) > 1:
             return "'logits' are of different lengths"
-        if name == "logits" and compute.list_flatten(column).null_count:
-            return "'logits' are not complete"
+        if name != "part" and compute.list_flatten(column).null_count:
+            return f"'{name}' are not complete"
     return "" if _is_in_order(columns) else "their rows are not in order"
 
 

@@ -16,12 +16,19 @@ from bench.checksums import read_sums, sum_of
 from bench.errors import BenchError
 from bench.files import read_checked, read_lines
 from bench.results.layout import PageFile, StudyFile, SuiteFile
-from bench.results.predictions import FILE, in_store, predictions_of, read_published
+from bench.results.predictions import (
+    FILE,
+    challenge_key,
+    challenges_in_store,
+    in_store,
+    predictions_of,
+    read_published,
+)
 from bench.results.record import Record
 from bench.results.settings import SETTINGS, read_settings
-from bench.results.store import Store
+from bench.results.store import Store, challenge_file
 from bench.results.studies import PublishedStudy, summary_path
-from bench.results.suites import RECORDS, SUITES
+from bench.results.suites import RECORDS, SUITES, challenges_path
 from bench.schema import check, parse_json
 
 if TYPE_CHECKING:
@@ -114,15 +121,15 @@ def _published(path: Path) -> Received:
             found.error(where, f"no study: {error}")
             continue
         _add(found, found.studies, plain["id"], where, plain)
-    predicted = path.with_suffix(".parquet")
-    try:
-        tables = read_published(predicted)
-    except BenchError as error:
-        found.error(predicted, error)
-        tables = {}
-    for cell, table in tables.items():
-        find = functools.partial(predictions_of, table, f"{predicted}: cell {cell}")
-        found.predictions[cell] = _or_error(find)
+    for predicted in (path.with_suffix(".parquet"), challenges_path(path)):
+        try:
+            tables = read_published(predicted)
+        except BenchError as error:
+            found.error(predicted, error)
+            tables = {}
+        for cell, table in tables.items():
+            find = functools.partial(predictions_of, table, f"{predicted}: cell {cell}")
+            found.predictions[cell] = _or_error(find)
     if path.parent.name == RECORDS:
         with contextlib.suppress(BenchError):  # it may not be made yet, or be an older one
             found.page = read_checked(path.parent.parent / f"{path.stem}.json", PageFile)
@@ -140,6 +147,7 @@ def _of_run(runs: Path, described: Path) -> Received:
     except BenchError as error:
         found.error(runs / SETTINGS, error)
     find = in_store(store, sealed=False)  # which would write the sums that lack
+    challenged = challenges_in_store(store, sealed=False)
     for cell in found.suite["cells"]:
         folder = store.folder(cell)
         where = folder / "record.json"
@@ -153,11 +161,10 @@ def _of_run(runs: Path, described: Path) -> Received:
                 found.error(where, f"it is the record of cell {record.id}")
                 continue
             found.records[cell] = (str(where), record)
-        if (file := folder / FILE).exists():
-            found.predictions[cell] = _or_error(functools.partial(find, cell))
-            wanted = read_sums(folder).get(FILE)
-            if wanted is not None and file.is_file() and wanted != sum_of(file):
-                found.error(file, "it does not match its checksum")
+            for name in record.challenges or {}:
+                key, file = challenge_key(cell, name), folder / challenge_file(name)
+                _add_answers(found, key, file, functools.partial(challenged, key))
+        _add_answers(found, cell, folder / FILE, functools.partial(find, cell))
     for study in found.suite.get("studies", {}):
         if (where := summary_path(store, study)).exists():
             try:
@@ -165,6 +172,18 @@ def _of_run(runs: Path, described: Path) -> Received:
             except BenchError as error:
                 found.error(where, f"no study: {error}")
     return found
+
+
+def _add_answers(
+    found: Received, key: str, file: Path, find: Callable[[], Predictions | None]
+) -> None:
+    """Adds the predictions of a file of a run folder, if it is there."""
+    if not file.exists():
+        return
+    found.predictions[key] = _or_error(find)
+    wanted = read_sums(file.parent).get(file.name)
+    if wanted is not None and file.is_file() and wanted != sum_of(file):
+        found.error(file, "it does not match its checksum")
 
 
 def _suite(found: Received, path: Path) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ def slim(record: Record) -> dict[str, Any]:
     """What a page needs of a record: all but its date and the list of skipped rows."""
     data = record.to_json()
     del data["created"]
-    for later in ("latency", "curve"):
+    for later in ("latency", "curve", "challenges"):
         if data[later] is None:  # so that a record of before there was any stays as it is
             del data[later]
     data["data"] = {name: held for name, held in record.data.items() if name != "skipped"}
@@ -152,6 +152,10 @@ class Record:
         latency: Where its model was timed: the machine, and a row an engine, batch and length.
         curve: `steps` made until some ten points of the training, and the mean training `loss`
             since the point before.
+        challenges: What it scored on challenge sets, by their names: `score` and `scores` as of the
+            report rows, the main figure of each of the rows' `groups`, `fingerprint`, where the
+            rows came from and how many they are (`rows`), how many were `cut` or have a training
+            row's text (`seen`), and `notes`.
         data: Where the rows came from, how many were used, cut or skipped, and the report rows'
             `median_length` in tokens.
         environment: Versions, hardware, threads, precision.
@@ -175,6 +179,7 @@ class Record:
     knowledge: dict[str, Any] | None = None
     latency: dict[str, Any] | None = None
     curve: dict[str, Any] | None = None
+    challenges: dict[str, dict[str, Any]] | None = None
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=now)

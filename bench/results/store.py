@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checksums import damaged, is_as_written
+from bench.checksums import damaged, damaged_files, is_as_written
 from bench.errors import BenchError
 from bench.files import inside, lock, read_json, write_json, write_parquet
 from bench.results.record import Record
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.parquet"
 """What a cell's folder calls its predictions."""
+
+
+def challenge_file(name: str) -> str:
+    """What a cell's folder calls its answers to a challenge set."""
+    return f"challenge-{name}.parquet"
 
 
 class Store:
@@ -59,11 +64,53 @@ class Store:
         damaged = predictions.exists() and not is_as_written(predictions)
         return None if damaged else record
 
-    def put(self, record: Record, predictions: Table | None = None) -> None:
-        """Writes a record, after its predictions, so that a record implies them."""
+    def can_answer(self, record: Record) -> bool:
+        """Whether a cell's model was kept, or it is a floor's, which needs none."""
+        return not record.has_model or (self.folder(record.id) / "model" / "config.json").is_file()
+
+    def model_of(self, record: Record) -> Path:
+        """The folder of the model that a cell has kept.
+
+        Raises:
+            BenchError: There is none, it was not kept, or is not whole any more.
+        """
+        folder = self.folder(record.id) / "model"
+        if record.status == "external":
+            raise BenchError(f"{record.id} was made elsewhere: the run folder has no model of it.")
+        if not record.has_model:
+            raise BenchError(
+                f"{record.id} is of {record.cell['method']}: it has answers and no model."
+            )
+        if record.score is None or not (folder / "config.json").is_file():
+            raise BenchError(
+                f"the model of cell {record.id} was not kept: run it with --keep-models all and "
+                "--rerun all."
+            )
+        if damaged := damaged_files(folder):
+            raise BenchError(
+                f"{folder / damaged[0]} is not what was written: remove {folder.parent} and run "
+                "the same command again with --keep-models all."
+            )
+        return folder
+
+    def put(
+        self,
+        record: Record,
+        predictions: Table | None = None,
+        challenged: Mapping[str, Table] | None = None,
+    ) -> None:
+        """Writes a record, after its predictions, so that a record implies them.
+
+        Args:
+            record: The record.
+            predictions: Of the report rows, where they are new.
+            challenged: Those of challenge rows, by the set, where they are new.
+        """
         folder = self.folder(record.id)
         if predictions is not None:
             write_parquet(folder / PREDICTIONS, predictions)
+        for name, table in (challenged or {}).items():
+            write_parquet(folder / challenge_file(name), table)
         write_json(folder / "record.json", record.to_json())
 
     def amend(self, record: Record, **changes: Any) -> None:

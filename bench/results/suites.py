@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from bench.errors import BenchError, unknown_name
 from bench.files import lock, read_checked, read_json, read_lines, write_json
 from bench.protocol import SEQUENCE_LENGTH
+from bench.results.challenges import scored_on
 from bench.results.claims import merge_claims
 from bench.results.derived import checked
 from bench.results.layout import SuiteFile
-from bench.results.predictions import in_store, published
+from bench.results.predictions import challenges_in_store, in_store, published
 from bench.results.record import Record
 from bench.results.store import Store
 from bench.results.studies import read_studies, suite_studies
@@ -52,7 +53,7 @@ RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
 in a run folder."""
 
-FIGURES = ("kept", "tuning", "curves", "cd", "perturbations")
+FIGURES = ("kept", "tuning", "curves", "cd", "perturbations", "challenges")
 """What the figures of a page are called beside its first one: `<suite>-<figure>.svg`."""
 
 
@@ -135,9 +136,11 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
             cells.pop(other, None)
         cells[key] = label
     claims = merge_claims(known.get("claims", []), new.get("claims", []))
+    challenges = _merged_challenges(known, new)
     return {
         **new,
         **({"claims": claims} if claims else {}),
+        **({"challenges": challenges} if challenges else {}),
         "cells": cells,
         "versions": {**before, **versions},
         "studies": {
@@ -147,6 +150,15 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         "data": {**known["data"], **new["data"]},
         "commands": _joined([*known["commands"], *new["commands"]], cells),
     }
+
+
+def _merged_challenges(*suites: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Challenge sets by task; of one that several have, the rows of the last count."""
+    found: dict[str, dict[str, str]] = {}
+    for suite in suites:
+        for task, sets in suite.get("challenges", {}).items():
+            found[task] = {**found.get(task, {}), **sets}
+    return found
 
 
 def _joined(commands: list[str], cells: dict[str, Any]) -> list[str]:
@@ -192,12 +204,14 @@ class OpenSuite:
         records: Its records so far.
         answers: Where their predictions are found.
         studies: How its parameters were found, as far as that is known; see `results.studies`.
+        challenged: Where their answers to challenge sets are found, by `challenge_key`.
     """
 
     suite: dict[str, Any]
     records: list[Record]
     answers: PredictionsOf
     studies: list[dict[str, Any]] = field(default_factory=list)
+    challenged: PredictionsOf = lambda key: None
 
 
 def open_suite(folder: Path, name: str | None = None) -> OpenSuite:
@@ -231,16 +245,29 @@ def opened(folder: Path, suite: dict[str, Any]) -> OpenSuite:
         records, path = read_records(folder, name), records_path(folder, name)
         found = published(path.with_suffix(".parquet"))
         answers = checked(records, found, str(path), lambda _: "restore the file")
-        return OpenSuite(suite, records, answers, read_studies(folder, name))
+        scored, found = _on_challenges(records), published(challenges_path(path))
+        challenged = checked(scored, found, str(path), lambda _: "restore the file")
+        return OpenSuite(suite, records, answers, read_studies(folder, name), challenged)
     store = Store(folder)
     records = suite_records(store, suite)
-    answers = checked(
-        records,
-        in_store(store),
-        str(folder),
-        lambda record: f"remove {store.folder(record.id)} and run the same command again",
-    )
-    return OpenSuite(suite, records, answers, suite_studies(store, suite))
+
+    def remedy(record: Record) -> str:
+        cell_id = record.id.partition(".")[0]
+        return f"remove {store.folder(cell_id)} and run the same command again"
+
+    answers = checked(records, in_store(store), str(folder), remedy)
+    scored, found = _on_challenges(records), challenges_in_store(store)
+    challenged = checked(scored, found, str(folder), remedy)
+    return OpenSuite(suite, records, answers, suite_studies(store, suite), challenged)
+
+
+def _on_challenges(records: Iterable[Record]) -> list[Record]:
+    return [scored for record in records for scored in scored_on(record)]
+
+
+def challenges_path(records: Path) -> Path:
+    """Where a folder of pages has a suite's answers to challenge sets, beside its records."""
+    return records.with_suffix(".challenges.parquet")
 
 
 def suites_run_in(runs: Path) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.protocol import UNSAID, Protocol, meets
+from bench.results.challenges import scored_on
 from bench.results.derived import (
     EXACT,
     disagreements_with,
@@ -207,7 +208,9 @@ def _of_predictions(received: Received) -> Iterator[Finding]:
     """Predictions beside records: figures, rows, and what is missing."""
     missing = []
     first: dict[tuple[Any, ...], tuple[str, Predictions]] = {}
-    for where, record in received.records.values():
+    read = [*received.records.values()]
+    read += [(where, on_set) for where, record in read for on_set in scored_on(record)]
+    for where, record in read:
         place = f"{where}: cell {name_of(record)}"
         found = received.predictions.get(record.id)
         if isinstance(found, BenchError):
@@ -223,7 +226,7 @@ def _of_predictions(received: Received) -> Iterator[Finding]:
     if missing:
         what = f"no predictions of {len(missing)} scored cells: their scores are not checked"
         yield Finding(missing[0], what, False)
-    for cell in sorted(received.predictions.keys() - received.records.keys()):
+    for cell in sorted(received.predictions.keys() - {record.id for _, record in read}):
         yield Finding(f"{received.place}: cell {cell}", "it has predictions, and no record", False)
 
 
@@ -242,6 +245,12 @@ def _beside_page(received: Received) -> Iterator[Finding]:
             and predictions.get(record.id) != predictions_hash(found)
         ):
             yield Finding(place, "the page was made of other predictions: their hash differs")
+        for one in scored_on(record):
+            answers = received.predictions.get(one.id)
+            known = page.get("challenged", {}).get(one.id)
+            if isinstance(answers, Predictions) and known != predictions_hash(answers):
+                what = f"the page was made of other answers to {one.cell['task']}"
+                yield Finding(place, f"{what}: their hash differs")
 
 
 def _study_key(cell: dict[str, Any]) -> tuple[Any, ...]:

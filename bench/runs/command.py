@@ -40,7 +40,8 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
     """The command that repeats a run on another machine: no path of this one is in it.
 
     The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
-    task's file `$TASK_DIR`, that of a text `$TEXT_DIR`; where it ran, on how many machines and
+    task's file `$TASK_DIR`, that of a text `$TEXT_DIR`, that of challenge sets `$CHALLENGE_DIR`;
+    where it ran, on how many machines and
     what it kept is left out. A precision that the words leave to the hardware is said.
     """
     said: dict[str, list[str]] = {}
@@ -82,6 +83,8 @@ def _portable(option: str, value: str) -> str:
 
     if option == "--data-dir":
         return "$GLUE_DIR"
+    if option == "--challenge-dir":
+        return "$CHALLENGE_DIR"
     if option == "--model" and value != "demo" and (folder := local_path(value)).exists():
         own = f"$MODEL_DIR/{shlex.quote(folder.resolve().name)}"
         return repository_of(folder) or own

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         workers: Processes that share the work.
     """
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
-    timed: dict[tuple[str, str], tuple[float, float]] = {}
+    timed: dict[tuple[str, str], _Seconds] = {}
     general: dict[tuple[str, str, float], int] = {}
     trainings = steps = unreachable = 0
     taught = False
@@ -83,8 +83,10 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         key = (cell.task, bound.context.protocol.perturb)
         if key not in timed:
             timed[key] = _seconds(bound.context, cell.task)
-        per_step, evaluation = timed[key]
-        method = bound.method
+        took, method = timed[key], bound.method
+        if job.adds:
+            seconds += took.loading + took.challenges
+            continue
         trains = issubclass(method.Params, TrainParams)
         made = trains * _steps(bound.context, cell, job.trial)
         pinned = {**method.Params.defaults(), **bound.pins}
@@ -99,13 +101,13 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         taught |= pinned.get("teacher", method.info.teacher) != "none"
         steps += made
         # Tune rows are fewer than report rows or about as many.
-        seconds += made * per_step + evaluation
+        seconds += made * took.step + took.loading + took.report + took.challenges * (not job.trial)
         kept = context.keeps_model(cell) and not issubclass(method, Floor)
         megabytes += size * (kept + (method.info.kind == "reference" and trains and not job.trial))
     trainings += len(general)
     steps += sum(general.values())
     for (_, text, _), made in general.items():
-        per_step = max(figure for (task, _), (figure, _) in timed.items() if text in ("", task))
+        per_step = max(took.step for (task, _), took in timed.items() if text in ("", task))
         seconds += made * per_step
     return Estimate(
         trainings, len(general), steps, seconds / workers, megabytes, unreachable, taught
@@ -131,8 +133,17 @@ def _general_steps(context: Context, task: str) -> int:
     return steps_per_epoch(rows, context.protocol.batch_size)
 
 
-def _seconds(context: Context, task_name: str) -> tuple[float, float]:
-    """Seconds of one optimizer step, and of loading a model and scoring the report split."""
+class _Seconds(NamedTuple):
+    """What one optimizer step takes, and loading and scoring a model."""
+
+    step: float
+    loading: float
+    report: float
+    challenges: float
+
+
+def _seconds(context: Context, task_name: str) -> _Seconds:
+    """What a task takes, on its own rows."""
     prepared = context.tasks[task_name]
     task, data = registry.task(prepared.task), load(prepared)
     dropout = context.protocol.dropout
@@ -164,5 +175,6 @@ def _seconds(context: Context, task_name: str) -> tuple[float, float]:
     report = data.report.select(list(range(min(EVALUATION_BATCH, len(data.report)))))
     begin = time.perf_counter()
     respond(model, task.info.metric, report, context.device)
-    scoring = (time.perf_counter() - begin) / len(report) * len(data.report)
-    return per_step, loading + scoring
+    per_row = (time.perf_counter() - begin) / len(report)
+    beside = sum(one.rows for one in context.challenges.get(task_name, ()))
+    return _Seconds(per_step, loading, per_row * len(data.report), per_row * beside)

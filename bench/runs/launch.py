@@ -49,6 +49,11 @@ class Launch:
         """Trials that are left to be made."""
         return sum(job.trial for job in self.todo)
 
+    @property
+    def adds(self) -> int:
+        """Finished cells that are left to be scored on further challenge sets."""
+        return sum(job.adds for job in self.todo)
+
     def notes(self) -> Iterator[str]:
         """What the user should know of rows and texts before anything runs."""
         for name, prepared in self.context.tasks.items():
@@ -68,6 +73,30 @@ class Launch:
             yield f"{name}: {len(skipped)} rows left out; the first: {skipped[0]}"
         if self.context.probe is not None and self.context.probe.objection:
             yield f"what is left of pre-training is not measured: {self.context.probe.objection}."
+
+        yield from self._challenge_notes()
+
+    def _challenge_notes(self) -> Iterator[str]:
+        """What was left out of challenge sets, and what cannot be scored on them any more."""
+        for task, sets in self.context.challenges.items():
+            for one in sets:
+                if skipped := one.facts["skipped"]:
+                    count = one.facts["skipped_rows"]
+                    yield f"{task}: {one.name}: {count} rows left out; the first: {skipped[0]}"
+                if seen := one.facts["seen"]:
+                    rows = f"{seen} of {one.rows} rows"
+                    yield f"{task}: {one.name}: {rows} have the text of a training row."
+        if not self.context.challenges:
+            return
+        store, todo = Store(self.suite.runs), {job.cell for job in self.todo}
+        bound = [self.context.bind(cell) for cell in self.cells if cell not in todo]
+        found = ((one, store.get(one.id)) for one in bound)
+        lost = [one for one, record in found if record is not None and one.lacking(record)]
+        if lost:
+            yield (
+                f"{len(lost)} finished cells have no score on challenge sets, since their models "
+                "were not kept: --keep-models all and --rerun all makes them again."
+            )
 
     def cost(self) -> Estimate:
         """What it will cost, from a few real steps."""

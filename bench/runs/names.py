@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 from bench import registry
 from bench.compression.params import spelled
 from bench.compression.target import Target
+from bench.data.tasks.challenge_files import FolderSet
+from bench.data.tasks.challenge_sets import SETS
 from bench.errors import BenchError, unknown_name
 from bench.models.checkpoint import read_config
 from bench.protocol import NONE
 from bench.results.record import DENSE
 from bench.runs.cells.cell import Variant
 from bench.runs.cells.parameters import depends_on_encoder, objection, search_space
+from bench.schema import Name, is_of
 from bench.training.perturbation import read_perturb
 
 if TYPE_CHECKING:
     from bench.compression.method import Method
-    from bench.data.task import Task
+    from bench.data.task import ChallengeSet, Task
 
 
 def _read_number(name: str) -> Callable[[str], str]:
@@ -69,6 +72,53 @@ def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
         if taken or names.count(task.name) > 1:
             raise BenchError(f"two tasks are called '{task.name}': rename the one in {key}.")
     return found
+
+
+def select_challenges(
+    wanted: Sequence[str], tasks: Mapping[str, Task], folder: Path | None
+) -> dict[str, list[ChallengeSet]]:
+    """The challenge sets of each task that has any: its own, and those of the names that fit it.
+
+    Args:
+        wanted: Names of sets that ship, or of folders in `folder`.
+        tasks: The tasks, by how to find them.
+        folder: Folder of challenge sets.
+
+    Raises:
+        BenchError: A name is unknown, no task has the set, or the folder is none.
+    """
+    if folder is not None and not folder.is_dir():
+        raise BenchError(f"--challenge-dir {folder} is no folder of challenge sets.")
+    found: dict[str, list[ChallengeSet]] = {}
+    for key, task in tasks.items():
+        if taken := sorted(task.challenges.keys() & SETS.keys()):
+            raise BenchError(f"two challenge sets are called '{taken[0]}': rename that of {key}.")
+        found[key] = list(task.challenges.values())
+    own = {name for task in tasks.values() for name in task.challenges}
+    for one in (_challenge(name, folder) for name in dict.fromkeys(wanted) if name not in own):
+        fitting = [key for key, task in tasks.items() if task.name in one.info.tasks]
+        if not fitting:
+            raise BenchError(
+                f"challenge set {one.name} is for {', '.join(one.info.tasks) or 'no task'}, and "
+                f"the run is of {', '.join(task.name for task in tasks.values())}."
+            )
+        for key in fitting:
+            found[key].append(one)
+    return {key: sets for key, sets in found.items() if sets}
+
+
+def _challenge(name: str, folder: Path | None) -> ChallengeSet:
+    """The set of a name.
+
+    Raises:
+        BenchError: There is none.
+    """
+    if name in SETS:
+        return SETS[name]
+    if folder is not None and is_of(name, Name) and (folder / name).is_dir():
+        return FolderSet(folder / name)
+    hint = "--challenge-dir may have a folder of your own."
+    raise unknown_name("challenge set", name, SETS, hint)
 
 
 def _declared(file: Path) -> Path:

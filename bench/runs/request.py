@@ -27,6 +27,7 @@ from bench.runs.names import (
     READ_OPTION,
     check_pins,
     leave_out_unable,
+    select_challenges,
     select_methods,
     select_tasks,
 )
@@ -106,6 +107,8 @@ class Request:
     teacher_cache_gb: float | None = None
     keep_models: str = "first"
     probe_text: Path | None = None
+    challenge: Sequence[str] = ()
+    challenge_dir: Path | None = None
     max_data_gb: float = USUAL.gigabytes
     claims: Sequence[Mapping[str, Any]] = ()
     latency: bool | None = None
@@ -224,6 +227,8 @@ def resolve(request: Request) -> Suite:
         storage=request.storage,
         corpus=text,
         probe_text=request.probe_text,
+        challenges=select_challenges(request.challenge, compared.tasks, request.challenge_dir),
+        challenge_dir=request.challenge_dir,
         notices=[*notices, *ruled, *_warnings(request, protocol, place.device)],
     )
     return settled(suite)

@@ -29,7 +29,8 @@ RERUN: dict[Rerun, tuple[str, ...]] = {
 def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[Job], int]:
     """Splits a plan into what is to be run and the number of cells that are done.
 
-    What has no record comes first, then what is to be replaced, the oldest record first.
+    What has no record comes first, then what is to be replaced, the oldest record first. At last
+    come finished cells that are to be scored on further challenge sets.
 
     Trials precede the cells that they are for. The dense models' come first, since whatever learns
     from one waits for them; then, for each task and ratio, the first trial of every method, the
@@ -51,7 +52,14 @@ def select(cells: Sequence[Cell], context: Context, rerun: Rerun) -> tuple[list[
         if record is None or record.status in again
     ]
     todo.sort(key=lambda job: job.replaces or "")  # a rerun that ended early goes on with the rest
-    return _with_trials(todo, context), len(cells) - len(todo)
+    planned = {job.cell for job in todo}
+    adds = [
+        Job(cell, adds=True)
+        for cell, record in found
+        if cell not in planned and record is not None and store.can_answer(record)
+        if context.bind(cell).lacking(record)
+    ]
+    return [*_with_trials(todo, context), *adds], len(cells) - len(todo)
 
 
 def _with_trials(todo: list[Job], context: Context) -> list[Job]:

@@ -22,10 +22,12 @@ from bench.runs.limits import CellLimits
 from bench.runs.plan import Selection, plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bench.compression.units import Axis
     from bench.data.corpus import Text
     from bench.data.prepare import Prepared
-    from bench.data.task import Source
+    from bench.data.task import Challenge, ChallengeSet, Source, Task
     from bench.protocol import Protocol
     from bench.results.claims import Claim
     from bench.runs.cells.cell import Cell, Variant
@@ -64,6 +66,8 @@ class Suite:
         storage: Optuna's storage, or `None` for a journal a study in the run folder.
         corpus: Where unlabelled text comes from, or `None` for a task's own.
         probe_text: Held-out text to measure what is left of pre-training on, if any.
+        challenges: The challenge sets of each of `tasks` that has any.
+        challenge_dir: Folder of challenge sets, or `None` for the hub.
         notices: What the user should know before the run begins.
     """
 
@@ -92,6 +96,8 @@ class Suite:
     storage: str | None = None
     corpus: Text | None = None
     probe_text: Path | None = None
+    challenges: Mapping[str, Sequence[ChallengeSet]] = field(default_factory=dict)
+    challenge_dir: Path | None = None
     claims: tuple[Claim, ...] = ()
     notices: list[str] = field(default_factory=list)
 
@@ -119,12 +125,14 @@ class Suite:
             BenchError: Data is missing or unreadable, or the encoder proposes no words; before
                 anything has run.
         """
+        from bench.data.challenge import prepare_challenge
         from bench.data.corpus import prepare_corpus
         from bench.data.prepare import prepare
         from bench.data.probe import prepare_probe
         from bench.runs.cells.context import Context
 
         length = self.protocol.sequence_length
+        read = self._read_challenges(cache)
         probe = prepare_probe(
             self.probe_text,
             encoder=self.encoder,
@@ -161,12 +169,20 @@ class Suite:
                         f"{task.name} has too few different training rows to be tuned on: "
                         "run it with --trials 0."
                     )
+        own = capped[self.protocol.max_train_samples]
+        challenges = {
+            task.name: tuple(
+                prepare_challenge(*one, task, own[task.name], encoder=self.encoder, cache=cache)
+                for one in found
+            )
+            for task, found in read
+        }
         return Context(
             runs=self.runs,
             protocol=self.protocol,
             encoder=self.encoder,
             weights=weights,
-            tasks=capped[self.protocol.max_train_samples],
+            tasks=own,
             capped=capped,
             device=self.device,
             threads=self.folder.threads,
@@ -176,6 +192,7 @@ class Suite:
             hardest=max(self.ratios),
             corpus=corpus,
             probe=probe,
+            challenges=challenges,
             storage=self.storage,
         )
 
@@ -183,6 +200,19 @@ class Suite:
         """How many training rows a task has at most: the suite's own number and those of pins."""
         protocols = [self.protocol, *(self.protocol.under(v.options) for v in self.variants)]
         return dict.fromkeys(protocol.max_train_samples for protocol in protocols)
+
+    def _read_challenges(
+        self, cache: Path
+    ) -> list[tuple[Task, list[tuple[ChallengeSet, Challenge]]]]:
+        """The rows of challenge sets by task: first of all, since a bad file ends the run."""
+        from bench.data.challenge import read_challenge
+
+        source = dataclasses.replace(self.source, data_dir=self.challenge_dir, revision=None)
+        named = [(registry.task(name), sets) for name, sets in self.challenges.items()]
+        return [
+            (task, [(one, read_challenge(one, task, source, cache)) for one in sets])
+            for task, sets in named
+        ]
 
     def write(self, command: str, context: Context) -> str:
         """Writes the folder's settings and what this suite was asked for.
@@ -226,12 +256,21 @@ class Suite:
                 str(v): registry.methods.get(v.method).info.version for v in self.variants
             },
             **self._claims(),
+            **self._challenges(context),
             "studies": {s.id: s.bound.cell.method for s in studies if s.trials},
             "cells": {
                 context.bind(cell).id: [cell.method, cell.task, cell.ratio, cell.seed]
                 for cell in cells
             },
         }
+
+    def _challenges(self, context: Context) -> dict[str, Any]:
+        """Its challenge sets, with a fingerprint of their rows, by task."""
+        found = {
+            task: {one.name: one.fingerprint for one in sets}
+            for task, sets in context.challenges.items()
+        }
+        return {"challenges": found} if found else {}
 
     def _claims(self) -> dict[str, Any]:
         """Its claims, each with the date of today unless it was made before."""

@@ -194,8 +194,8 @@ def _objections(folder: Path, declared: dict[str, Any]) -> Iterator[str]:
     for key in _REQUIRED:
         if key not in declared:
             yield f"'{key}' is missing"
-    if _KEYS["challenge"][0](challenges := declared.get("challenge")):
-        yield from _objections_to_challenges(challenges)
+    if _KEYS["challenge"][0](declared.get("challenge")):
+        yield from _objections_to_challenges(declared["challenge"])
     # Not Path.resolve, which fails at a link to itself.
     files = [
         os.path.realpath(folder / declared[key])

@@ -31,17 +31,19 @@ class StorageError(BenchError):
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to be run, or one more trial of its study.
+    """A cell to be run, one more trial of its study, or scores to be added to a finished cell.
 
     Attributes:
         cell: The cell; that of the study, where it is a trial.
         trial: Whether it is a trial.
         replaces: The `created` of the record that it is to replace, if any.
+        adds: Whether the cell is finished, and to be scored on further challenge sets.
     """
 
     cell: Cell
     trial: bool = False
     replaces: str | None = None
+    adds: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def attempt(
     started: Callable[[], None],
     progress: Callable[[int, int], None],
 ) -> Record | float | None:
-    """Runs a cell or a trial if nobody else does.
+    """Runs a job if nobody else does.
 
     Args:
         job: The cell.
@@ -144,6 +146,8 @@ def _claim(job: Job, context: Context, held: contextlib.ExitStack) -> Claim | Re
     from bench.runs.cells.tuning import tuned
 
     store, bound = Store(context.runs), context.bind(job.cell)
+    if job.adds:
+        return _add(bound, store)
     dense = None if is_dense(job.cell.method) else tuned(bound.reference())
     if dense is None and not is_dense(job.cell.method):
         return None
@@ -165,6 +169,22 @@ def _claim(job: Job, context: Context, held: contextlib.ExitStack) -> Claim | Re
     if record is not None and record.created != job.replaces:
         return record
     return Claim(Assignment(job.cell, found, dense or found))
+
+
+def _add(bound: BoundCell, store: Store) -> Record | None:
+    """Scores a finished cell on further challenge sets, here and now: nothing is trained."""
+    from filelock import Timeout
+
+    from bench.runs.cells.challenges import add_challenges
+
+    try:
+        with store.lock(bound.id).acquire(timeout=0):
+            record = store.whole(bound.id)
+            if record is None:
+                raise BenchError(f"the record of cell {bound.id} was taken away meanwhile.")
+            return add_challenges(bound, record)
+    except Timeout:
+        return None
 
 
 def perform(

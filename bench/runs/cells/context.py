@@ -16,6 +16,7 @@ from bench.compression.params import TrainParams
 from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
 from bench.models.heads import describe_head
+from bench.results.layout import SCORED
 from bench.results.record import dense_of
 from bench.results.seeds import TRIAL_SEED
 from bench.runs.cells.cell import Cell, Variant, reference_cell
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from bench.compression.method import Method
     from bench.compression.params import Knob, Params
     from bench.compression.target import Kind
+    from bench.data.challenge import PreparedChallenge
     from bench.data.corpus import Corpus
     from bench.data.prepare import Prepared
     from bench.data.probe import Probe
     from bench.data.task import Task
     from bench.protocol import Protocol
+    from bench.results.record import Record
     from bench.runs.cells.cell import Cell
 
 
@@ -70,6 +73,7 @@ class Context:
         hardest: The largest of the run's ratios, which pages show the convergence of.
         corpus: Unlabelled text for general distillation; without it a task's own text serves.
         probe: Masked text that every delivered model is asked for, if any.
+        challenges: The challenge sets of tasks that have any.
         storage: Optuna's storage of studies; without it a journal each in the run folder.
         carried: Parameters found elsewhere, by method, task and ratio, if they are to be taken.
     """
@@ -88,6 +92,7 @@ class Context:
     capped: Mapping[int | None, dict[str, Prepared]] = field(default_factory=dict)
     corpus: Corpus | None = None
     probe: Probe | None = None
+    challenges: dict[str, tuple[PreparedChallenge, ...]] = field(default_factory=dict)
     storage: str | None = None
     carried: dict[tuple[str, str, float], Carried] = field(default_factory=dict)
 
@@ -166,6 +171,11 @@ class BoundCell:
         """The rows of its task, on disk."""
         return self.context.tasks[self.cell.task]
 
+    @property
+    def challenges(self) -> tuple[PreparedChallenge, ...]:
+        """The challenge sets of its task."""
+        return self.context.challenges.get(self.cell.task, ())
+
     @functools.cached_property
     def task(self) -> Task:
         """Its task."""
@@ -218,6 +228,13 @@ class BoundCell:
     def needs_threshold(self) -> bool:
         """Whether it has to say of some questions that they have no answer, and by a model."""
         return bool(self.prepared.facts.get("no_answer")) and not issubclass(self.method, Floor)
+
+    def lacking(self, record: Record) -> list[PreparedChallenge]:
+        """The challenge sets that its model was not scored on; none where there is no model."""
+        if record.status not in SCORED:
+            return []
+        known = {name: found["fingerprint"] for name, found in (record.challenges or {}).items()}
+        return [one for one in self.challenges if known.get(one.name) != one.fingerprint]
 
     def params(self, found: Mapping[str, Any] = MappingProxyType({})) -> Params:
         """The method's parameters: its defaults, the protocol's rate, what was found, the pins."""

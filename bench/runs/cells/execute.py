@@ -27,6 +27,7 @@ from bench.results.record import THRESHOLD, Record, is_dense
 from bench.results.store import Store
 from bench.runs.cells.cell import reference_cell
 from bench.runs.cells.cell_run import CellRun, Progress
+from bench.runs.cells.challenges import Challenged, challenge_floor, challenge_model
 from bench.runs.cells.failure import LOG, UNFINISHED_LOG, Log, ended_early, message_of
 from bench.runs.cells.floor import answers_of_floor
 from bench.runs.cells.probe import dense_knowledge, knowledge_of
@@ -87,17 +88,18 @@ def execute(
     begin = time.perf_counter()
     machine.reset_peak_memory(context.device)
     try:
-        record, predictions = _made(bound, found, dense, log, progress)
+        record, predictions, challenged = _made(bound, found, dense, log, progress)
     except UnreachableError as error:
         log(str(error))
         footprint_known = {cell.axis: {"ratio": error.best_ratio}}
         record = ended_early("unreachable", cell, bound.id, error, footprint=footprint_known)
-        predictions = None
+        predictions, challenged = None, Challenged()
     except Exception as error:
         if is_storage_error(error, context.runs):
             raise
         log(traceback.format_exc())
         record, predictions = ended_early("failed", cell, bound.id, error), None
+        challenged = Challenged()
     cost = {
         **record.cost,
         "wall_s": time.perf_counter() - begin,
@@ -117,7 +119,9 @@ def execute(
     for made, kept in ((folder / MADE, folder / "model"), (log.path, folder / LOG)):
         if made.exists():
             made.replace(kept)
-    store.put(record, predictions)
+    if challenged.facts:
+        record = dataclasses.replace(record, challenges=challenged.facts)
+    store.put(record, predictions, challenged.tables)
     return record
 
 
@@ -284,8 +288,8 @@ def _make_what_is_shared(run: CellRun) -> None:
 
 def _made(
     bound: BoundCell, found: Tuned, dense: Tuned, log: Log, progress: Progress
-) -> tuple[Record, Table | None]:
-    """The cell itself: record without cost and environment, and the predictions."""
+) -> tuple[Record, Table | None, Challenged]:
+    """The cell itself: record without cost and environment, predictions, and challenge sets."""
     cell, context = bound.cell, bound.context
     if issubclass(bound.method, Floor):
         return _answered(bound, found, log)
@@ -301,6 +305,7 @@ def _made(
         model, run.task.info.metric, run.data.report, context.device, threshold=threshold
     )
     score, table = _score(run.task, run.data.report, response)
+    challenged = challenge_model(bound, model)
     knowledge = knowledge_of(model, run)
     counted = _counted(model, run)
     reached = meets(counted[cell.axis]["ratio"], cell.ratio)
@@ -328,10 +333,10 @@ def _made(
         data=_data_facts(run.data, score, response)
         | ({"general_text": run.text} if run.text else {}),
     )
-    return record, table
+    return record, table, challenged
 
 
-def _answered(bound: BoundCell, found: Tuned, log: Log) -> tuple[Record, Table]:
+def _answered(bound: BoundCell, found: Tuned, log: Log) -> tuple[Record, Table, Challenged]:
     """The cell of a floor: its answers, and no model to be counted, probed or kept."""
     cell, data = bound.cell, _rows(bound.prepared)
     kept = answers_of_floor(bound.method.info.name, cell.task, bound.context, trial=False)
@@ -353,7 +358,7 @@ def _answered(bound: BoundCell, found: Tuned, log: Log) -> tuple[Record, Table]:
         },
         data=_data_facts(data, score, response),
     )
-    return record, table
+    return record, table, challenge_floor(bound)
 
 
 def _data_facts(data: TaskData, score: scoring.Score, response: Response) -> dict[str, Any]:

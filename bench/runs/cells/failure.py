@@ -37,10 +37,11 @@ class Log:
 
     def __call__(self, line: str) -> None:
         """Appends a line or more, as far as they can be shown."""
-        _append(self.path, line)
+        append(self.path, line)
 
 
-def _append(path: Path, text: str) -> None:
+def append(path: Path, text: str) -> None:
+    """Appends a line or more to a log, as far as they can be shown."""
     if path.exists() and not path.is_file():  # a pipe, which nobody would read from
         write_text(path, "")
     with path.open("a", encoding="utf-8") as file:
@@ -85,7 +86,7 @@ def give_up(bound: BoundCell, error: Exception, replaces: str | None, details: s
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / UNFINISHED_LOG).exists():
         (folder / UNFINISHED_LOG).replace(folder / LOG)
-    _append(folder / LOG, f"{details}\n{text_of(error)}".lstrip())
+    append(folder / LOG, f"{details}\n{text_of(error)}".lstrip())
     record = ended_early("failed", bound.cell, bound.id, error)
     store.put(record)
     return record

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.compression.floor import Answers
+    from bench.data.challenge import PreparedChallenge
     from bench.data.task import Task
     from bench.data.texts import Texts
     from bench.runs.cells.context import Context
@@ -97,7 +98,14 @@ class _Lent:
         return pooled(model, rows, self.context.device)
 
 
-def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -> Kept:
+def answers_of_floor(
+    method: str,
+    task: str,
+    context: Context,
+    *,
+    trial: bool,
+    challenge: PreparedChallenge | None = None,
+) -> Kept:
     """What a floor answers to the report rows of a task or, in a trial, to its tune rows.
 
     Args:
@@ -105,6 +113,7 @@ def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -
         task: The task's name.
         context: The run's.
         trial: Whether it learns from fit rows and answers tune rows, as trials do.
+        challenge: A challenge set whose rows it answers instead.
 
     Raises:
         BenchError: The floor answers in another shape, or not in numbers.
@@ -114,7 +123,7 @@ def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -
     identity = {
         "method": [method, floor.info.version],
         "rows": prepared.folder.name,  # which says data, tokenizer, cap and augmentation
-        "split": "tune" if trial else "report",
+        "split": challenge.folder.name if challenge else "tune" if trial else "report",
         "weights": context.weights,
         "protocol": context.protocol.version,
     }
@@ -124,13 +133,16 @@ def answers_of_floor(method: str, task: str, context: Context, *, trial: bool) -
         known = read_json(folder / "floor.json", _Described)
         if known is None or not is_whole(folder / _file(registry.task(prepared.task))):
             data = load(prepared).for_trials() if trial else load(prepared)
-            own, asked = data.own, data.report
+            own = data.own
+            asked = challenge.load()[0] if challenge else data.report
             lent = _Lent(
                 context,
                 registry.task(prepared.task),
                 read_texts(prepared.folder, "train", own.asked),
                 own.references,
-                read_texts(prepared.folder, "train" if trial else "report", asked.asked),
+                challenge.texts(asked)
+                if challenge
+                else read_texts(prepared.folder, "train" if trial else "report", asked.asked),
             )
             with process_state.kept(), machine.limited_threads(context.threads):
                 answers = floor().answer(lent)

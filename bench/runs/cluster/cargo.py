@@ -14,7 +14,7 @@ from bench.compression.floor import Floor
 from bench.files import inside, read_json, remove, short_hash
 from bench.models.folder import MODEL_FILES
 from bench.results.record import Record
-from bench.results.store import PREDICTIONS, Store
+from bench.results.store import PREDICTIONS, Store, challenge_file
 from bench.runs.cells.execute import MADE
 from bench.runs.cells.failure import LOG
 from bench.runs.cells.study import Study
@@ -41,9 +41,11 @@ LOCKS = {"encoders": "encoder", "references": "reference", "shared": "shared", "
 
 def needed(assignment: Assignment, context: Context) -> list[Item]:
     """What a cell or trial reads, as the run folder and its surroundings have it."""
-    prepared = context.bind(assignment.cell).prepared
+    bound = context.bind(assignment.cell)
+    prepared = bound.prepared
     items = list(items_of(context.encoder, ENCODER, MODEL_FILES))
-    items += items_of(prepared.folder, f"{DATA}/{prepared.folder.name}")
+    for rows in (prepared.folder, *(one.folder for one in bound.challenges)):
+        items += items_of(rows, f"{DATA}/{rows.name}")
     if context.corpus is not None:
         text = context.corpus.path.parent
         items += items_of(text, f"{DATA}/{text.name}")
@@ -57,7 +59,8 @@ def needed(assignment: Assignment, context: Context) -> list[Item]:
 
 def on_node(context: Context, cell: Cell, folder: Path) -> Context:
     """The context of a cell, with the paths that it has in a node's folder."""
-    prepared = context.bind(cell).prepared
+    bound = context.bind(cell)
+    prepared = bound.prepared
     task, corpus, probe = prepared.task, context.corpus, context.probe
     if task.endswith(".toml"):
         task = str(folder / _task_place(Path(task)) / Path(task).name)
@@ -75,6 +78,12 @@ def on_node(context: Context, cell: Cell, folder: Path) -> Context:
         capped={},
         corpus=corpus,
         probe=probe,
+        challenges={
+            cell.task: tuple(
+                dataclasses.replace(one, folder=folder / DATA / one.folder.name)
+                for one in bound.challenges
+            )
+        },
         storage=None,
     )
 
@@ -238,7 +247,7 @@ def _install_cell(arrival: Arrival, cell_id: str, store: Store, record: Record) 
     remove(folder / "model", store.root)
     if (folder / MADE).exists():
         (folder / MADE).replace(folder / "model")
-    for name in (LOG, PREDICTIONS):
+    for name in (LOG, PREDICTIONS, *map(challenge_file, record.challenges or {})):
         if name in found:
             arrival.put(f"{cell_id}/{name}", folder / name)
     store.put(record)
