@@ -35,8 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "bench describe magnitude", "bench describe cola", "bench describe perturb"
         ),
     )
-    parser.add_argument("name", metavar="NAME",
-                        help="a method, a task, FILE.toml, a challenge set, or perturb")  # fmt: skip
+    parser.add_argument(
+        "name", metavar="NAME", help="a method, a task, FILE.toml, a challenge set, or perturb"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=handle)
 
