@@ -83,6 +83,12 @@ class Challenges:
         shown = [(title, table) for title, table in groups.items() if table[1]]
         return {"table": self._table(ratio, found), "groups": shown}
 
+    def average(self, ratio: float, method: str) -> float | None:
+        """A row's mean score over all sets; `None` where one is not known."""
+        found = self._found.get(ratio)
+        row = found.row(method) if found else None
+        return row.average(found.tasks) if found and row else None
+
     def _table(self, ratio: float, found: Standings) -> Table:
         """Heads and cells of a ratio's scores."""
         report = self._report[ratio]

@@ -64,6 +64,7 @@ class Page:
         content: What a template lays out.
         results: The standings by ratio.
         loyal: How far their models answer as dense does.
+        challenges: What they score on challenge sets.
         records: All records, in a fixed order.
         studies: How parameters were found.
         answers: Where predictions are found.
@@ -79,6 +80,7 @@ class Page:
     content: dict[str, Any]
     results: dict[float, Standings]
     loyal: Loyalties
+    challenges: Challenges
     records: list[Record]
     studies: Sequence[dict[str, Any]]
     answers: PredictionsOf
@@ -172,6 +174,7 @@ def make_page(
         content=content,
         results=results,
         loyal=loyal,
+        challenges=challenges,
         records=every,
         studies=studies,
         answers=cached,

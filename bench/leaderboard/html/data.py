@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 AVERAGE = "average"
 
-METRICS = {"score": "score", "bytes": "MB", "flops": "FLOPs", "ms": "latency", "loyalty": "loyalty"}
+METRICS = {
+    "score": "score",
+    "bytes": "MB",
+    "flops": "FLOPs",
+    "ms": "latency",
+    "loyalty": "loyalty",
+    "robustness": "challenge sets",
+}
 """What a reader can weigh, and what it is called."""
 
 COSTS = ("bytes", "flops", "ms")
@@ -102,6 +109,7 @@ def _figures(page: Page, number: int, one: BoardRow) -> dict[str, Any]:
         "half_width": {key: _six(width.half_width) for key, width in widths.items() if width},
         "costs": {key: _six(cost) for key, cost in costs_of(one).items()},
         "above": {task: _six(share) for task, share in above.items() if share is not None},
+        "robustness": _six(page.challenges.average(one.ratio, row.method)),
         "loyalty": {task: _six(share) for task, share in loyal.items() if share is not None},
     }
 
@@ -151,6 +159,9 @@ def _metric(name: str, figure: Mapping[str, Any], one: BoardRow, average: float)
     if name in COSTS:
         cost = figure["costs"].get(name)
         return None if cost is None else -cost
+    if name == "robustness":
+        robustness: float | None = figure[name]
+        return robustness
     shares = [figure[name].get(task) for task in one.result.averaged]
     known = [share for share in shares if share is not None]
     return sum(known) / len(known) if known and len(known) == len(shares) else None

@@ -5,7 +5,7 @@
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-left", "triangle-right"];
 const CONFIG = {
   background: null, view: { stroke: null }, font: "system-ui, sans-serif",
-  axis: { labelColor: "var(--quiet)", titleColor: "var(--ink)", gridColor: "var(--line)", domainColor: "var(--quiet)", tickColor: "var(--quiet)", titleFontWeight: "normal", labelFontSize: 12, titleFontSize: 12, labelLimit: 150 },
+  axis: { labelColor: "var(--quiet)", titleColor: "var(--ink)", gridColor: "var(--line)", domainColor: "var(--quiet)", tickColor: "var(--quiet)", titleFontWeight: "normal", labelFontSize: 12, titleFontSize: 12, labelLimit: 150, labelSeparation: 8 },
   legend: { labelColor: "var(--ink)", titleColor: "var(--quiet)", labelFontSize: 12, labelLimit: 200, symbolLimit: 0 },
   text: { color: "var(--ink)", fontSize: 12 },
 };
@@ -77,7 +77,7 @@ function tradeoff(controls, width) {
   const { colour, shape } = looks();
   const methods = [...new Set(rows.map((row) => row.method))];
   const costs = points.map((one) => one.cost);
-  const x = { field: "cost", type: "quantitative", scale: { type: "log", domain: [Math.min(...costs) / 1.25, Math.max(...costs) * 1.25], nice: false }, axis: axis(AXES[cost], { format: "~s", tickCount: 5 }) };
+  const x = { field: "cost", type: "quantitative", scale: { type: "log", domain: [Math.min(...costs) / 1.25, Math.max(...costs) * 1.25], nice: false }, axis: axis(AXES[cost], { format: "~s", tickCount: 5, labelOverlap: "greedy" }) };
   if (cost !== "weights") x.axis.format = "~g";
   const y = { field: "score", type: "quantitative", scale: { zero: false }, axis: axis("average score") };
   const opacity = (high) => ({ condition: { param: "pick", value: high }, value: high / 8 });
@@ -117,15 +117,16 @@ function forest(controls, width) {
   };
 }
 
-function heat(controls) {
+function heat(controls, width) {
   const measure = controls.measure;
   const tasks = page.data.tasks.filter((task) => page.state.tasks.has(task));
   const values = page.shown.flatMap((row) => tasks.map((task) => ({
     name: label(row), task, value: measure === "score" ? meanOf(row, task) : row[measure][task] ?? null,
   }))).filter((one) => one.value !== null);
   if (!values.length) return null;
+  const fits = (width - 170) / tasks.length > 7 * Math.max(...tasks.map((task) => task.length));
   const encoding = {
-    x: { field: "task", type: "nominal", sort: tasks, axis: axis(null, { orient: "top", labelAngle: tasks.length > 4 ? -40 : 0 }) },
+    x: { field: "task", type: "nominal", sort: tasks, axis: axis(null, { orient: "top", labelAngle: fits ? 0 : -90 }) },
     y: { field: "name", type: "nominal", sort: page.shown.map(label), axis: axis(null, { labelLimit: 150 }) },
   };
   return {

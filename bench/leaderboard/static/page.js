@@ -298,8 +298,10 @@ if ($("#data")) {
   opening(board);
   explain();
   page.ratios = new Set(page.data.rows.map((row) => row.ratio).filter((ratio) => ratio !== 1)).size;
-  if (page.data.rows.length) filters(board);
-  weights();
+  if (page.data.rows.length) {
+    filters(board);
+    weights();
+  }
   $("#cell").addEventListener("click", (event) => event.target === $("#cell") && $("#cell").close());
   if (typeof drawAll === "function") drawAll();
 } else explain();
