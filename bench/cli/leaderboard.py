@@ -23,7 +23,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=examples(
             "bench leaderboard --runs runs/mine --out leaderboards",
             "bench leaderboard --check",
-            "bench leaderboard --html",
             "bench leaderboard --runs runs/mine --html mine.html",
         ),
     )
