@@ -21,7 +21,7 @@ SUITE = (
     "--max-train-samples", "300", "--trials", "0", "--seeds", "1", "--no-latency",
 )  # fmt: skip
 
-PATIENCE_S = 600
+PATIENCE_S = 1800
 
 PLUGIN = """
 import os, signal, time

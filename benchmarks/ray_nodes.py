@@ -48,6 +48,14 @@ def tree(process: int) -> list[psutil.Process]:
         return []
 
 
+def _is_computing(process: psutil.Process) -> bool:
+    """Whether it is a worker of Ray's that computes a cell or trial."""
+    try:
+        return process.cmdline()[:1] == ["ray::compute"]
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
 @dataclass
 class RayNode:
     """A node: the process that started it."""
@@ -63,7 +71,7 @@ class RayNode:
 
     def workers(self) -> list[psutil.Process]:
         """Its processes that compute a cell or trial at the moment."""
-        return [p for p in tree(self.process.pid) if p.cmdline()[:1] == ["ray::compute"]]
+        return [one for one in tree(self.process.pid) if _is_computing(one)]
 
     def end(self) -> None:
         """Kills it, wherever it stands."""
