@@ -1,4 +1,4 @@
-"""Ray nodes on this machine, each as if it were another: for `faults.py`, and for a slow test.
+"""Ray nodes on this machine, each as if it were another: for `faults.py` and `freight.py`.
 
 Each is a `ray start --block` of its own, whose processes alone are ended or stopped. A node sees
 nothing of the folders that are named as the driver's: an empty file system is mounted over them
@@ -156,8 +156,7 @@ class RayCluster:
     def _start(
         self, words: Sequence[str], variables: dict[str, str], *, hides: bool, disk: str = ""
     ) -> RayNode:
-        own = self.folder / f"n{len(self.nodes)}"
-        own.mkdir()
+        own = Path(tempfile.mkdtemp(prefix="n", dir=self.folder))
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block",
                "--disable-usage-stats", "--object-store-memory=100000000", *words]  # fmt: skip
         mounts = [f"mount -t tmpfs none {shlex.quote(str(path))}" for path in self.hidden]
