@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from bench.arena import joining, overview, people, validating, writing
 from bench.arena.guard import Guard
-from bench.arena.pages import STYLE
+from bench.arena.pages import STYLES
 from bench.arena.visit import endpoint
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def application(arena: Arena) -> Guard:
 
 
 def _style(request: Request) -> Response:
-    return Response(STYLE.read_bytes(), media_type="text/css")
+    return Response(b"".join(path.read_bytes() for path in STYLES), media_type="text/css")
 
 
 def _missing(request: Request, error: Exception) -> Response:

@@ -6,13 +6,13 @@ the model, and how many did so and were validated. The score is that of Ma et al
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.leaderboard.dynascore import exchanged
 from bench.leaderboard.statistics import share_interval
 
 if TYPE_CHECKING:
@@ -129,53 +129,34 @@ class Metric:
     cost: bool = False
 
 
-LEAST = 1e-4
-"""Of a difference in performance that counts, as a share of the best."""
-
-
 def dynascores(
     values: Mapping[str, Mapping[str, float]], metrics: Mapping[str, Metric], performance: str
 ) -> dict[str, float] | None:
     """All that models are weighed by, in points of performance.
 
-    Models are sorted by performance. Between neighbours, the average marginal rate of substitution
-    (AMRS) of a metric is the mean of |Δ metric| / Δ performance: what a point of performance is
-    exchanged for. A metric divided by it is in points of performance; weights sum to 1. A cost
-    counts below 0, as it does in the paper.
+    A metric in points (`bench.leaderboard.dynascore`) counts by its weight, and weights sum to 1. A
+    cost counts below 0, as it does in the paper; a metric of which all have as much counts nothing.
 
     Args:
         values: By model, the value of each metric.
         metrics: By name, how each metric counts.
-        performance: The name of the metric that models are sorted by.
+        performance: The name of the metric that others are exchanged for.
 
     Returns:
         A score of each model; `None` where no two of them differ in performance, so that nothing
-        can be exchanged. It changes when a model joins: a view, and no rank.
+        can be exchanged.
     """
-    ordered = sorted(values.values(), key=lambda one: one[performance])
-    least = LEAST * max((abs(one[performance]) for one in ordered), default=0.0)
-    pairs = [
-        (one, other)
-        for one, other in itertools.pairwise(ordered)
-        if other[performance] - one[performance] > least
-    ]
-    if not pairs:
+    signed = {
+        name: [-held[name] if metric.cost else held[name] for held in values.values()]
+        for name, metric in metrics.items()
+    }
+    points = exchanged([held[performance] for held in values.values()], signed)
+    if performance not in points:
         return None
     total = math.fsum(metric.weight for metric in metrics.values())
-    scores = dict.fromkeys(values, 0.0)
-    for name, metric in metrics.items():
-        rate = statistics.fmean(_exchanged(pairs, name, performance))
-        for model, held in values.items():
-            # Where all models have as much of it, it decides nothing.
-            gained = held[name] / rate if rate else 0.0
-            scores[model] += metric.weight / total * (-gained if metric.cost else gained)
-    return scores
-
-
-def _exchanged(
-    pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], name: str, performance: str
-) -> Sequence[float]:
-    return [
-        abs(other[name] - one[name]) / (other[performance] - one[performance])
-        for one, other in pairs
-    ]
+    return {
+        model: math.fsum(
+            metrics[name].weight / total * (held[place] or 0.0) for name, held in points.items()
+        )
+        for place, model in enumerate(values)
+    }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import leaderboard
 from bench.shown import shown
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from bench.arena.figures import Share
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLE = TEMPLATES / "arena.css"
+STYLES = (
+    Path(leaderboard.__file__).parent / "static" / "style.css",  # colours, tables, focus
+    TEMPLATES / "arena.css",
+)
 
 STEPS = 4
 """Strengths that a word's influence is shown in, either way."""

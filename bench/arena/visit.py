@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -283,8 +282,3 @@ def session_account(arena: Arena, cookie: str) -> Account | None:
     account = arena.accounts.get(number)
     good = account is not None and not account.revoked and account.epoch == epoch
     return account if good and time.time() - begun < DAYS * 86_400 else None
-
-
-def style_mark(style: bytes) -> str:
-    """What the style sheet's address ends with, so that a browser may keep it."""
-    return hashlib.sha256(style).hexdigest()[:12]

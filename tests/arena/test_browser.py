@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
@@ -14,12 +13,10 @@ import pytest
 
 pytest.importorskip("starlette", reason="prunebench[arena] is not installed")
 pytest.importorskip("nltk", reason="prunebench[arena] is not installed")
-pytest.importorskip("selenium", reason="selenium is not installed")
 
 import uvicorn
 from arena_site import arena
-from selenium import webdriver
-from selenium.webdriver.common.by import By
+from browser import chromium, prefer, resize, violations
 
 from bench.arena.application import application
 from bench.arena.serve import Address
@@ -28,11 +25,7 @@ if TYPE_CHECKING:
     from bench.arena.accounts import Role
     from bench.arena.visit import Arena
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 SCRIPT = "<script>document.title='fooled'</script><img src=x onerror=document.title='fooled'>"
 
 
@@ -69,14 +62,8 @@ class Site:
 class Browser:
     """One browser; the cookies that it has say who sits before it."""
 
-    def __init__(self, site: Site) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-            options.add_argument(word)
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.driver = webdriver.Chrome(options, service)
-        self.site = site
+    def __init__(self, driver: Any, site: Site) -> None:
+        self.driver, self.site = driver, site
         self._cookies: dict[str, dict[str, Any]] = {}
 
     def go(self, address: str) -> None:
@@ -94,28 +81,29 @@ class Browser:
         self.driver.add_cookie(self._cookies[name])
 
     def fill(self, name: str, text: str) -> None:
-        box = self.driver.find_element(By.NAME, name)
+        box = self.driver.find_element("name", name)
         box.clear()
         box.send_keys(text)
 
     def press(self, label: str) -> None:
-        self.driver.find_element(By.XPATH, f"//main//button[normalize-space()='{label}']").click()
+        self.driver.find_element("xpath", f"//main//button[normalize-space()='{label}']").click()
 
     def choose(self, label: str) -> None:
-        self.driver.find_element(By.XPATH, f"//label[normalize-space()='{label}']").click()
+        self.driver.find_element("xpath", f"//label[normalize-space()='{label}']").click()
 
     @property
     def text(self) -> str:
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        return self.driver.find_element("tag name", "body").text
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     site = Site(tmp_path)
-    held = Browser(site)
-    yield held
-    held.driver.quit()
-    site.close()
+    try:
+        with chromium() as driver:
+            yield Browser(driver, site)
+    finally:
+        site.close()
 
 
 def test_a_round_from_its_first_example_to_its_set(browser: Browser) -> None:
@@ -129,7 +117,7 @@ def test_a_round_from_its_first_example_to_its_set(browser: Browser) -> None:
     assert "You found what compression broke" in browser.text
     assert "onerror=document.title" in browser.text
     assert browser.driver.title == "What they say · arena"
-    assert not browser.driver.find_elements(By.CSS_SELECTOR, "main img, main script")
+    assert not browser.driver.find_elements("css selector", "main img, main script")
     for name in ("Bea", "Cem"):
         browser.become(name)
         browser.go("/validate")
@@ -140,7 +128,7 @@ def test_a_round_from_its_first_example_to_its_set(browser: Browser) -> None:
     browser.become("Olga")
     browser.go("/figures")
     browser.press("Close round-1")
-    row = browser.driver.find_element(By.XPATH, "//tr[contains(., 'magnitude')]")
+    row = browser.driver.find_element("xpath", "//tr[contains(., 'magnitude')]")
     assert row.text.count("100.0 %") == 3  # MER, vMER, and what compression lost
     assert (browser.site.arena.folder / "rounds" / "round-1" / "set.parquet").is_file()
 
@@ -164,22 +152,22 @@ def test_a_browser_sends_no_form_of_another_page(browser: Browser, tmp_path: Pat
         '<button>Win a prize</button></form><img src="' + browser.site.origin + '/arena.css">'
     )
     browser.driver.get(evil.as_uri())
-    browser.driver.find_element(By.TAG_NAME, "button").click()
+    browser.driver.find_element("tag name", "button").click()
     assert "from another site" in browser.text
     assert browser.site.arena.examples.of_round(1) == []
 
 
-def test_a_page_fits_a_telephone(browser: Browser) -> None:
-    browser.driver.set_window_size(500, 900)  # the least that headless Chromium takes
-    browser.driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True},
-    )
+def test_pages_fit_a_telephone_and_every_reader(browser: Browser) -> None:
+    """No side scroll at 360 px, and nothing that axe-core finds wrong, in light and dark."""
+    resize(browser.driver, 360, 800)
     browser.join("owner", "Olga")
     browser.choose("positive")
     browser.fill("text", "fine " + "w" * 300)
     browser.press("Ask the models")
     for page in ("/examples/1", "/write", "/mine", "/figures", "/people", "/validate"):
-        browser.go(page)
-        wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
-        assert wide <= 360, page
+        for theme in ("light", "dark"):
+            prefer(browser.driver, theme)
+            browser.go(page)
+            wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= 360, page
+            assert violations(browser.driver) == [], (page, theme)
