@@ -35,6 +35,9 @@ class Words:
     length: int = 50
     asked: list[Sequence[str]] = field(default_factory=list)
 
+    def begin(self) -> None:
+        pass
+
     def pieces(self, texts: Sequence[str]) -> int:
         return sum(len(text.split()) for text in texts)
 

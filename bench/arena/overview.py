@@ -30,6 +30,7 @@ def figures(visit: Visit) -> Response:
     if held.closed is not None:
         letters = {number: str(model) for number, model in models.items()}
     played = [line.model for line in made.models]
+    made.models.sort(key=lambda line: (line.model.dense is not None, letters[line.model.id]))
     return visit.page(
         "figures.html",
         made=made,

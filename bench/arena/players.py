@@ -62,6 +62,16 @@ class Field:
     players: tuple[Player, ...]
     tokenizer: PreTrainedTokenizerBase
 
+    def begin(self) -> None:
+        """Has the thread that will ask the models compute alone.
+
+        Of an example of a few words, threads would wait for one another longer than they compute,
+        and the other cores answer browsers meanwhile.
+        """
+        import torch
+
+        torch.set_num_threads(1)
+
     def pieces(self, texts: Sequence[str]) -> int:
         """How many tokens some texts are, special ones included."""
         return len(self.tokenizer(*texts, truncation=False, verbose=False)["input_ids"])

@@ -32,7 +32,9 @@ class Queue:
     def __init__(self, field: Field, places: int = PLACES) -> None:
         self.field = field
         self._places = threading.BoundedSemaphore(places)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="models")
+        self._worker = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="models", initializer=field.begin
+        )
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
