@@ -25,7 +25,7 @@ from types import TracebackType
 
 import psutil
 
-STARTED_S = 180
+STARTED_S = 600
 """How long a node may take to come."""
 
 
@@ -115,8 +115,7 @@ class RayCluster:
         }
         head = ["--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
                 f"--temp-dir={self.folder / 'ray'}"]  # fmt: skip
-        self._start(head, {}, hides=False)
-        wait_until(self._answers, STARTED_S, "the head of the cluster")
+        self._wait_for(self._start(head, {}, hides=False))
         return self
 
     def __exit__(
@@ -134,10 +133,16 @@ class RayCluster:
         """What `--on` is given."""
         return f"127.0.0.1:{self.port}"
 
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
+    def _wait_for(self, node: RayNode) -> None:
+        """Waits until a node has come; one that joins before the head is there would fail."""
+
+        def is_up() -> bool:
+            said = node.folder.with_suffix(".log").read_text(errors="replace")
+            if node.process.poll() is not None:
+                raise RuntimeError(f"a node did not start: {said[-500:]}")
+            return "runtime started" in said
+
+        wait_until(is_up, STARTED_S, "a node")
 
     def add(self, cpus: int = 1, disk: str = "", **variables: str) -> RayNode:
         """Starts a node.
@@ -149,8 +154,7 @@ class RayCluster:
         """
         words = [f"--address={self.address}", f"--num-cpus={cpus}"]
         node = self._start(words, variables, hides=True, disk=disk)
-        log = self.folder / f"{node.folder.name}.log"
-        wait_until(lambda: "runtime started" in log.read_text(), STARTED_S, f"a node: {log}")
+        self._wait_for(node)
         return node
 
     def _start(
@@ -165,7 +169,7 @@ class RayCluster:
         if hides and mounts:
             script = " && ".join([*mounts, f"exec {shlex.join(ray)}"])
             ray = ["unshare", "--mount", "sh", "-c", script]
-        with (self.folder / f"{own.name}.log").open("wb") as log:
+        with own.with_suffix(".log").open("wb") as log:
             process = subprocess.Popen(
                 ray,
                 env={**self.environment, "TMPDIR": str(own), **variables},
