@@ -51,5 +51,8 @@ def handle(arguments: argparse.Namespace) -> int:
     heard = list(replay(trackers, store, wanted))
     told = Counter(itertools.chain.from_iterable(heard))
     for name in dict.fromkeys(arguments.trackers):
-        say(console(), f"{name}: told of {told[name]} of {len(heard)} cells, the others are known")
+        rest = (
+            "" if name in trackers.failed or told[name] == len(heard) else "; it knows the others"
+        )
+        say(console(), f"{name}: told of {told[name]} of {len(heard)} cells{rest}")
     return int(bool(trackers.failed))

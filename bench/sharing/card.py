@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.files import atomic_path, write_text
 from bench.leaderboard.markdown import rounded, significant
 from bench.leaderboard.templating import render_markdown
+from bench.metrics import figure_of
 from bench.results.record import record_hash, slim
 from bench.sharing.facts import DEMO_ENCODER, facts_of
 
@@ -30,12 +31,18 @@ CARD, EVALUATED = "README.md", ".eval_results"
 METADATA = "bench"
 """The key of the record among the metadata of a file of weights."""
 
-ENGLISH = ("glue", "demo", "squad")
+GLUE = "nyu-mll/glue"
+"""The data set whose configurations have the names of its tasks."""
+
+ENGLISH = ("glue", "demo")
 """Groups of tasks that are in English."""
 
-TAGS = {"unstructured": ("pruning", "sparse"), "structured": ("pruning",),
-        "small-dense": ("distillation",), "quantized": ("quantization",)}  # fmt: skip
+TAGS = {"unstructured": ("pruning", "sparse"), "structured": ("pruning",)}
 """What the hub calls a method of a kind."""
+
+HUB_METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr",
+               "token_f1": "f1", "macro_f1": "f1"}  # fmt: skip
+"""What the hub calls figures that have another name there."""
 
 MEASURES = {"weights": "prunable weights", "params": "parameters", "flops": "FLOPs of an example",
             "flops_task": "FLOPs at the task's lengths",
@@ -96,10 +103,10 @@ def _metadata(facts: Facts) -> ModelCardData:
             task_type=_pipeline(facts),
             dataset_type=facts.dataset or cell["task"],
             dataset_name=cell["task"],
-            dataset_config=cell["task"] if facts.dataset else None,
-            dataset_split="validation" if facts.dataset else "dev",
+            dataset_config=cell["task"] if facts.dataset == GLUE else None,
+            dataset_split=_split(facts, name),
             dataset_revision=data.get("revision"),
-            metric_type=name,
+            metric_type=_metric(figure_of(name)),
             metric_value=value,
             metric_name=f"{name}, dev set, seed {cell['seed']}",
         )
@@ -116,11 +123,27 @@ def _metadata(facts: Facts) -> ModelCardData:
         language="en" if group in ENGLISH else None,
         library_name="transformers",
         license=licence(facts),
-        metrics=list(dict.fromkeys(facts.metric.figures)),
+        metrics=list(dict.fromkeys(map(_metric, facts.metric.figures))),
         pipeline_tag=_pipeline(facts),
-        tags=[*TAGS.get(record.method["kind"], ()), "model-compression", "bench"],
+        tags=[*_tags(record), "model-compression", "bench"],
         bench={"record": record.id, "hash": record_hash(record), "protocol": cell["protocol"]},
     )
+
+
+def _metric(figure: str) -> str:
+    return HUB_METRICS.get(figure, figure)
+
+
+def _split(facts: Facts, score: str) -> str:
+    """The split that a score is of; MNLI has two."""
+    part = score.removeprefix(figure_of(score))
+    return f"validation{part}" if facts.dataset else f"dev{part}"
+
+
+def _tags(record: Record) -> list[str]:
+    teacher = record.params.get("teacher", record.method["teacher"])
+    taught = ["distillation"] if teacher != "none" else []
+    return [*TAGS.get(record.method["kind"], ()), *taught]
 
 
 def _evaluated(facts: Facts) -> EvalResultEntry | None:

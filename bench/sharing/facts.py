@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,7 @@ class Facts:
     def base(self) -> str | None:
         """The encoder's name on the hub, if it came from there."""
         for command in self.suite.get("commands", []):
-            words = shlex.split(command)
+            words = command.split()
             asked = words[words.index("--model") + 1] if "--model" in words[:-1] else DEFAULT_MODEL
             if "$" not in asked and asked.partition("/")[2] == self.record.cell["model"]:
                 return asked

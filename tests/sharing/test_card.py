@@ -103,6 +103,22 @@ def test_rows_of_the_hub_are_evaluation_results(copied: Path, tmp_path: Path) ->
     assert "mean of 2 seeds" in result["notes"]
 
 
+def test_a_figure_of_two_parts_is_one_metric_of_two_splits(finished: Path) -> None:
+    from bench.sharing import card
+
+    record = records(finished)["magnitude", 4.0, 0]
+    scores = {"accuracy_matched": 60.0, "accuracy_mismatched": 62.0}
+    data = {**record.data, "source": "nyu-mll/glue", "revision": "f" * 40}
+    facts = replace(
+        facts_of(Store(finished), record), record=replace(record, scores=scores, data=data)
+    )
+    found = card._metadata(facts).eval_results
+    assert [(one.metric_type, one.dataset_split, one.metric_value) for one in found] == [
+        ("accuracy", "validation_matched", 60.0), ("accuracy", "validation_mismatched", 62.0),
+    ]  # fmt: skip
+    assert card._metric("pearson") == "pearsonr"  # the hub's names of metrics
+
+
 def test_no_name_is_markup(copied: Path) -> None:
     store = Store(copied)
     record = records(copied)["magnitude", 4.0, 0]
