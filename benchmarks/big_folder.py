@@ -3,8 +3,9 @@
     python benchmarks/big_folder.py [--records 10000] [--rows 400] [--keep FOLDER]
 
 Ten methods at five ratios on four tasks, as many seeds as make up the number; each record has its
-predictions, with logits. Then `bench status`, a page, and the plan of some 15,000 cells are
-timed as commands of their own, start-up included: the fastest of three, since others may work here.
+predictions, with logits. Then `bench status`, a page in Markdown and in HTML, and the plan of some
+15,000 cells are timed as commands of their own, start-up included: the fastest of three, since
+others may work here.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def main() -> None:
             fill(runs, given.records, given.rows)
         timed("status", "status", "--runs", runs)
         timed("page", "leaderboard", "--runs", runs, "--out", Path(folder) / "pages")
+        timed("HTML page", "leaderboard", "--runs", runs, "--html", Path(folder) / "many.html")
         timed("plan", "run", *PLAN, "--runs", Path(folder) / "new")
 
 
