@@ -245,13 +245,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="when all is done, time every row's kept model and the dense one on every engine of "
         "the processor, one example of the task's median length; default no (demo: plain torch)",
     )
-    how.add_argument(
-        "--track",
-        type=names,
-        metavar="TRACKER,…",
-        help="tell tensorboard, mlflow, wandb or trackio of every cell that ends; in the run "
-        "folder, unless the tracker's own variables name another place",
-    )
+    how.add_argument("--track", type=names, metavar="TRACKER,…",
+                     help="tell tensorboard, mlflow, wandb or trackio of every cell that ends; in "
+                     "the run folder, unless the tracker's own variables say where")  # fmt: skip
     how.add_argument(
         "--probe-text",
         type=Path,
