@@ -38,6 +38,7 @@ class PreparedChallenge:
         merged: The set's class of each of the task's classes, where it tells fewer apart.
         rows: How many there are.
         facts: What the record says of the rows.
+        targets: Ids of cells that the rows were written against.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PreparedChallenge:
     merged: tuple[int, ...] | None
     rows: int
     facts: dict[str, Any] = field(compare=False)
+    targets: tuple[str, ...] = ()
 
     def load(self) -> tuple[Encoded, list[list[str]] | None]:
         """The rows, and the groups of each if there are any."""
@@ -135,6 +137,7 @@ def prepare_challenge(
             "skipped_rows": len(found.skipped),
             "skipped": list(found.skipped[:20]),
         },
+        targets=found.targets,
     )
 
 

@@ -134,6 +134,7 @@ class Challenge:
             labels are the set's then.
         provenance: Where the rows came from, for the record.
         skipped: One line `file:line: reason` for each unreadable row.
+        targets: Ids of cells that the rows were written against, for which they are harder.
     """
 
     rows: Dataset
@@ -141,6 +142,7 @@ class Challenge:
     merged: tuple[int, ...] | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 class ChallengeSet(abc.ABC):

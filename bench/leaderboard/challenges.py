@@ -14,7 +14,7 @@ from bench.leaderboard import statistics as inference
 from bench.leaderboard.markdown import pipe, rounded
 from bench.leaderboard.ranking import Standings, rows_of, sample
 from bench.leaderboard.spreadsheet import as_csv, text_cell
-from bench.results.challenges import column_of, groups_of, scored_on
+from bench.results.challenges import column_of, groups_of, is_target, scored_on
 from bench.results.predictions import predictions_hash
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Table = tuple[list[str], list[list[str]]]
 """Heads and cells."""
+
+TARGET = " ¶"
+"""What marks a score on rows that were written against the model itself."""
 
 CSV_HEADS = ("ratio", "method", "task", "challenge", "group", "seeds", "mean", "half_width_95")
 
@@ -75,13 +78,15 @@ class Challenges:
         """What a page shows at a ratio, if any score is known.
 
         Returns:
-            The `table` of scores, heads and cells, and those of the `groups` of rows by title.
+            The `table` of scores, heads and cells, those of the `groups` of rows by title, and
+            whether a score is of rows that were written against its model (`targets`).
         """
         if (found := self._found.get(ratio)) is None:
             return None
         groups = {f"{column}, by group": self._groups(found, column) for column in found.tasks}
         shown = [(title, table) for title, table in groups.items() if table[1]]
-        return {"table": self._table(ratio, found), "groups": shown}
+        targets = any(_is_target(row, column) for row in found.rows for column in found.tasks)
+        return {"table": self._table(ratio, found), "groups": shown, "targets": targets}
 
     def average(self, ratio: float, method: str) -> float | None:
         """A row's mean score over all sets; `None` where one is not known."""
@@ -157,7 +162,11 @@ class Challenges:
                     for column in own
                 }
         controls = {row.method for row in found.rows if row.facts["control"]}
-        return seed_plots.forest_svg(panels, (), controls)
+        targets = {
+            column: {row.method for row in found.rows if _is_target(row, column)}
+            for column in found.tasks
+        }
+        return seed_plots.forest_svg(panels, (), controls, targets)
 
     def csv(self) -> str:
         """Every score and every group's, a row each; empty without any."""
@@ -196,7 +205,13 @@ def _cell(result: Standings, method: str, column: str) -> str:
     if row is None or (mean := row.mean(column)) is None:
         return "–"
     interval = result.means.get((method, column))
-    return rounded(mean, 1) + (f" ± {interval.half_width:.1f}" if interval else "")
+    spread = f" ± {interval.half_width:.1f}" if interval else ""
+    return rounded(mean, 1) + spread + (TARGET if _is_target(row, column) else "")
+
+
+def _is_target(row: Row, column: str) -> bool:
+    """Whether a set's rows were written against one of a row's models."""
+    return any(is_target(record) for record in row.records if record.cell["task"] == column)
 
 
 def _panel(result: Standings, methods: Sequence[str], column: str) -> seed_plots.Panel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.leaderboard.plots import COLOURS, MARKERS, SETTINGS, SHORT, as_svg, label, width_of
@@ -53,7 +54,10 @@ class Point(NamedTuple):
 
 
 def forest_svg(
-    panels: Mapping[str, Panel], levels: Sequence[str], controls: Collection[str]
+    panels: Mapping[str, Panel],
+    levels: Sequence[str],
+    controls: Collection[str],
+    greyed: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
     """Methods below each other, a panel a task: a dot a seed, mean, median and interval.
 
@@ -61,6 +65,7 @@ def forest_svg(
         panels: By title, each with the same methods in the same order.
         levels: Methods whose mean is a line through each panel, where there are such.
         controls: Methods that are drawn in grey.
+        greyed: Those that are so in one panel alone, by its title.
 
     Returns:
         The SVG file's text; empty where there is nothing to show.
@@ -91,9 +96,10 @@ def forest_svg(
             for name, style in lines.items():
                 if (level := panel[name].mean) is not None:
                     axes.axvline(level, color="#555555", linestyle=style, linewidth=1, label=name)
+            greys = {*controls, *greyed.get(title, ())}
             for grey in (False, True):
                 chosen = {place: spread for place, (name, spread) in enumerate(panel.items())
-                          if (name in controls) == grey}  # fmt: skip
+                          if (name in greys) == grey}  # fmt: skip
                 colour = CONTROL if grey else COLOURS[0]
                 _draw_spreads(axes, chosen, colour, f"seeds-{number}-{int(grey)}")
         first = grid[0, 0]

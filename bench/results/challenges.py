@@ -50,6 +50,11 @@ def _as_record(record: Record, name: str, found: Mapping[str, Any]) -> Record:
     )
 
 
+def is_target(record: Record) -> bool:
+    """Whether the rows were written against the cell, given a record of one set alone."""
+    return any(found.get("target") for found in (record.challenges or {}).values())
+
+
 def groups_of(record: Record) -> dict[str, float]:
     """The score of each group of rows, given a record of one set alone."""
     return {

@@ -224,6 +224,7 @@ class Challenged(Struct, kw_only=True):
     source: str | UnsetType = UNSET
     revision: str | UnsetType | None = UNSET
     skipped_rows: Count | UnsetType = UNSET
+    target: bool | UnsetType = UNSET
 
 
 class Gain(Struct, kw_only=True):

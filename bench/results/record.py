@@ -155,7 +155,7 @@ class Record:
         challenges: What it scored on challenge sets, by their names: `score` and `scores` as of the
             report rows, the main figure of each of the rows' `groups`, `fingerprint`, where the
             rows came from and how many they are (`rows`), how many were `cut` or have a training
-            row's text (`seen`), and `notes`.
+            row's text (`seen`), `notes`, and `target` where the rows were written against the cell.
         data: Where the rows came from, how many were used, cut or skipped, and the report rows'
             `median_length` in tokens.
         environment: Versions, hardware, threads, precision.

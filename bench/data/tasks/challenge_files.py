@@ -8,6 +8,9 @@ Columns of a file:
 
 Whatever else it holds is left alone. Such a set is named as its folder, and is one of every folder
 of challenge sets that has it.
+
+A closed round of an arena has its rows in `set.parquet`, and `round.json` says of which task they
+are, and which cells they were written against.
 """
 
 from __future__ import annotations
@@ -15,8 +18,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bench.data.task import Challenge, ChallengeInfo, ChallengeSet
 from bench.data.tasks.rows import Layout, as_dataset, read_rows
+from bench.errors import BenchError
+from bench.files import read_json
 from bench.inputs import Limits, read_bytes
 from bench.parquet import open_bounded
 
@@ -24,6 +31,21 @@ if TYPE_CHECKING:
     from bench.data.task import Source, Task
 
 END = ".parquet"
+
+SET, FACTS = "set.parquet", "round.json"
+"""What an arena calls the rows of a round, and what it says of them."""
+
+
+class _Target(Struct):
+    cell: str
+
+
+class _Round(Struct):
+    """What `round.json` has to say, as far as it is read."""
+
+    task: str
+    labels: list[str]
+    targets: list[_Target]
 
 
 class FolderSet(ChallengeSet):
@@ -35,15 +57,23 @@ class FolderSet(ChallengeSet):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._files = {path.stem: path.name for path in folder.glob(f"*{END}") if path.name != SET}
+        self._round = read_json(folder / FACTS, _Round) if (folder / SET).exists() else None
+        if self._round is not None:
+            self._files[self._round["task"]] = SET
         self.info = ChallengeInfo(
-            name=folder.name,
-            summary=f"rows of {folder}",
-            tasks=tuple(sorted(path.stem for path in folder.glob(f"*{END}"))),
+            name=folder.name, summary=f"rows of {folder}", tasks=tuple(sorted(self._files))
         )
 
     def load(self, task: Task, source: Source) -> Challenge:
         """Reads the task's file; `source` is for sets that have a choice."""
-        name = f"{task.name}{END}"
+        name = self._files[task.name]
+        held = self._round if name == SET else None
+        if held is not None and tuple(held["labels"]) != task.info.labels:
+            raise BenchError(
+                f"{self._folder / FACTS} numbers its classes {', '.join(held['labels'])}, and "
+                f"{task.name} {', '.join(task.info.labels or ('none',))}."
+            )
         pairs = "text_pair" in _columns(self._folder / name, source.limits)
         texts = ("text", "text_pair") if pairs else ("text",)
         layout = Layout(text=texts, label="label", named=True, id="id")
@@ -53,6 +83,7 @@ class FolderSet(ChallengeSet):
             metric=task.info.metric,
             provenance={"source": self.name, "files": f"{name} {rows.digest}"},
             skipped=tuple(rows.skipped),
+            targets=tuple(one["cell"] for one in held["targets"]) if held else (),
         )
 
 

@@ -65,7 +65,7 @@ def challenge_model(
     def answer(prepared: PreparedChallenge, rows: Encoded) -> NDArray[Any]:
         return respond(model, metric, rows, device).answers
 
-    return _scored(bound.challenges if sets is None else sets, answer)
+    return _scored(bound, sets, answer)
 
 
 def challenge_floor(
@@ -78,17 +78,21 @@ def challenge_floor(
         kept = answers_of_floor(name, task, bound.context, trial=False, challenge=prepared)
         return kept.answers
 
-    return _scored(bound.challenges if sets is None else sets, answer)
+    return _scored(bound, sets, answer)
 
 
-def _scored(sets: Iterable[PreparedChallenge], answer: Answer) -> Challenged:
+def _scored(
+    bound: BoundCell, sets: Iterable[PreparedChallenge] | None, answer: Answer
+) -> Challenged:
     found = Challenged()
-    for prepared in sets:
+    for prepared in bound.challenges if sets is None else sets:
         rows, groups = prepared.load()
         given = answer(prepared, rows)
         if prepared.merged is not None:
             given = np.asarray(prepared.merged)[given]
         found.facts[prepared.name] = _facts(prepared, rows, groups, given)
+        if bound.id in prepared.targets:
+            found.facts[prepared.name]["target"] = True
         found.tables[prepared.name] = as_table(
             rows.ids, rows.labels, given, rows.parts, groups=groups
         )

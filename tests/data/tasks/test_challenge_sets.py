@@ -199,6 +199,23 @@ def test_a_folder_of_our_own_files(tmp_path: Path) -> None:
         checked_challenge(found, registry.task("sst2"), Source())
 
 
+def test_a_closed_round_of_an_arena(tmp_path: Path) -> None:
+    """As `bench.arena.closing` writes it; a test of the arena holds the two together."""
+    folder = tmp_path / "round-1"
+    parquet(folder / "set.parquet", id=["round-1-7"], text=["not bad"], label=[1], author=["A"],
+            edited_row=["3"], fooled=[["abc"]])  # fmt: skip
+    facts = {"name": "round-1", "task": "sst2", "labels": ["negative", "positive"],
+             "targets": [{"cell": "abc", "method": "dense", "ratio": 1.0, "seed": 0}]}  # fmt: skip
+    assert FolderSet(folder).info.tasks == ()  # what is not whole is no set yet
+    (folder / "round.json").write_text(json.dumps(facts))
+    found = checked_challenge(FolderSet(folder), registry.task("sst2"), Source())
+    assert found.rows[:] == {"id": ["round-1-7"], "text": ["not bad"], "label": [1]}
+    assert found.targets == ("abc",)
+    (folder / "round.json").write_text(json.dumps({**facts, "labels": ["positive", "negative"]}))
+    with pytest.raises(BenchError, match="numbers its classes positive, negative, and sst2"):
+        checked_challenge(FolderSet(folder), registry.task("sst2"), Source())
+
+
 def test_a_task_of_ones_own_declares_its_sets(tmp_path: Path) -> None:
     for name in ("train", "dev"):
         tsv(tmp_path / f"{name}.tsv", ("text", "label"), [["good", "up"], ["bad", "down"]])
