@@ -200,7 +200,7 @@ def test_a_folder_of_our_own_files(tmp_path: Path) -> None:
 
 
 def test_a_closed_round_of_an_arena(tmp_path: Path) -> None:
-    """As `bench.arena.closing` writes it; a test of the arena holds the two together."""
+    """As `bench.arena.closing` writes it."""
     folder = tmp_path / "round-1"
     parquet(folder / "set.parquet", id=["round-1-7"], text=["not bad"], label=[1], author=["A"],
             edited_row=["3"], fooled=[["abc"]])  # fmt: skip
