@@ -97,6 +97,7 @@ def run(
     overlap: Literal["removed", "kept"] = "removed",
     perturb: str | None = None,
     pretrain_steps: int | None = None,
+    adapt_from: str | Path | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -145,6 +146,7 @@ def run(
         sequence_length: Tokens that rows are cut at and FLOPs are counted on.
         overlap: What becomes of training rows whose text is a report row's.
         perturb: How the input of trainings is perturbed, such as `word-dropout=0.1`.
+        adapt_from: Task of another domain, whose training rows are learnt as well by EasyAdapt.
         pretrain_steps: Steps that the encoder first goes on learning for, on the unlabelled text.
         runs: The run folder.
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
@@ -204,6 +206,7 @@ def run(
         overlap=overlap,
         perturb=said.text("perturb", perturb),
         pretrain_steps=said.whole("pretrain_steps", pretrain_steps),
+        adapt_from=said.text("adapt_from", adapt_from),
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),
@@ -238,6 +241,7 @@ def carry_out(
     part: tuple[int, int] = (1, 1),
     rerun: Rerun = "never",
     max_hours: float | None = None,
+    command: str = "run",
 ) -> RunResult:
     """Runs what a request asks for; both doors go through here.
 
@@ -248,6 +252,7 @@ def carry_out(
         part: Which part of the plan to run, and of how many.
         rerun: Which records are replaced.
         max_hours: No cell is begun that would likely end later.
+        command: The command that repeats it.
 
     Raises:
         BenchError: See `run`.
@@ -274,7 +279,7 @@ def carry_out(
     precision = suite.protocol.precision if suite.auto_precision else None
     with display:
         try:
-            if note := suite.write(portable_command(words, precision), launch.context):
+            if note := suite.write(portable_command(words, precision, command), launch.context):
                 display.note(note)
             left = launch.run(listener, max_hours)
             page = write_run_page(store, suite.name)

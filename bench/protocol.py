@@ -54,6 +54,7 @@ UNSAID: dict[str, object] = {
     "overlap": "kept",
     "perturb": "",
     "pretrain_steps": 0,
+    "adapt_from": "",
     "version": 2,
 }
 """What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
@@ -83,6 +84,8 @@ class Protocol:
             `bench.training.perturbation.Perturbation`. Empty for not at all.
         pretrain_steps: Optimizer steps for which the encoder first goes on learning to name hidden
             pieces of the unlabelled text.
+        adapt_from: A task of another domain, whose training rows are learnt as well; see
+            `bench.training.easy_adapt`. Empty for none.
         version: Raised when the same settings would now give other numbers; the only version that
             the key of a reference knows.
     """
@@ -102,6 +105,7 @@ class Protocol:
     overlap: Overlap = "removed"
     perturb: str = ""
     pretrain_steps: int = 0
+    adapt_from: str = ""
     version: int = 3
 
     def under(self, options: Mapping[str, str]) -> Protocol:

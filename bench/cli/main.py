@@ -17,6 +17,7 @@ from bench.errors import BenchError, unknown_name
 
 COMMANDS = (
     "run",
+    "budget",
     "fetch",
     "methods",
     "tasks",

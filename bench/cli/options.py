@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
-from bench.inputs import USUAL, Limits
+from bench.inputs import USUAL
 from bench.patterns import split_names
 from bench.results.seeds import seeds_of
-
-if TYPE_CHECKING:
-    from bench.data.task import Source
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +30,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="tasks, groups of them, or files that declare one (a comma in a path is \\,); "
         "default demo",
     )
+    what.add_argument(
+        "--ratios",
+        type=ratios,
+        metavar="R,…",
+        help="compression ratios, each above 1; default 4,10,20 (demo 4,20)",
+    )
+    add_common(what)
+    add_effort(parser)
+    add_running(parser)
+
+
+def add_common(what: argparse._ArgumentGroup) -> None:
+    """Adds encoder, data, text, and what ratios and lengths are counted on."""
     what.add_argument(
         "--model",
         metavar="PATH|HUB",
@@ -75,12 +84,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="revision of the hub's data set; default: the one that the run folder was begun with",
     )
     what.add_argument(
-        "--ratios",
-        type=_ratios,
-        metavar="R,…",
-        help="compression ratios, each above 1; default 4,10,20 (demo 4,20)",
-    )
-    what.add_argument(
         "--match",
         choices=("weights", "flops", "bytes"),
         default="weights",
@@ -101,6 +104,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="removed",
         help="what becomes of training rows whose text is a report row's; default removed",
     )
+
+
+def add_effort(parser: argparse.ArgumentParser) -> None:
+    """Adds how long is trained and tuned."""
     effort = parser.add_argument_group("effort, equal for all methods")
     effort.add_argument(
         "--effort",
@@ -156,6 +163,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "once for all methods, and charged; a method may be pinned to another number "
         "(magnitude:pretrain_steps=500); default 0",
     )
+    effort.add_argument(
+        "--adapt-from",
+        metavar="NAME|FILE.toml",
+        help="learn all training rows of another task with the same labels, too, by EasyAdapt: "
+        "labelled rows of another domain; default none",
+    )
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Adds where, with what and for how long it runs, and what it keeps."""
     how = parser.add_argument_group("how it runs")
     how.add_argument(
         "--runs",
@@ -297,38 +314,6 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def add_rows(parser: argparse.ArgumentParser) -> None:
-    """Adds where a saved model's rows come from, its run folder, and what it runs on."""
-    parser.add_argument("--data-dir", type=Path, metavar="DIR",
-                        help="folder in the original GLUE layout; default: the hub")  # fmt: skip
-    parser.add_argument(
-        "--revision",
-        metavar="REV",
-        help="revision of the hub's data set; default: the one that the run folder was begun with",
-    )
-    add_limit(parser)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
-                        help="run folder; default runs")  # fmt: skip
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help="default auto: a GPU where there is one")  # fmt: skip
-    parser.add_argument("--offline", action="store_true", help="never ask the network")
-
-
-def source_of(arguments: argparse.Namespace) -> Source:
-    """Where `add_rows` says that rows come from; `--offline` holds for every library."""
-    from bench import hub
-    from bench.data.task import Source
-
-    if arguments.offline:
-        hub.go_offline()
-    return Source(
-        data_dir=arguments.data_dir,
-        revision=arguments.revision,
-        offline=arguments.offline,
-        limits=Limits(arguments.max_data_gb),
-    )
-
-
 def names(text: str) -> list[str]:
     """A list of names that commas separate; a comma within one stands behind a backslash."""
     found = split_names(text)
@@ -337,7 +322,8 @@ def names(text: str) -> list[str]:
     return found
 
 
-def _ratios(text: str) -> list[float]:
+def ratios(text: str) -> list[float]:
+    """Compression ratios that commas separate."""
     from bench.compression.target import parse_ratio
 
     return [parse_ratio(part) for part in text.split(",")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.options import add_rows, source_of
 from bench.cli.output import console, examples, say
+from bench.cli.rows import add_rows, source_of
 from bench.errors import BenchError
 
 

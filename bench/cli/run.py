@@ -12,6 +12,7 @@ from bench.cli.options import add_options
 from bench.cli.output import complain, console, examples, say
 
 if TYPE_CHECKING:
+    from bench.progress import RunDisplay
     from bench.runs.request import Request
 
 
@@ -38,22 +39,43 @@ def handle(arguments: argparse.Namespace) -> int:
     from bench import api
     from bench.progress import RunDisplay
 
-    words = list(arguments.words)
-    if arguments.config is not None:
-        options = arguments.parser._option_string_actions
-        words = [*config_words(arguments.config, options), *words]
-        claims = config_claims(arguments.config)
-        arguments = arguments.parser.parse_args(words)
-        arguments.claims = claims
-    request, out = _request(arguments), console()
+    arguments, words = with_file(arguments)
+    request, out = request_of(arguments), console()
     display = RunDisplay(out)
     if arguments.dry_run:
         api.foretell(request, display, arguments.shard, arguments.rerun)
         return 0
+    return carried_out(request, display, words, arguments, "run")
+
+
+def with_file(arguments: argparse.Namespace) -> tuple[argparse.Namespace, list[str]]:
+    """The options with those of `--config` before them, and the words that would say them all."""
+    words = list(arguments.words)
+    if arguments.config is None:
+        return arguments, words
+    options = arguments.parser._option_string_actions
+    words = [*config_words(arguments.config, options), *words]
+    claims, parser = config_claims(arguments.config), arguments.parser
+    arguments = parser.parse_args(words)
+    arguments.claims = claims
+    return arguments, words
+
+
+def carried_out(
+    request: Request,
+    display: RunDisplay,
+    words: list[str],
+    arguments: argparse.Namespace,
+    command: str,
+) -> int:
+    """Runs what is asked for, and prints its tables, what is left and what failed."""
+    from bench import api
+
+    out = console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = api.carry_out(
-            request, display, words, arguments.shard, arguments.rerun, arguments.max_hours
+            request, display, words, arguments.shard, arguments.rerun, arguments.max_hours, command
         )
     except api.RunStoppedError as error:
         complain(str(error))
@@ -73,7 +95,7 @@ def handle(arguments: argparse.Namespace) -> int:
     return int(bool(result.failed))
 
 
-def _request(arguments: argparse.Namespace) -> Request:
+def request_of(arguments: argparse.Namespace) -> Request:
     """The command line as a request; options that are silent keep the request's own defaults."""
     from bench.api import PUBLISHED
     from bench.runs.request import Request

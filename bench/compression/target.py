@@ -257,6 +257,19 @@ def best_ratio(
     return _best_of_zeros(dense, axis, sequence_length)
 
 
+def small_config(
+    target: Target, config: PretrainedConfig, layers: int, *, mask: Mask | None = None
+) -> PretrainedConfig:
+    """The configuration of the small dense model that `Target.shape` describes.
+
+    Raises:
+        UnreachableError: As `Target.shape`.
+    """
+    kind = _kind(config, mask)
+    small: PretrainedConfig = reshaped(kind, target.shape(config, layers, mask=mask))
+    return small
+
+
 def _kind(config: PretrainedConfig, mask: Mask | None) -> PretrainedConfig:
     """What a small model is, in the encoder's own shape."""
     if mask is None:

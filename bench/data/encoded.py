@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+FOREIGN = -1
+"""Among the sources of rows: of another domain."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Tokenised rows, one after the other in flat arrays.
@@ -29,7 +33,8 @@ class Encoded:
         parts: The part that each row is scored in, or `None`, `[rows]`.
         cut: Rows that were too long and lost pieces.
         sources: The number of the row that each was made from, which for all but augmentations is
-            its own; `None` where nothing was augmented, `[rows]`.
+            its own, and `FOREIGN` for a row of another domain; `None` where all are the task's own,
+            `[rows]`.
         spans: Where spans are looked for: what the rows are windows of.
     """
 
@@ -67,6 +72,13 @@ class Encoded:
     def references(self) -> NDArray[Any]:
         """What answers are compared with: labels, or the right texts of each example."""
         return self.labels if self.spans is None else self.spans.answers
+
+    @property
+    def foreign(self) -> NDArray[np.bool_] | None:
+        """Which rows are of another domain, `[rows]`; `None` where there are none."""
+        if self.sources is None or not (self.sources == FOREIGN).any():
+            return None
+        return np.asarray(self.sources == FOREIGN)
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bench.checksums import is_as_written
 from bench.data import windows
-from bench.data.encoded import Encoded
+from bench.data.encoded import FOREIGN, Encoded
 from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune, find_twins
 from bench.data.task import checked_rows
@@ -60,7 +60,7 @@ class TaskData:
 
     @property
     def own(self) -> Encoded:
-        """The rows of `train` without augmentations."""
+        """The rows of `train` without augmentations, and none of another domain."""
         if self.train.sources is None:
             return self.train
         return self.train.select(self.own_rows.tolist())
@@ -117,6 +117,7 @@ def prepare(
     length: int | None = None,
     overlap: Overlap = "removed",
     augmenter: Augmenter | None = None,
+    other: Task | None = None,
 ) -> Prepared:
     """Reads a task's rows, caps and augments the training rows, tokenises and keeps them.
 
@@ -131,9 +132,11 @@ def prepare(
         length: Pieces of a row at most; as many as the encoder takes where nothing is said.
         overlap: What becomes of training rows whose text is a report row's.
         augmenter: Makes variants of the training rows, if it is asked for.
+        other: A task of another domain with the same labels, whose training rows are learnt, too.
 
     Raises:
-        BenchError: Rows cannot be read, a split has none, or all training rows are report rows.
+        BenchError: Rows cannot be read, a split has none, all training rows are report rows, or
+            the other task has no texts of this one's kind.
     """
     splits = checked_rows(task, pinned(source, task.name, cache))
     pin(splits.provenance, task.name, cache)
@@ -150,6 +153,10 @@ def prepare(
         key.append(windows.VERSION)
     if augmenter is not None:
         key += augmenter.identity
+    further = None if other is None else _other_rows(other, source, splits, cache, overlap)
+    if other is not None and further is not None:
+        data = short_hash([data, other.name, further["text"][:], further["label"][:]])
+        key += ["other", data]
     folder = cache / f"{task.name}-{short_hash(key)}"
     done = _found(folder)
     if done is None:
@@ -157,7 +164,7 @@ def prepare(
             done = _found(folder)
             if done is None:
                 done = _write(
-                    folder, task, splits, data, encoder, limit, cap_at, overlap, augmenter
+                    folder, task, splits, data, encoder, limit, cap_at, overlap, augmenter, further
                 )
     keep_texts(folder, {"train": splits.train, "report": splits.dev})
     return Prepared(
@@ -169,6 +176,27 @@ def prepare(
         mean_length=done["mean_length"],
         facts=done["facts"],
     )
+
+
+def rows_to_learn_from(
+    task: Task, source: Source, *, cache: Path, overlap: Overlap = "removed"
+) -> int:
+    """How many training rows a task has that a run would train on, without any cap.
+
+    Args:
+        task: The task.
+        source: Where its rows may come from.
+        cache: Folder for the revision of the hub's data that they are of.
+        overlap: What becomes of training rows whose text is a report row's.
+
+    Raises:
+        BenchError: Rows cannot be read.
+    """
+    splits = checked_rows(task, pinned(source, task.name, cache))
+    if overlap == "kept":
+        return len(splits.train)
+    twins = find_twins(texts_of_rows(splits.train), texts_of_rows(splits.dev))
+    return len(splits.train) - len(twins.rows)
 
 
 def _found(folder: Path) -> dict[str, Any] | None:
@@ -199,6 +227,7 @@ def _write(
     cap_at: int | None,
     overlap: Overlap,
     augmenter: Augmenter | None,
+    further: Dataset | None = None,
 ) -> dict[str, Any]:
     """Makes and keeps what `load` reads; returns what `prepared.json` says."""
     twins = find_twins(texts_of_rows(splits.train), texts_of_rows(splits.dev))
@@ -244,6 +273,12 @@ def _write(
             "rows": len(encoded) - len(train),
             "flops": flops,
         }
+    if further is not None:
+        (made_elsewhere,) = _encoded(task, [further], encoder, limit)
+        own = np.arange(len(encoded)) if encoded.sources is None else encoded.sources
+        foreign = np.full(len(further), FOREIGN)
+        encoded = Encoded.join([encoded, made_elsewhere], np.concatenate([own, foreign]))
+        facts["other_domain"] = {"rows": len(further)}
     encoded.save(folder / "train.parquet")
     report.save(folder / "report.parquet")
     done = {
@@ -256,6 +291,23 @@ def _write(
     }
     write_json(folder / "prepared.json", done)
     return done
+
+
+def _other_rows(
+    other: Task, source: Source, splits: Splits, cache: Path, overlap: Overlap
+) -> Dataset:
+    """The training rows of a task of another domain, less those that are report rows.
+
+    Raises:
+        BenchError: They cannot be read, or are pairs where the task's own are none, or the reverse.
+    """
+    rows = checked_rows(other, pinned(source, other.name, cache)).train
+    if ("text_pair" in rows.column_names) != ("text_pair" in splits.train.column_names):
+        raise BenchError(f"--adapt-from {other.name}: one of the two tasks has pairs of texts.")
+    if overlap == "removed":
+        twins = find_twins(texts_of_rows(rows), texts_of_rows(splits.dev)).rows
+        rows = rows.select(np.setdiff1d(np.arange(len(rows)), twins).tolist())
+    return rows.remove_columns([name for name in rows.column_names if name == "part"])
 
 
 def _encoded(task: Task, splits: list[Dataset], encoder: Path, limit: int) -> list[Encoded]:
@@ -273,7 +325,8 @@ def load(prepared: Prepared) -> TaskData:
     fit = np.flatnonzero(~np.isin(sources, tune))
     rows = train.select(fit.tolist())
     if train.sources is not None:  # each row's own comes before those made from it
-        rows = replace(rows, sources=np.searchsorted(fit, sources[fit]))
+        kept = sources[fit]
+        rows = replace(rows, sources=np.where(kept < 0, kept, np.searchsorted(fit, kept)))
     return TaskData(
         fit=rows,
         tune=train.select(tune),

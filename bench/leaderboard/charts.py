@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench.leaderboard import critical, plots
@@ -27,9 +28,20 @@ def make_charts(
     studies: Sequence[dict[str, Any]],
     challenges: Challenges,
     folder: Path,
+    further: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> tuple[dict[Path, str], list[tuple[str, str]]]:
-    """The charts' files by their paths, and each one's name and caption."""
+    """The charts' files by their paths, and each one's name and caption.
+
+    Args:
+        suite: What the page's suite was asked for.
+        results: Standings by ratio.
+        studies: How its parameters were found.
+        challenges: What came of challenge sets.
+        folder: Where the page is to lie.
+        further: More charts and their captions, by name, which come first.
+    """
     drawn = {
+        **further,
         "": spread_svg(results, counted_length(suite)),
         "kept": (
             plots.heat_svg(_shares(results)),

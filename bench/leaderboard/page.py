@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.files import write_text
 from bench.leaderboard import prose
 from bench.leaderboard.averages import chance_note
+from bench.leaderboard.budgets import bought_by
 from bench.leaderboard.challenges import Challenges
 from bench.leaderboard.charts import make_charts
 from bench.leaderboard.claims import verdicts
@@ -122,7 +123,9 @@ def make_page(
     loyal = Loyalties(results.values(), cached)
     challenges = Challenges(suite, results, challenged)
     ratios = _ratios(suite, ordered, results, studies, challenges)
-    files, images = make_charts(suite, results, studies, challenges, folder)
+    bought = bought_by(suite, ordered, cached)
+    figures = {"budget": bought.figure} if bought else {}
+    files, images = make_charts(suite, results, studies, challenges, folder, figures)
     claims = verdicts(suite, ordered, cached)
     judged = {**suite, "claims": [verdict.to_json() for verdict in claims]} if claims else suite
     undone = len(set(suite["cells"]) - {record.id for record in every})
@@ -131,6 +134,7 @@ def make_page(
         "suite": suite,
         "length": length,
         "claims": claims,
+        "bought": Markdown(bought.section) if bought else "",
         "below_floors": Markdown(dense_below_floors(results)),
         "reading": reading_list(name, results, written),
         "equal": prose.protocol_lines(suite, ordered, _tasks(suite), undone),
@@ -155,7 +159,7 @@ def make_page(
     files[folder / f"{name}.json"] = as_json(judged, results, loyal, challenges, every, cached)
     if table_of_challenges := challenges.csv():
         files[folder / f"{name}-challenges.csv"] = table_of_challenges
-    tables: dict[str, Table] = {}
+    tables: dict[str, Table] = dict(bought.tables) if bought else {}
     for ratio in ratios:
         tables |= {
             ratio["title"]: ratio["scores"],

@@ -66,6 +66,7 @@ def protocol_lines(
         *_augmentation_sentence(settings.get("augment", 0)),
         *_perturbation_sentence(settings.get("perturb", "")),
         *_pretraining_sentence(settings.get("pretrain_steps", 0)),
+        *_adaptation_sentence(settings.get("adapt_from", "")),
         _tuning_sentences(settings, records),
         *_seeds_sentences(seeds),
         *_shared_sentence(records, seeds),
@@ -185,6 +186,12 @@ def _augmentation_sentence(variants: int) -> list[str]:
     """What the page says of augmentation, if there was any."""
     said = f"Training rows augmented: up to {variants} variants of each by word replacement."
     return [said] if variants else []
+
+
+def _adaptation_sentence(other: str) -> list[str]:
+    """What the page says of rows of another domain, if there are any."""
+    said = f"Trainings see all training rows of {escape(other)}, too, by EasyAdapt; tune rows and"
+    return [f"{said} report rows are the task's own."] if other else []
 
 
 def _pretraining_sentence(steps: int) -> list[str]:

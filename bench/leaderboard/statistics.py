@@ -214,7 +214,7 @@ def mean(sample: Sample) -> Estimate | None:
     if len(seeds) < 2:
         return None
     scores = np.array([sample.scores[seed] for seed in seeds])
-    found = _estimate(scores, np.stack([sample.influence[seed] for seed in seeds]))
+    found = crossed_estimate(scores, np.stack([sample.influence[seed] for seed in seeds]))
     if (upper := upper_group(scores)) is None:
         return found
     gap = float(scores[upper].mean() - scores[~upper].mean())
@@ -239,7 +239,7 @@ def pairwise(samples: Mapping[str, Sample]) -> Pairs:
         first, second = (np.array([x.scores[seed] for seed in seeds]) for x in (a, b))
         contributions = np.stack([a.influence[seed] - b.influence[seed] for seed in seeds])
         found[one, other] = Difference(
-            _estimate(first - second, contributions),
+            crossed_estimate(first - second, contributions),
             ((first, second),),
         )
     return found
@@ -333,7 +333,7 @@ def ranks(pairs: Pairs, methods: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _estimate(scores: NDArray[np.float64], contributions: NDArray[np.float64]) -> Estimate:
+def crossed_estimate(scores: NDArray[np.float64], contributions: NDArray[np.float64]) -> Estimate:
     """Mean and its error; see the module for T, E and R.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from bench.results.budgets import Budget
 from bench.results.claims import Claim
 from bench.schema import Count, Figure, Id, Name, Positive
 
@@ -337,6 +338,7 @@ class SuiteSettings(Struct, kw_only=True):
     sequence_length: Count | UnsetType = UNSET
     perturb: str | UnsetType = UNSET
     pretrain_steps: Count | UnsetType = UNSET
+    adapt_from: str | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 
@@ -355,6 +357,7 @@ class SuiteFile(Struct, kw_only=True):
     workers: Count
     cells: dict[Id, tuple[str, Name, Positive, Count]]
     claims: list[Claim] | UnsetType = UNSET
+    budget: Budget | UnsetType = UNSET
     versions: dict[str, int] | UnsetType = UNSET
     studies: dict[Id, str] | UnsetType = UNSET
 

@@ -53,7 +53,7 @@ RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
 in a run folder."""
 
-FIGURES = ("kept", "tuning", "curves", "cd", "perturbations", "challenges")
+FIGURES = ("kept", "tuning", "curves", "cd", "perturbations", "challenges", "budget")
 """What the figures of a page are called beside its first one: `<suite>-<figure>.svg`."""
 
 

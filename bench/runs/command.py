@@ -15,7 +15,7 @@ from bench.results.seeds import said_seeds
 if TYPE_CHECKING:
     from bench.runs.request import Request
 
-OPTIONS = {"axis": "match", "published": None, "claims": None}
+OPTIONS = {"axis": "match", "published": None, "claims": None, "budget": None}
 """Fields of a request whose option has another name, or none."""
 
 
@@ -36,7 +36,9 @@ def words_of(request: Request) -> list[str]:
     return words
 
 
-def portable_command(words: Sequence[str], precision: str | None = None) -> str:
+def portable_command(
+    words: Sequence[str], precision: str | None = None, command: str = "run"
+) -> str:
     """The command that repeats a run on another machine: no path of this one is in it.
 
     The data folder becomes `$GLUE_DIR`, the folder that holds a local model `$MODEL_DIR`, that of a
@@ -71,7 +73,7 @@ def portable_command(words: Sequence[str], precision: str | None = None) -> str:
         said.pop(option, None)
     if precision is not None:
         said["--precision"] = [precision]
-    parts = ["bench", "run"]
+    parts = ["bench", command]
     for option, values in said.items():
         parts.append(option)
         parts += [_portable(option, value) for value in values]
@@ -90,7 +92,7 @@ def _portable(option: str, value: str) -> str:
         return repository_of(folder) or own
     if option == "--probe-text" or (option == "--corpus" and local_path(value).exists()):
         return f"$TEXT_DIR/{shlex.quote(Path(value).name)}"
-    if option == "--tasks":
+    if option in ("--tasks", "--task", "--adapt-from"):
         return ",".join(
             f"$TASK_DIR/{shlex.quote(join_names([Path(name).name]))}"
             if name.endswith(".toml")

@@ -121,6 +121,26 @@ def _challenge(name: str, folder: Path | None) -> ChallengeSet:
     raise unknown_name("challenge set", name, SETS, hint)
 
 
+def other_domain(wanted: str | None, tasks: Mapping[str, Task]) -> tuple[str | None, str]:
+    """How to find the task that rows of another domain come from, and its name, if any do.
+
+    Raises:
+        BenchError: It is not one task, or its labels are not those of each task of the run.
+    """
+    if wanted is None:
+        return None, ""
+    found = select_tasks([wanted])
+    if len(found) != 1:
+        raise BenchError(f"--adapt-from {wanted}: rows come from one task.")
+    ((key, other),) = found.items()
+    for task in tasks.values():
+        if task.name == other.name:
+            raise BenchError(f"--adapt-from {wanted}: it is the task itself.")
+        if task.finds_spans or other.finds_spans or task.info.labels != other.info.labels:
+            raise BenchError(f"--adapt-from {wanted}: {task.name} has other labels.")
+    return key, other.name
+
+
 def _declared(file: Path) -> Path:
     """A task's file by a path that is found from anywhere, and still has its ending.
 
@@ -185,6 +205,12 @@ def _other_options(
     if said and method.info.kind == "reference" and method.info.name != DENSE:
         raise BenchError(f"{variant}: {variant.method} trains nothing, so leave {', '.join(said)}.")
     return {name: value or NONE for name, value in said.items() if value != options.get(name, "")}
+
+
+def pretrains(options: Mapping[str, str], variants: Iterable[Variant]) -> bool:
+    """Whether the encoder goes on learning for any row, by the suite's options or by its pins."""
+    said = [options, *(variant.options for variant in variants)]
+    return any(one.get("pretrain_steps", NONE) not in ("", NONE) for one in said)
 
 
 def leave_out_unable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from bench.errors import BenchError, unknown_name
 from bench.inputs import USUAL, Limits
 from bench.models.checkpoint import max_pieces
 from bench.models.configuration import LEAST_LENGTH
-from bench.protocol import EFFORTS, NONE, SEQUENCE_LENGTH, Protocol
+from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
 from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
@@ -27,6 +28,8 @@ from bench.runs.names import (
     READ_OPTION,
     check_pins,
     leave_out_unable,
+    other_domain,
+    pretrains,
     select_challenges,
     select_methods,
     select_tasks,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from bench.data.corpus import Text
     from bench.data.task import Task
     from bench.protocol import Overlap
+    from bench.results.budgets import Budget
     from bench.runs.cells.cell import Variant
 
 TEACHER_CACHE_GB = 4.0
@@ -92,6 +96,7 @@ class Request:
     overlap: Overlap = "removed"
     perturb: str | None = None
     pretrain_steps: int | None = None
+    adapt_from: str | None = None
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -111,6 +116,7 @@ class Request:
     challenge_dir: Path | None = None
     max_data_gb: float = USUAL.gigabytes
     claims: Sequence[Mapping[str, Any]] = ()
+    budget: Budget | None = None
     latency: bool | None = None
     track: Sequence[str] = ()
     offline: bool = False
@@ -145,7 +151,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _Compared:
+class Compared:
     """What is compared: checked names, and the encoder on disk."""
 
     tasks: dict[str, Task]
@@ -177,7 +183,7 @@ def resolve(request: Request) -> Suite:
     """
     if request.carry_from is not None and request.trials:
         raise BenchError("--carry-from takes parameters from elsewhere: leave it, or --trials.")
-    compared, notices = _compared(request)
+    compared, notices = compare(request)
     name = _suite_name(request, compared.tasks, compared.model)
     if request.carry_from is not None:
         from bench.runs.cells.carried import check_source
@@ -185,12 +191,14 @@ def resolve(request: Request) -> Suite:
         check_source(request.carry_from, request.runs, request.published, name)
     place, ruled = _place(request, compared.defaults)
     text = _text(request, compared.source.limits)
-    if _pretrains(compared):
+    if pretrains(compared.options, compared.variants):
         from bench.training.pretraining import check_pretraining
 
         check_pretraining(compared.encoder, text)
     effort = _effort(request, compared.defaults)
     protocol = _held_equal(request, compared, effort, place.folder, text)
+    adapt_from, other = other_domain(request.adapt_from, compared.tasks)
+    protocol = dataclasses.replace(protocol, adapt_from=other)
     seeds = seeds_of(effort["seeds"])
     claims = read_claims(
         request.claims,
@@ -209,6 +217,8 @@ def resolve(request: Request) -> Suite:
         ratios=compared.ratios,
         seeds=seeds,
         claims=claims,
+        budget=request.budget,
+        adapt_from=adapt_from,
         protocol=protocol,
         runs=request.runs,
         source=compared.source,
@@ -234,7 +244,7 @@ def resolve(request: Request) -> Suite:
     return settled(suite)
 
 
-def _compared(request: Request) -> tuple[_Compared, list[str]]:
+def compare(request: Request) -> tuple[Compared, list[str]]:
     """What is compared, and notices of what was left out."""
     tasks = select_tasks(request.tasks)
     defaults = DEFAULTS[_common_group(tasks)]
@@ -264,14 +274,8 @@ def _compared(request: Request) -> tuple[_Compared, list[str]]:
     targets = [Target(request.axis, ratio, length) for ratio in ratios]
     notices += leave_out_unable(variants, encoder, methods, targets)
     check_pins(variants, encoder)
-    found = _Compared(tasks, variants, ratios, source, encoder, model, length, defaults, options)
+    found = Compared(tasks, variants, ratios, source, encoder, model, length, defaults, options)
     return found, notices
-
-
-def _pretrains(compared: _Compared) -> bool:
-    """Whether the encoder goes on learning for any of the rows."""
-    said = [compared.options, *(variant.options for variant in compared.variants)]
-    return any(options.get("pretrain_steps", NONE) not in ("", NONE) for options in said)
 
 
 def _sequence_length(asked: int | None, encoder: Path, model: str) -> int:
@@ -340,7 +344,7 @@ def _effort(request: Request, defaults: Defaults) -> dict[str, Any]:
 
 def _held_equal(
     request: Request,
-    compared: _Compared,
+    compared: Compared,
     effort: Mapping[str, Any],
     folder: FolderSettings,
     text: Text | None,

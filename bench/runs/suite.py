@@ -12,9 +12,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from bench import registry
 from bench.errors import BenchError
 from bench.models.folder import weight_hash
+from bench.results.record import dense_of
 from bench.results.seeds import TRIAL_SEED
 from bench.results.settings import FolderSettings, write_settings
 from bench.results.suites import keep_suite
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from bench.data.prepare import Prepared
     from bench.data.task import Challenge, ChallengeSet, Source, Task
     from bench.protocol import Protocol
+    from bench.results.budgets import Budget
     from bench.results.claims import Claim
     from bench.runs.cells.cell import Cell, Variant
     from bench.runs.cells.context import Context
@@ -49,6 +53,8 @@ class Suite:
         seeds: Report seeds, in ascending order.
         protocol: What is held equal.
         claims: What it is run for.
+        adapt_from: How to find the task that rows of another domain come from, if they do.
+        budget: What it is to buy, if it is asked for that: then its cells are what that takes.
         runs: The run folder.
         source: Where data may come from.
         workers: Worker processes.
@@ -99,6 +105,8 @@ class Suite:
     challenges: Mapping[str, Sequence[ChallengeSet]] = field(default_factory=dict)
     challenge_dir: Path | None = None
     claims: tuple[Claim, ...] = ()
+    adapt_from: str | None = None
+    budget: Budget | None = None
     notices: list[str] = field(default_factory=list)
 
     def cells(self) -> list[Cell]:
@@ -111,7 +119,12 @@ class Suite:
             axis=self.axis,
             model=self.model,
         )
-        return plan(selection, self.protocol.hash)
+        cells = plan(selection, self.protocol.hash)
+        if self.budget is None:
+            return cells
+        bought = self.budget.cells
+        dense = {dense_of(row) for row, _ in bought}
+        return [c for c in cells if (c.method, c.ratio) in bought or c.method in dense]
 
     def prepare(self, cache: Path, augment: bool = True) -> Context:
         """Reads, augments and tokenises tasks and texts, as far as the cache does not have them.
@@ -163,6 +176,7 @@ class Suite:
                     overlap=self.protocol.overlap,
                     cache=cache,
                     augmenter=augmenter if augment else None,
+                    other=None if self.adapt_from is None else registry.task(self.adapt_from),
                 )
                 if self.protocol.trials and not tasks[task.name].facts["tune"]:
                     raise BenchError(
@@ -257,6 +271,7 @@ class Suite:
             },
             **self._claims(),
             **self._challenges(context),
+            **({} if self.budget is None else {"budget": to_builtins(self.budget)}),
             "studies": {s.id: s.bound.cell.method for s in studies if s.trials},
             "cells": {
                 context.bind(cell).id: [cell.method, cell.task, cell.ratio, cell.seed]

@@ -21,6 +21,7 @@ from bench.compression.callbacks import Training
 from bench.errors import DivergedError
 from bench.models.attention import fast_dropout
 from bench.training.batches import batches, collate, steps_per_epoch
+from bench.training.easy_adapt import adapted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,45 +100,46 @@ def train(
     number, generator = _seeded(seed)
     torch.manual_seed(number)
     model.to(accelerator.device)
-    optimizer = optimizer_for(model, params)
-    own_groups = len(optimizer.param_groups)
-    total = steps or protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
-    training = Training(model, optimizer, total, visits=np.zeros(len(data), dtype=np.int64))
-    for callback in callbacks:
-        callback.start(training)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    learnt = [p for group in optimizer.param_groups[own_groups:] for p in group["params"]]
-    clipped = [*model.parameters(), *learnt]
-    chosen = np.arange(len(data)) if rows is None else rows
+    with adapted(model, data) as seen:
+        optimizer = optimizer_for(model, params)
+        own_groups = len(optimizer.param_groups)
+        total = steps or protocol.epochs * steps_per_epoch(len(data), protocol.batch_size)
+        training = Training(model, optimizer, total, visits=np.zeros(len(data), dtype=np.int64))
+        for callback in callbacks:
+            callback.start(training)
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        learnt = [p for group in optimizer.param_groups[own_groups:] for p in group["params"]]
+        clipped = [*model.parameters(), *learnt]
+        chosen = np.arange(len(data)) if rows is None else rows
 
-    def run_pass(batch: Batch) -> Tensor:
-        with autocast(accelerator.device, protocol.precision):
-            value = loss(model, batch)
-        accelerator.backward(value)
-        return value
+        def run_pass(batch: Batch) -> Tensor:
+            with autocast(accelerator.device, protocol.precision), seen(batch.rows):
+                value = loss(model, batch)
+            accelerator.backward(value)
+            return value
 
-    model.train()
-    with fast_dropout(model):
-        for drawn in islice(_all_batches(data.lengths, chosen, protocol, generator), total):
-            training.visits[drawn] += 1
-            share = rate_at(training.step, total, params)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * share
-            batch = collate(data, drawn, model, accelerator.device)
-            one_pass = functools.partial(run_pass, batch)
-            value = perturber.step(training, one_pass) if perturber else one_pass()
-            for callback in callbacks:
-                callback.before_step(training)
-            norm = accelerator.clip_grad_norm_(clipped, protocol.clip_norm)
-            _check_finite(value, norm, training.step)
-            optimizer.step()
-            training.step += 1
-            training.loss = float(value.detach())
-            for callback in callbacks:
-                callback.after_step(training)
-            optimizer.zero_grad(set_to_none=True)
-            progress(training.step, total)
-    model.eval()
+        model.train()
+        with fast_dropout(model):
+            for drawn in islice(_all_batches(data.lengths, chosen, protocol, generator), total):
+                training.visits[drawn] += 1
+                share = rate_at(training.step, total, params)
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * share
+                batch = collate(data, drawn, model, accelerator.device)
+                one_pass = functools.partial(run_pass, batch)
+                value = perturber.step(training, one_pass) if perturber else one_pass()
+                for callback in callbacks:
+                    callback.before_step(training)
+                norm = accelerator.clip_grad_norm_(clipped, protocol.clip_norm)
+                _check_finite(value, norm, training.step)
+                optimizer.step()
+                training.step += 1
+                training.loss = float(value.detach())
+                for callback in callbacks:
+                    callback.after_step(training)
+                optimizer.zero_grad(set_to_none=True)
+                progress(training.step, total)
+        model.eval()
     return training
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import nn
 
 from bench.compression.callbacks import Callback
@@ -21,18 +20,21 @@ from bench.compression.distillation import remember
 from bench.compression.params import TrainParams
 from bench.data.corpus import load_corpus
 from bench.errors import BenchError, DivergedError
-from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
+from bench.files import json_hash
 from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
-from bench.results.store import Store
-from bench.runs.cells.shared import SharedCost, SharedRun
+from bench.runs.cells.shared import (
+    SharedCost,
+    SharedRun,
+    continued_of,
+    obtain_shared,
+)
 from bench.runs.cells.teachers import TeacherMeter, frozen, frozen_head
 from bench.training import seeds
 from bench.training.batches import collate, steps_per_epoch
 from bench.training.curve import Curve
 from bench.training.loop import train
 from bench.training.perturber import perturber_of
-from bench.training.pretraining import continued
 from bench.training.reference import Reference, dense_cost, obtain
 from bench.training.teacher_cache import KeptAnswers
 from bench.training.word_head import load_language_model
@@ -123,21 +125,11 @@ class CellRun:
         Where it goes on learning first, that is made once a run folder, and charged to this cell.
         """
         context = self.context
-        if self._encoder is None and context.protocol.pretrain_steps:
-            if context.corpus is None:  # a run has checked it
-                raise BenchError("continued pre-training reads unlabelled text, and there is none")
-            found = continued(
-                context.runs,
-                context.corpus,
-                encoder=context.encoder,
-                weights=context.weights,
-                protocol=context.protocol,
-                device=context.device,
-                progress=self.progress,
-            )
+        if self._encoder is None and (found := continued_of(context, self.progress)):
             self.made_once[found.key] = ("continued pre-training", found.train_flops)
             self.seconds += found.wall_s
-            self.text, self._encoder = context.corpus.name, found.folder
+            self.text = None if context.corpus is None else context.corpus.name
+            self._encoder = found.folder
         return self._encoder or context.encoder
 
     def pretrained(self) -> PreTrainedModel:
@@ -276,41 +268,25 @@ class CellRun:
         self, key: Mapping[str, Any], make: Callable[[Run], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Tensors made once a run folder; see `bench.Run.shared`."""
-        context, store = self.context, Store(self.context.runs)
+        context = self.context
         self.text = context.corpus.name if context.corpus else f"{self.task.name}'s own"
-        text = context.corpus.hash if context.corpus else context.tasks[self.task.name].fingerprint
-        identity = {
-            "key": dict(key),
-            "method": self.method,
-            "text": text,
-            "weights": context.weights,
-            "protocol": context.protocol_of_text.hash,
-            "rows": "fit" if self.trial and context.corpus is None else "all",
-        }
-        folder = store.root / "shared" / json_hash(identity)[:16]
+        named = context.text_identity(self.method, self.task.name, trial=self.trial)
         encoder = self.encoder  # charged to this cell, not once more to what it shares
-        with store.lock(f"shared-{folder.name}"):
-            cost = read_json(folder / "cost.json", SharedCost)
-            if cost is None or not is_whole(folder / "tensors.safetensors"):
-                run = dataclasses.replace(
-                    self,
-                    seed=0,
-                    flops={},
-                    made_once={},
-                    steps=0,
-                    seconds=0.0,
-                    _trainings=0,
-                    _encoder=encoder,
-                )
-                with seeds.isolated_rng(0):
-                    made = make(cast("Run", SharedRun(run)))
-                    tensors = {name: value.cpu().contiguous() for name, value in made.items()}
-                write_bytes(folder / "tensors.safetensors", save(tensors))
-                cost = {"train_flops": sum(run.flops.values()), "train_s": run.seconds, **identity}
-                write_json(folder / "cost.json", cost)
-        self.seconds += cost.get("train_s", 0.0)  # those of older folders were not measured
-        self.made_once[folder.name] = ("general distillation", cost["train_flops"])
-        return load_file(folder / "tensors.safetensors")
+
+        def made() -> tuple[dict[str, Tensor], SharedCost]:
+            run = dataclasses.replace(
+                self, seed=0, flops={}, made_once={}, steps=0, seconds=0.0, _trainings=0,
+                _encoder=encoder,
+            )  # fmt: skip
+            with seeds.isolated_rng(0):
+                tensors = make(cast("Run", SharedRun(run)))
+            cost = SharedCost(train_flops=sum(run.flops.values()), train_s=run.seconds)
+            return tensors, cost
+
+        found, cost, tensors = obtain_shared(context.runs, {"key": dict(key), **named}, made)
+        self.seconds += cost.train_s
+        self.made_once[found] = ("general distillation", cost.train_flops)
+        return tensors
 
     def _train(
         self,

@@ -17,7 +17,7 @@ from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
 from bench.models.heads import describe_head
 from bench.results.layout import SCORED
-from bench.results.record import dense_of
+from bench.results.record import dense_of, without_option
 from bench.results.seeds import TRIAL_SEED
 from bench.runs.cells.cell import Cell, Variant, reference_cell
 from bench.runs.cells.parameters import resolve_params, search_space
@@ -113,12 +113,33 @@ class Context:
             "weights": self.weights,
         }
 
-    @property
-    def protocol_of_text(self) -> Protocol:
-        """What matters of the protocol to what is made of unlabelled text of the run's own."""
-        if self.corpus is None:
-            return self.protocol
-        return dataclasses.replace(self.protocol, max_train_samples=None)
+    def text_identity(self, method: str, task: str, *, trial: bool) -> dict[str, str]:
+        """What names things that are made of unlabelled text, beside what is made.
+
+        To text of the run's own it makes no difference how many labelled rows there are.
+
+        Args:
+            method: The cell's method and its version.
+            task: The task's name, whose own rows serve where there is no other text.
+            trial: Whether those are fit rows.
+        """
+        protocol, text, rows = (
+            self.protocol,
+            self.tasks[task].fingerprint,
+            "fit" if trial else "all",
+        )
+        if self.corpus is not None:
+            name, _, version = method.rpartition(" ")
+            method = f"{without_option(name, 'max_train_samples')[0]} {version}".strip()
+            protocol = dataclasses.replace(protocol, max_train_samples=None)
+            text, rows = self.corpus.hash, "all"
+        return {
+            "method": method,
+            "text": text,
+            "weights": self.weights,
+            "protocol": protocol.hash,
+            "rows": rows,
+        }
 
     def bind(self, cell: Cell) -> BoundCell:
         """A cell with all that its names stand for."""

@@ -1,12 +1,22 @@
-"""What a run lends to the making of what cells share, and what that has cost."""
+"""What cells share, made once a run folder: what a run lends to its making, and what it cost."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from bench.errors import BenchError
+from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
+from bench.results.store import Store
+from bench.training.pretraining import Continued, continued
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.runs.cells.context import Context
 
 
 class SharedRun:
@@ -31,3 +41,52 @@ class SharedCost(Struct, kw_only=True):
 
     train_flops: int
     train_s: float = 0.0
+
+
+def obtain_shared(
+    runs: Path,
+    identity: Mapping[str, Any],
+    make: Callable[[], tuple[dict[str, Tensor], SharedCost]],
+) -> tuple[str, SharedCost, dict[str, Tensor]]:
+    """Tensors that a run folder keeps, made where it has none yet.
+
+    Args:
+        runs: The run folder.
+        identity: All that they depend on: plain data.
+        make: Makes them, and says what that has cost.
+
+    Returns:
+        The name of their folder, what they cost whoever made them, and the tensors.
+    """
+    from safetensors.torch import load_file, save
+
+    store = Store(runs)
+    folder = store.root / "shared" / json_hash(identity)[:16]
+    with store.lock(f"shared-{folder.name}"):
+        known = read_json(folder / "cost.json", SharedCost)
+        if known is None or not is_whole(folder / "tensors.safetensors"):
+            made, cost = make()
+            tensors = {name: value.cpu().contiguous() for name, value in made.items()}
+            write_bytes(folder / "tensors.safetensors", save(tensors))
+            known = {**to_builtins(cost), **identity}
+            write_json(folder / "cost.json", known)
+    # Folders of before seconds were measured have none.
+    cost = SharedCost(train_flops=known["train_flops"], train_s=known.get("train_s", 0.0))
+    return folder.name, cost, load_file(folder / "tensors.safetensors")
+
+
+def continued_of(context: Context, progress: Callable[[int, int], None]) -> Continued | None:
+    """The encoder after continued pre-training, where a cell's protocol asks for it."""
+    if not context.protocol.pretrain_steps:
+        return None
+    if context.corpus is None:  # which a run has checked
+        raise BenchError("continued pre-training reads unlabelled text, and there is none")
+    return continued(
+        context.runs,
+        context.corpus,
+        encoder=context.encoder,
+        weights=context.weights,
+        protocol=context.protocol,
+        device=context.device,
+        progress=progress,
+    )

@@ -156,15 +156,9 @@ def _encoder_marks(bound: BoundCell) -> dict[str, Any] | None:
 
 def _shared_marks(assignment: Assignment, bound: BoundCell) -> dict[str, Any]:
     """What `cost.json` says of tensors that the cell's method shares on its text."""
-    context, trial = bound.context, assignment.index is not None
-    corpus, own = context.corpus, bound.prepared.fingerprint
-    return {
-        "method": f"{bound.cell.method} {bound.method.info.version}",
-        "text": own if corpus is None else corpus.hash,
-        "weights": context.weights,
-        "protocol": context.protocol_of_text.hash,
-        "rows": "fit" if trial and corpus is None else "all",
-    }
+    method = f"{bound.cell.method} {bound.method.info.version}"
+    trial = assignment.index is not None
+    return bound.context.text_identity(method, bound.cell.task, trial=trial)
 
 
 def _floor_marks(bound: BoundCell) -> dict[str, Any] | None:
