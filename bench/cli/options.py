@@ -199,12 +199,9 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of a cell, whatever --workers is; one setting a run folder; default 1",
     )
-    how.add_argument(
-        "--on",
-        metavar="WHERE",
-        help="run cells on a Ray cluster: HOST:PORT of one that runs, or ray for one that this "
-        "command starts here, to try it; default: worker processes of this machine",
-    )
+    how.add_argument("--on", metavar="WHERE",
+                     help="run cells on a Ray cluster: HOST:PORT of one that runs, or ray for one "
+                     "that this command starts here; default: worker processes")  # fmt: skip
     how.add_argument(
         "--shard",
         type=_shard,

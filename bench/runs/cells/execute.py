@@ -192,8 +192,7 @@ def make_trial(
     Raises:
         OSError: The run folder cannot be written.
     """
-    study = Study(bound)
-    begin = time.perf_counter()
+    study, begin = Study(bound), time.perf_counter()
     log = Log(study.folder / f"{index}.log")
     run = _lend(study.bound, dense, log, progress, trial=True)
     try:
