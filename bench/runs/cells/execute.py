@@ -87,19 +87,18 @@ def execute(
     log = Log(folder / (LOG if store.get(bound.id) is None else UNFINISHED_LOG))
     begin = time.perf_counter()
     machine.reset_peak_memory(context.device)
+    predictions, challenged = None, Challenged()
     try:
         record, predictions, challenged = _made(bound, found, dense, log, progress)
     except UnreachableError as error:
         log(str(error))
         footprint_known = {cell.axis: {"ratio": error.best_ratio}}
         record = ended_early("unreachable", cell, bound.id, error, footprint=footprint_known)
-        predictions, challenged = None, Challenged()
     except Exception as error:
         if is_storage_error(error, context.runs):
             raise
         log(traceback.format_exc())
-        record, predictions = ended_early("failed", cell, bound.id, error), None
-        challenged = Challenged()
+        record = ended_early("failed", cell, bound.id, error)
     cost = {
         **record.cost,
         "wall_s": time.perf_counter() - begin,
