@@ -1,4 +1,4 @@
-"""Lint, types and tests: `nox` runs `lint` and `tests`; `nox -s slow` runs the long tests."""
+"""`nox` runs `lint` and `tests`, `nox -s slow` the long tests; `nox -s docs` builds a site."""
 
 import sys
 
@@ -9,6 +9,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile",
             "--no-loadscope-reorder")  # fmt: skip
+SITE = ("zensical", "mkdocstrings-python")
 TEXTPRUNER = "textpruner==1.1.post2"  # asks for a numpy that no longer builds: without dependencies
 
 
@@ -37,7 +38,17 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """The tests that are long by nature: simulations, kills of whole runs, real input."""
     _install(session, "ray")
+    session.install("-c", "constraints.txt", *SITE)
     session.run("pytest", *PARALLEL, "-m", "slow", *session.posargs)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """The documentation as a site: `build/html/index.html`."""
+    session.install("-c", "constraints.txt", "setuptools", ".", *SITE)
+    session.run("python", "docs/site.py", "stage", "build/site")
+    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", "docs/site.py", "check", "build/html")
 
 
 def _install(session: nox.Session, *more: str) -> None:
