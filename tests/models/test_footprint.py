@@ -115,7 +115,7 @@ def test_the_readme_has_the_counts_of_a_bert_base_at_twenty_times(bert_base):
         "params": 109_482_240 - zeros,
         "flops": 2 * (128 * kept + attention + pooler_and_classifier),
     }
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs/ratios.md").read_text(encoding="utf-8")
     assert all(f"| {figure:,} |" in readme for figure in counted.values())
 
 
