@@ -112,7 +112,7 @@ def _live(*, quiet: bool) -> Iterator[Progress]:
             nonlocal said
             status.update(f"{load}: {step}")
             if load != said and not out.is_terminal:
-                out.print(load)
+                say(out, load)
             said = load
 
         yield tell

@@ -218,6 +218,7 @@ def test_a_page_that_was_edited_or_lost_fails_the_check(published: Path) -> None
     assert f"{published / 'demo.csv'} is not" in result.err
 
 
+@pytest.mark.slow
 def test_folders_of_one_suite_are_merged(tmp_path: Path, done: Path) -> None:
     parts = []
     for part in ("1/2", "2/2"):

@@ -56,6 +56,7 @@ def test_what_a_method_leaves_running_ends_with_its_cell(runs, unruly, how) -> N
     wait_until(lambda: not any(map(alive, children)))
 
 
+@pytest.mark.slow
 def test_a_reference_is_made_before_a_plugin_changes_anything(runs, tmp_path) -> None:
     assert quick(tmp_path / "other", "--shard", "1/2", methods="asks-ungraded").status == 0
     assert statuses(tmp_path / "other") == {"dense": "ok"}
@@ -67,6 +68,7 @@ def test_a_reference_is_made_before_a_plugin_changes_anything(runs, tmp_path) ->
     assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in other]
 
 
+@pytest.mark.slow
 def test_what_a_plugin_makes_of_its_teacher_no_other_method_learns_from(runs, tmp_path) -> None:
     taught = "magnitude:teacher=finetuned"
     assert quick(runs, methods=f"spoils-teacher,{taught}").status == 0

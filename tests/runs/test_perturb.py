@@ -84,6 +84,7 @@ def test_variants_have_dense_models_of_their_own_and_change_no_other_row(tmp_pat
     assert "0 to run" in harness.quick(runs, methods=methods).out
 
 
+@pytest.mark.slow
 def test_the_suites_own_holds_for_all_and_two_runs_make_the_same(tmp_path: Path) -> None:
     words = ("--perturb", "replace-similar=0.1,word-dropout=0.1,inverse-sigmoid=5")
     for name in ("one", "other"):

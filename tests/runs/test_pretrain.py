@@ -73,6 +73,7 @@ def test_rows_begin_with_the_encoder_that_went_on_learning(tmp_path: Path, text:
     assert "5 to run" not in harness.quick(tmp_path, "--corpus", text, methods=methods).out
 
 
+@pytest.mark.slow
 def test_the_suites_own_holds_for_all_and_two_runs_make_the_same(
     tmp_path: Path, text: Path
 ) -> None:
