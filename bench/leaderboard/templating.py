@@ -11,6 +11,8 @@ from bench.leaderboard import markdown
 from bench.shown import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jinja2 import Environment
     from markupsafe import Markup
 
@@ -32,25 +34,32 @@ def render_markdown(template: str, **content: Any) -> markdown.Markdown:
 
 @functools.cache
 def _markdown_templates() -> Environment:
+    templates = _templates(autoescape=False, finalize=_escaped)
+    templates.filters["safe"] = markdown.Markdown
+    functions = ("pipe", "folded", "small_list", "code_block")
+    templates.globals |= {name: _marked(getattr(markdown, name)) for name in functions}
+    return templates
+
+
+def _templates(*, autoescape: bool, finalize: Callable[[Any], Any]) -> Environment:
+    """What Markdown and HTML have in common: where templates lie, how they are laid out."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    templates = Environment(  # noqa: S701 - what escapes for Markdown is `finalize`
+    templates = Environment(
+        autoescape=autoescape,  # noqa: S701 - without it, `finalize` escapes for Markdown
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_escaped,
+        finalize=finalize,
     )
     templates.filters |= {
-        "safe": markdown.Markdown,
         "rounded": markdown.rounded,
         "p_words": markdown.p_words,
         "least_p_words": markdown.least_p_words,
         "upper_first": upper_first,
     }
-    functions = ("pipe", "folded", "small_list", "code_block")
-    templates.globals |= {name: _marked(getattr(markdown, name)) for name in functions}
     return templates
 
 
@@ -83,25 +92,8 @@ def render_html(template: str, **content: Any) -> str:
 
 @functools.cache
 def _html_templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_visible,
-    )
-    templates.filters |= {
-        "md": _as_html,
-        "md_line": _line_as_html,
-        "rounded": markdown.rounded,
-        "p_words": markdown.p_words,
-        "least_p_words": markdown.least_p_words,
-        "upper_first": upper_first,
-    }
+    templates = _templates(autoescape=True, finalize=_visible)
+    templates.filters |= {"md": _as_html, "md_line": _line_as_html}
     templates.globals |= {"pipe": markdown.pipe}
     return templates
 

@@ -176,13 +176,15 @@ def test_a_label_that_is_none_is_refused(tmp_path: Path, label: Any) -> None:
 
 
 def test_a_form_that_is_too_long_is_not_read(tmp_path: Path) -> None:
-    ada = person(arena(tmp_path), "annotator", "Ada")
+    held = arena(tmp_path)
+    ada = person(held, "annotator", "Ada")
     refused(ada.write("x" * 70_000, 1), 413)
     many = {f"field{number}": "x" for number in range(30)}
     refused(ada.post("/write", **many), 400)
     broken = ada.browser.post("/write", content=b"text=%ff%fe\xff", headers={
         "origin": ORIGIN, "content-type": "application/x-www-form-urlencoded"})  # fmt: skip
     refused(broken, 400)
+    assert held.examples.of_round(1) == []
 
 
 def test_nobody_does_what_is_not_theirs(tmp_path: Path) -> None:
@@ -265,6 +267,7 @@ def test_who_is_revoked_is_out_at_once(tmp_path: Path) -> None:
     refused(ada.get("/write"), 401)
     refused(owner.post("/people/revoke", account="1"), 400)
     refused(owner.post("/people/revoke", account="77"), 400)
+    assert owner.get("/people").status_code == 200
 
 
 def test_a_pass_phrase_is_asked_for(tmp_path: Path) -> None:
