@@ -119,7 +119,8 @@ def _module(*, local: bool) -> ModuleType:
         raise BenchError("this process uses Ray already: ray.shutdown() first.")
     # What it prints of workers that have died would stand among the tables; it is told otherwise.
     worker.print_to_stdstream = lambda *_, **__: None
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 def _has_token() -> bool:
