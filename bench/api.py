@@ -140,7 +140,8 @@ def run(
         seeds: Report seeds: a number N for 0 … N−1, a text such as `10-14`, or a list of them.
         epochs: Epochs of a training.
         trials: Tuning trials of each method, task and ratio; 0 for the default parameters.
-        carry_from: Take the parameters that another suite has tuned: `SUITE[:TASK[:RATIO]]`.
+        carry_from: Take the parameters that another suite has tuned: `SUITE[:TASK[:RATIO]]`,
+            several by commas, of which each row takes the first that has them.
         max_train_samples: Cap on a task's training rows.
         augment: Variants of each training row to train on as well.
         sequence_length: Tokens that rows are cut at and FLOPs are counted on.

@@ -130,9 +130,10 @@ def add_effort(parser: argparse.ArgumentParser) -> None:
     )
     effort.add_argument(
         "--carry-from",
-        metavar="SUITE[:TASK[:RATIO]]",
+        metavar="SUITE[:TASK[:RATIO]],…",
         help="take the parameters that another suite has tuned, of the same task and the nearest "
-        "ratio unless others are named; a suite of --runs or of leaderboards/",
+        "ratio unless others are named, from the first that has them; suites of --runs or of "
+        "leaderboards/",
     )
     effort.add_argument(
         "--max-train-samples",

@@ -67,7 +67,7 @@ class Suite:
         latency: What rows are timed on once all cells are done: `all` engines, plain `torch`
             alone, or nothing.
         auto_precision: Whether hardware or run folder decided on the precision, and no word did.
-        carry_from: The suite, task and ratio whose parameters are taken over, if any.
+        carry_from: Suites, tasks and ratios whose parameters are taken over, if any.
         published: Folder of pages, where that suite is looked for, too.
         storage: Optuna's storage, or `None` for a journal a study in the run folder.
         corpus: Where unlabelled text comes from, or `None` for a task's own.

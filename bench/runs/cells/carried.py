@@ -1,9 +1,10 @@
-"""Parameters that another suite has tuned."""
+"""Parameters that other suites have tuned."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +19,42 @@ if TYPE_CHECKING:
     from bench.runs.cells.context import Context
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A suite to carry from; its task and ratio where they are named."""
+
+    name: str
+    task: str
+    ratio: float | None
+
+    def of(self, records: Sequence[Record], cell: Cell) -> Record | None:
+        """The record of the suite whose parameters fit a cell, if it has tuned any."""
+        ratio = cell.ratio if self.ratio is None or cell.ratio == 1 else self.ratio
+        record = _nearest(records, cell.method, self.task or cell.task, ratio)
+        named = self.ratio is not None
+        return None if record is None or (named and record.cell["ratio"] != ratio) else record
+
+
 def carry(
     wanted: str, cells: Sequence[Cell], context: Context, published: Path | None
 ) -> dict[tuple[str, str, float], Carried]:
     """Finds the parameters that cells are to take over, by method, task and ratio.
 
-    Each comes from the same method, from the same task unless another is named, and from the ratio
-    that is named or else the nearest. A knob whose choices depend on the encoder is not carried to
-    another encoder.
+    Each comes from the first suite that has tuned them, for the same method, from the same task
+    unless another is named, and from the ratio that is named or else the nearest. A knob whose
+    choices depend on the encoder is not carried to another encoder.
 
     Args:
-        wanted: `SUITE`, `SUITE:TASK` or `SUITE:TASK:RATIO`.
+        wanted: `SUITE`, `SUITE:TASK` or `SUITE:TASK:RATIO`, several by commas.
         cells: The plan.
         context: What the cells share.
         published: Folder of pages, where a suite is looked for that the run folder does not have.
 
     Raises:
-        BenchError: There is no such suite, it has not tuned what is to be run, or a value that it
+        BenchError: There is no such suite, none has tuned what is to be run, or a value that it
             found is none that the method takes today.
     """
-    name, task, ratio = _parse(wanted)
-    suite, records = _find(name, context.runs, published)
-    same_encoder = suite["weights"] == context.weights
+    sources = [(source, *_find(source.name, context.runs, published)) for source in _parse(wanted)]
     found: dict[tuple[str, str, float], Carried] = {}
     for cell in cells:
         bound = context.bind(cell)
@@ -47,22 +62,28 @@ def carry(
         key = (cell.method, cell.task, cell.ratio)
         if key in found or not space:
             continue
-        wanted_ratio = cell.ratio if ratio is None or cell.ratio == 1 else ratio
-        record = _nearest(records, cell.method, task or cell.task, wanted_ratio)
-        if record is None or (ratio is not None and record.cell["ratio"] != wanted_ratio):
-            raise _untuned(wanted, records, cell.method, task or cell.task, ratio)
+        fitting = (
+            (source.name, suite, record)
+            for source, suite, records in sources
+            if (record := source.of(records, cell)) is not None
+        )
+        name, suite, record = next(fitting, (None, {}, None))
+        if record is None:
+            source, _, records = sources[-1]
+            raise _untuned(wanted, records, cell.method, source.task or cell.task, source.ratio)
+        same_encoder = suite["weights"] == context.weights
         params = {
             knob: value
             for knob, value in record.tuning["found"].items()
             if knob in space and (same_encoder or not depends_on_encoder(bound.method, space, knob))
         }
-        source = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
+        place = f"{name}, {record.cell['task']}, {record.cell['ratio']:g}×"
         for knob, value in params.items():  # a method's ranges may have changed since
             try:
                 bound.method.Params.knobs()[knob].check(knob, value)
             except BenchError as error:
-                raise BenchError(f"--carry-from {source}: {cell.method}'s {error}") from None
-        found[key] = Carried(params, source, record.tuning["trials"])
+                raise BenchError(f"--carry-from {place}: {cell.method}'s {error}") from None
+        found[key] = Carried(params, place, record.tuning["trials"])
     return found
 
 
@@ -81,7 +102,7 @@ def _untuned(
 
 
 def check_source(wanted: str, runs: Path, published: Path | None, suite: str) -> None:
-    """Checks that there is a suite to carry from, before any data is read.
+    """Checks that there are suites to carry from, before any data is read.
 
     Args:
         wanted: As for `carry`.
@@ -90,25 +111,26 @@ def check_source(wanted: str, runs: Path, published: Path | None, suite: str) ->
         suite: The suite that is to be run.
 
     Raises:
-        BenchError: There is none of the name, a ratio is none, or it is the suite itself.
+        BenchError: There is none of a name, a ratio is none, or one is the suite itself.
     """
-    name = _parse(wanted)[0]
-    _folders_of(name, runs, published)
-    if name == suite:
-        raise BenchError(
-            f"--carry-from {wanted}: the suite to be run is called '{name}' as well and would "
-            "replace it; give it another --name."
-        )
+    for source in _parse(wanted):
+        _folders_of(source.name, runs, published)
+        if source.name == suite:
+            raise BenchError(
+                f"--carry-from {wanted}: the suite to be run is called '{suite}' as well and would "
+                "replace it; give it another --name."
+            )
 
 
-def _parse(wanted: str) -> tuple[str, str, float | None]:
-    name, _, rest = wanted.partition(":")
-    task, _, ratio = rest.partition(":")
-    if not ratio:
-        return name, task, None
+def _parse(wanted: str) -> list[_Source]:
     from bench.compression.target import parse_ratio
 
-    return name, task, parse_ratio(ratio)
+    sources = []
+    for said in wanted.split(","):
+        name, _, rest = said.strip().partition(":")
+        task, _, ratio = rest.partition(":")
+        sources.append(_Source(name, task, parse_ratio(ratio) if ratio else None))
+    return sources
 
 
 def _find(name: str, runs: Path, published: Path | None) -> tuple[dict[str, Any], list[Record]]:

@@ -68,6 +68,37 @@ def test_a_value_that_the_method_no_longer_takes_is_refused_before_anything_is_t
     assert_refused(quick(tmp_path / "runs", *words, methods="movement"), said)
 
 
+def test_each_row_takes_the_first_of_several_that_has_tuned_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tuned(method: str, task: str, rate: float) -> SimpleNamespace:
+        cell = {"method": method, "task": task, "ratio": 1.0 if method == "dense" else 4.0}
+        return SimpleNamespace(cell=cell, tuning={"found": {"learning_rate": rate}, "trials": 3})
+
+    suites = {
+        "one": [tuned(m, "demo-sentiment", 1e-3) for m in ("dense", "magnitude")],
+        "two": [tuned(m, "demo-sentiment", 2e-3) for m in ("dense", "magnitude", "movement")],
+    }
+    monkeypatch.setattr(carrying, "_folders_of", lambda *_: [tmp_path])
+    monkeypatch.setattr(carrying, "_find", lambda name, *_: ({"weights": "o"}, suites[name]))
+    request = Request(
+        methods=("magnitude", "movement"), tasks=("demo-sentiment", "demo-paraphrase"),
+        ratios=(4.0,), carry_from="one,two,two:demo-sentiment", runs=tmp_path,
+    )  # fmt: skip
+    context = launch.prepare(resolve(request)).context
+    assert {
+        (method, task): (found.params["learning_rate"], found.source)
+        for (method, task, _), found in context.carried.items()
+    } == {
+        ("dense", "demo-sentiment"): (1e-3, "one, demo-sentiment, 1×"),
+        ("magnitude", "demo-sentiment"): (1e-3, "one, demo-sentiment, 4×"),
+        ("movement", "demo-sentiment"): (2e-3, "two, demo-sentiment, 4×"),
+        ("dense", "demo-paraphrase"): (2e-3, "two, demo-sentiment, 1×"),
+        ("magnitude", "demo-paraphrase"): (2e-3, "two, demo-sentiment, 4×"),
+        ("movement", "demo-paraphrase"): (2e-3, "two, demo-sentiment, 4×"),
+    }
+
+
 @pytest.mark.slow
 def test_parameters_are_carried_only_on_request_and_the_page_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
