@@ -98,6 +98,8 @@ def run(
     perturb: str | None = None,
     pretrain_steps: int | None = None,
     adapt_from: str | Path | None = None,
+    intermediate: str | None = None,
+    generator: str | Path | None = None,
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -149,6 +151,8 @@ def run(
         perturb: How the input of trainings is perturbed, such as `word-dropout=0.1`.
         adapt_from: Task of another domain, whose training rows are learnt as well by EasyAdapt.
         pretrain_steps: Steps that the encoder first goes on learning for, on the unlabelled text.
+        intermediate: The task that the encoder is fine-tuned on first, or `synthetic`.
+        generator: Causal language model that writes the fake endings of `synthetic`.
         runs: The run folder.
         storage: Optuna storage of the studies; a journal each in the run folder otherwise.
         name: Name of the suite and its page.
@@ -208,6 +212,8 @@ def run(
         perturb=said.text("perturb", perturb),
         pretrain_steps=said.whole("pretrain_steps", pretrain_steps),
         adapt_from=said.text("adapt_from", adapt_from),
+        intermediate=said.text("intermediate", intermediate),
+        generator=said.text("generator", generator),
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),

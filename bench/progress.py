@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from bench.protocol import SYNTHETIC
 from bench.results.seeds import TRIAL_SEED
 from bench.shown import shown
 
@@ -75,6 +76,8 @@ class RunDisplay:
             return
         cost = launch.cost()
         general = f", {cost.general} of them on unlabelled text" if cost.general else ""
+        if cost.intermediate:
+            general += f", {cost.intermediate} on an intermediate task"
         cache = suite.folder.teacher_cache_gb if cost.taught else 0
         answers = f", and up to {cache:g} GB for teachers' answers" if cache else ""
         self.say(f"{cost.trainings} trainings{general}, {cost.steps:,} optimizer steps; "
@@ -84,6 +87,8 @@ class RunDisplay:
                  "besides training, such as ranking weights by many gradients, comes on "
                  "top)")  # fmt: skip
         self.say(f"about {cost.megabytes:,.0f} MB of disk{answers}")
+        if any(name in SYNTHETIC for name in launch.context.intermediates):
+            self.say("writing the fake endings comes on top")
 
     def __enter__(self) -> RunDisplay:
         self._begin = time.monotonic()

@@ -34,12 +34,16 @@ Epochs are those of docs/convergence.md: at "quick" dense still gains by a longe
 "standard" is the smallest number that was tried at which it does not; "paper" is twice that.
 """
 
-OPTIONS = ("perturb", "max_train_samples", "pretrain_steps")
+OPTIONS = ("perturb", "max_train_samples", "pretrain_steps", "intermediate")
 """Fields that a method may be pinned to as well (`magnitude:perturb=none`). Such a row has a dense
 model of its own, under the same options, which it starts and learns from and is read against."""
 
 NONE = "none"
 """How a pin says that an option is off, which a protocol says by an empty text."""
+
+SYNTHETIC = ("synthetic", "synthetic-binary")
+"""Intermediate tasks that are made from unlabelled text: to find the real ending of a passage among
+fakes, or to say of one ending whether it is real."""
 
 UNSAID: dict[str, object] = {
     "max_train_samples": None,
@@ -55,6 +59,8 @@ UNSAID: dict[str, object] = {
     "perturb": "",
     "pretrain_steps": 0,
     "adapt_from": "",
+    "intermediate": "",
+    "generator": "",
     "version": 2,
 }
 """What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
@@ -86,6 +92,9 @@ class Protocol:
             pieces of the unlabelled text.
         adapt_from: A task of another domain, whose training rows are learnt as well; see
             `bench.training.easy_adapt`. Empty for none.
+        intermediate: The task that the encoder is fine-tuned on before anything else, by its name,
+            or one of `SYNTHETIC`. Empty for none.
+        generator: Hash of the model that writes fake endings; empty for the encoder itself.
         version: Raised when the same settings would now give other numbers; the only version that
             the key of a reference knows.
     """
@@ -106,6 +115,8 @@ class Protocol:
     perturb: str = ""
     pretrain_steps: int = 0
     adapt_from: str = ""
+    intermediate: str = ""
+    generator: str = ""
     version: int = 3
 
     def under(self, options: Mapping[str, str]) -> Protocol:

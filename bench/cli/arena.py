@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.options import positive
 from bench.cli.output import console, examples, say
+from bench.cli.values import positive
 from bench.errors import BenchError
 
 EXPORT = "export"

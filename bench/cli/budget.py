@@ -6,9 +6,10 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from bench.cli.options import add_common, add_effort, add_running, names, ratios
+from bench.cli.options import add_common, add_effort, add_running
 from bench.cli.output import console, examples, table
 from bench.cli.run import carried_out, request_of, with_file
+from bench.cli.values import names, ratios
 from bench.errors import BenchError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from bench.cli.output import console, emit_json, examples, say, table
 from bench.compression.params import spelled
 from bench.data.tasks.challenge_sets import SETS
 from bench.errors import unknown_name
-from bench.protocol import OPTIONS
+from bench.protocol import NONE, OPTIONS, SYNTHETIC
 from bench.results.record import DENSE
 from bench.training import perturbation
 
@@ -20,8 +20,23 @@ if TYPE_CHECKING:
     from bench.compression.params import Knob
 
 
-PARTS = {"perturb": perturbation.described()}
+PARTS = {
+    "perturb": perturbation.described(),
+    "intermediate": [
+        ("TASK", "any task, or FILE.toml: the encoder is fine-tuned on its fit rows, and its head "
+                 "is dropped"),
+        (SYNTHETIC[0], "made from --corpus: which of four endings is the real one of a passage"),
+        (SYNTHETIC[1], "the same, one ending at a time: real or fake"),
+        (NONE, "no intermediate task"),
+    ],
+}  # fmt: skip
 """What an option of a run, to which methods may be pinned, is made of."""
+
+EXAMPLES = {
+    "perturb": ("word-dropout=0.1+replace-uniform=0.1", "word-dropout=0.1"),
+    "intermediate": ("mnli", "synthetic"),
+}
+"""What each may be for all methods, and for one."""
 
 HEADS = ("part", "what it is")
 
@@ -32,12 +47,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "describe",
         help="tell what is known of a method, a task, a challenge set, or an option of a run",
         epilog=examples(
-            "bench describe magnitude", "bench describe cola", "bench describe perturb"
+            "bench describe magnitude", "bench describe cola", "bench describe intermediate"
         ),
     )
-    parser.add_argument(
-        "name", metavar="NAME", help="a method, a task, FILE.toml, a challenge set, or perturb"
-    )
+    what = f"a method, a task, FILE.toml, a challenge set, {' or '.join(OPTIONS)}"
+    parser.add_argument("name", metavar="NAME", help=what)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=handle)
 
@@ -93,9 +107,9 @@ def _describe_option(name: str, *, as_json: bool) -> int:
         return 0
     out = console()
     out.print(table([*HEADS], [list(part) for part in PARTS[name]]))
-    first, second, *_ = (part for part, _ in PARTS[name])
-    say(out, f"For all methods: --{name} {first}=0.1+{second}=0.1")
-    say(out, f"For one, a row of its own: --methods magnitude:{name}={first}=0.1")
+    for_all, for_one = EXAMPLES[name]
+    say(out, f"For all methods: --{name} {for_all}")
+    say(out, f"For one, a row of its own: --methods magnitude:{name}={for_one}")
     return 0
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench.cli.options import names
 from bench.cli.output import console, examples, say, table
 from bench.cli.rows import add_rows, source_of
+from bench.cli.values import names
 from bench.errors import BenchError
 
 

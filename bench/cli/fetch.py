@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from bench.cli.options import names
 from bench.cli.output import console, examples, say
+from bench.cli.values import names
 from bench.errors import BenchError, unknown_name
 from bench.models.folder import model_folder
 

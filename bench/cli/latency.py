@@ -7,8 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.options import names, positive
 from bench.cli.output import complain, console, emit_json, examples, say, table
+from bench.cli.values import names, positive
 from bench.errors import BenchError
 
 if TYPE_CHECKING:

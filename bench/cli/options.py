@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.cli.values import (
+    count,
+    gigabytes,
+    hours,
+    memory,
+    names,
+    positive,
+    ratios,
+    seeds,
+    shard,
+)
 from bench.inputs import USUAL
-from bench.patterns import split_names
-from bench.results.seeds import seeds_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -117,14 +124,14 @@ def add_effort(parser: argparse.ArgumentParser) -> None:
     )
     effort.add_argument(
         "--seeds",
-        type=_seeds,
+        type=seeds,
         metavar="N|A-B,…",
         help="report seeds: 0 … N−1, or seeds and ranges such as 10-14 or 0-2,7",
     )
     effort.add_argument("--epochs", type=positive, metavar="E", help="epochs of a training")
     effort.add_argument(
         "--trials",
-        type=_count,
+        type=count,
         metavar="N",
         help="tuning trials of each method, task and ratio; 0: the default parameters",
     )
@@ -143,7 +150,7 @@ def add_effort(parser: argparse.ArgumentParser) -> None:
     )
     effort.add_argument(
         "--augment",
-        type=_count,
+        type=count,
         metavar="N",
         help="train on N variants of each row as well, made by word replacement with the "
         "encoder's own masked language model; default 0: none",
@@ -158,7 +165,7 @@ def add_effort(parser: argparse.ArgumentParser) -> None:
     )
     effort.add_argument(
         "--pretrain-steps",
-        type=_count,
+        type=count,
         metavar="N",
         help="let the encoder go on learning to name hidden pieces of --corpus for N steps first, "
         "once for all methods, and charged; a method may be pinned to another number "
@@ -169,6 +176,20 @@ def add_effort(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE.toml",
         help="learn all training rows of another task with the same labels, too, by EasyAdapt: "
         "labelled rows of another domain; default none",
+    )
+    effort.add_argument(
+        "--intermediate",
+        metavar="TASK|synthetic|none",
+        help="fine-tune the encoder on another task first, and start everything from that: a task, "
+        "or real-or-fake endings made from --corpus, among four (synthetic) or one by one "
+        "(synthetic-binary); a method may be pinned to another (magnitude:intermediate=mrpc); "
+        "default none",
+    )
+    effort.add_argument(
+        "--generator",
+        metavar="PATH|HUB",
+        help="causal language model that writes the fake endings of --intermediate synthetic; "
+        "default: the encoder's own masked language model",
     )
 
 
@@ -205,26 +226,26 @@ def add_running(parser: argparse.ArgumentParser) -> None:
                      "that this command starts here; default: worker processes")  # fmt: skip
     how.add_argument(
         "--shard",
-        type=_shard,
+        type=shard,
         metavar="I/N",
         default=(1, 1),
         help="run the I-th of N parts of the plan",
     )
     how.add_argument(
         "--max-hours",
-        type=_hours,
+        type=hours,
         metavar="H",
         help="start no cell that would likely end after H hours; the same command goes on later",
     )
     how.add_argument(
         "--cell-hours",
-        type=_hours,
+        type=hours,
         metavar="H",
         help="end a cell or trial that takes longer than H hours, as a failed one; default: none",
     )
     how.add_argument(
         "--cell-memory-gb",
-        type=_memory,
+        type=memory,
         metavar="G",
         help="end a cell or trial whose process holds more than G GB of main memory, as a failed "
         "one; default: none",
@@ -243,7 +264,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument(
         "--teacher-cache-gb",
-        type=_gigabytes,
+        type=gigabytes,
         metavar="G",
         help="disk for what teachers answer to the training rows, computed once for all epochs, "
         "trials and methods; one setting a run folder; default 4, on a GPU 0 (no cache)",
@@ -296,7 +317,7 @@ def add_limit(parser: argparse._ActionsContainer) -> None:
     """Adds how much a file of data may hold."""
     parser.add_argument(
         "--max-data-gb",
-        type=_gigabytes,
+        type=gigabytes,
         metavar="G",
         default=USUAL.gigabytes,
         help="GB of text that a file of data may hold; each allows ten million rows, and ten "
@@ -310,73 +331,3 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
                         help="run folder, or one of pages; default runs")  # fmt: skip
     parser.add_argument("--name", metavar="SUITE", help="which suite, where there are several")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def names(text: str) -> list[str]:
-    """A list of names that commas separate; a comma within one stands behind a backslash."""
-    found = split_names(text)
-    if not found:
-        raise argparse.ArgumentTypeError("it names nothing")
-    return found
-
-
-def ratios(text: str) -> list[float]:
-    """Compression ratios that commas separate."""
-    from bench.compression.target import parse_ratio
-
-    return [parse_ratio(part) for part in text.split(",")]
-
-
-def positive(text: str, least: int = 1) -> int:
-    """A whole number of at least `least`."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
-    return number
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        return seeds_of(text)
-    except BenchError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _count(text: str) -> int:
-    return positive(text, least=0)
-
-
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0.0
-    if not 0 < hours < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of hours")
-    return hours
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        gigabytes = float(text)
-    except ValueError:
-        gigabytes = -1.0
-    if not 0 <= gigabytes < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of gigabytes (0 for none)")
-    return gigabytes
-
-
-def _memory(text: str) -> float:
-    if (gigabytes := _gigabytes(text)) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of gigabytes")
-    return gigabytes
-
-
-def _shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form I/N with I from 1 to N")
-    return int(match[1]), int(match[2])

@@ -7,8 +7,8 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
-from bench.cli.options import names
 from bench.cli.output import complain, console, examples, say
+from bench.cli.values import names
 from bench.errors import BenchError, unknown_name
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.leaderboard import critical, plots
 from bench.leaderboard.averages import above_chance
 from bench.leaderboard.convergence import convergence_svg
-from bench.leaderboard.perturbations import perturbation_svg
+from bench.leaderboard.options import INTERMEDIATE, PERTURB, option_svg
 from bench.leaderboard.ranking import MAJORITY
 from bench.leaderboard.spread import spread_svg
 from bench.leaderboard.tuning import tuning_svg
@@ -57,8 +57,12 @@ def make_charts(
             "Competitors by average; a bar joins those that no test tells apart",
         ),
         "perturbations": (
-            perturbation_svg(suite, results),
+            option_svg(PERTURB, suite, results),
             "Average score against what training took, a colour a perturbation",
+        ),
+        "intermediate": (
+            option_svg(INTERMEDIATE, suite, results),
+            "Average score against what training took, a colour an intermediate task",
         ),
         "challenges": (
             challenges.svg(),

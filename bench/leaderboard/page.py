@@ -27,7 +27,7 @@ from bench.leaderboard.floors import dense_below_floors, floor_notes
 from bench.leaderboard.loyalty import Loyalties, loyalty_section
 from bench.leaderboard.markdown import Markdown, rounded
 from bench.leaderboard.numbers import as_csv, as_json
-from bench.leaderboard.perturbations import perturbation_of_suite, perturbation_section
+from bench.leaderboard.options import COMPARED, option_section
 from bench.leaderboard.ranking import Standings, standings
 from bench.leaderboard.reading import reading_list
 from bench.leaderboard.seeds import seeds_table
@@ -266,7 +266,11 @@ def _ratios(
             "costs": cost_table(result, counted_length(suite)),
             "cost_notes": cost_notes(result),
             "challenges": challenges.of(ratio),
-            "perturbations": Markdown(perturbation_section(result, perturbation_of_suite(suite))),
+            "options": {
+                option.noun: Markdown(section)
+                for option in COMPARED
+                if (section := option_section(option, result, suite))
+            },
         }
         for ratio, (title, result) in zip(results, _titled(suite, results).items(), strict=True)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -66,6 +66,7 @@ def protocol_lines(
         *_augmentation_sentence(settings.get("augment", 0)),
         *_perturbation_sentence(settings.get("perturb", "")),
         *_pretraining_sentence(settings.get("pretrain_steps", 0)),
+        *_intermediate_sentences(settings.get("intermediate", ""), records),
         *_adaptation_sentence(settings.get("adapt_from", "")),
         _tuning_sentences(settings, records),
         *_seeds_sentences(seeds),
@@ -198,6 +199,25 @@ def _pretraining_sentence(steps: int) -> list[str]:
     """What the page says of continued pre-training, if there is any."""
     said = f"The encoder first goes on learning to name hidden pieces of the text, {steps:,} steps."
     return [f"{said} A row that is pinned to another number says so."] if steps else []
+
+
+def _intermediate_sentences(own: str, records: Sequence[Record]) -> Iterator[str]:
+    """What the page says of tasks that encoders were fine-tuned on before, if there were any."""
+    if own:
+        yield (
+            f"All starts from the encoder after it was fine-tuned on {escape(own)}. A row that is "
+            "pinned to another task says so."
+        )
+    tasks = {r.data["intermediate"]["name"]: r.data["intermediate"] for r in records
+             if "intermediate" in r.data}  # fmt: skip
+    for name, facts in sorted(tasks.items()):
+        made = f" of {escape(facts['endings'])}" if "endings" in facts else ""
+        yield (
+            f"Intermediate task {escape(name)}: {facts['rows']:,} rows{made}, trained on as dense "
+            "is by default, once for all seeds: its chance is no part of the intervals. "
+            f"{escape(facts['metric'])} on {facts['held_out']:,} further rows: "
+            f"{rounded(facts['score'], 1)}."
+        )
 
 
 def _perturbation_sentence(perturbation: str) -> list[str]:

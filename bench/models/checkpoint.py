@@ -30,7 +30,7 @@ from bench.models.folder import (
 from bench.models.heads import SPANS, automatic, describe_head, has_head, marks_spans
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -218,12 +218,24 @@ def load_model(
     return model.eval()  # type: ignore[no-any-return]
 
 
-def save_model(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
-    """Writes a model as a Hugging Face folder with its tokenizer, whole or not at all."""
+def save_model(
+    model: PreTrainedModel,
+    folder: Path,
+    tokenizer: Path,
+    state: dict[str, Tensor] | None = None,
+) -> None:
+    """Writes a model as a Hugging Face folder with its tokenizer, whole or not at all.
+
+    Args:
+        model: The model.
+        folder: The folder, which is replaced.
+        tokenizer: Folder with the tokenizer's files.
+        state: What is written in place of the model's own tensors.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        model.save_pretrained(temporary)
+        model.save_pretrained(temporary, state_dict=state)
         for name in TOKENIZER_FILES:
             if (tokenizer / name).is_file():
                 shutil.copy(tokenizer / name, temporary)
@@ -268,22 +280,31 @@ def objection_to_saving(model: PreTrainedModel, num_labels: int, *, spans: bool 
     return f"tensors that its configuration does not describe, such as {odd[0]}" if odd else ""
 
 
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in the folder of any model.
+
+    Raises:
+        BenchError: There is none that can be read.
+    """
+    from transformers import AutoTokenizer
+
+    check_tokenizer(folder)  # the library would make one up that knows no word
+    try:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # half a file fails in any way it likes
+        raise BenchError(f"{folder}: its tokenizer cannot be read: {first_line(error)}") from None
+    return found
+
+
 def load_tokenizer(encoder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in an encoder's folder.
 
     Raises:
         BenchError: There is none that can be read, or it has pieces that the encoder does not know.
     """
-    from transformers import AutoTokenizer
-
-    check_tokenizer(encoder)  # the library would make one up that knows no word
-    try:
-        tokenizer: PreTrainedTokenizerBase
-        tokenizer = AutoTokenizer.from_pretrained(
-            encoder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # half a file fails in any way it likes
-        raise BenchError(f"{encoder}: its tokenizer cannot be read: {first_line(error)}") from None
+    tokenizer = read_tokenizer(encoder)
     size, known = len(tokenizer), read_config(encoder).vocab_size
     if not 0 < size <= known:
         raise BenchError(f"{encoder}: its tokenizer has {size} pieces, and the model has {known}.")

@@ -140,18 +140,17 @@ def least_parameters(found: Configuration) -> int:
     return rows * embedded + attention + 2 * width * neurons + width * labels
 
 
-def check_size(path: Path, found: Configuration, held: int) -> None:
+def check_parameters(path: Path, described: int, held: int) -> None:
     """Refuses a configuration whose model would be far larger than what its files hold.
 
     Args:
         path: The configuration's file.
-        found: What it says.
+        described: How many parameters it describes at the least.
         held: How many numbers the files of its weights hold.
 
     Raises:
         BenchError: It does not fit them.
     """
-    described = least_parameters(found)
     if described > max(EVER, 2 * held):
         raise BenchError(
             f"{path}: its sizes (vocab_size, hidden_size, layers, positions, labels) describe "

@@ -16,7 +16,8 @@ from bench.inputs import check_entries, check_regular, read_bytes
 from bench.models.configuration import (
     Configuration,
     check_configuration,
-    check_size,
+    check_parameters,
+    least_parameters,
     refuse_code,
 )
 from bench.schema import parse_json
@@ -61,21 +62,42 @@ def model_folder(name_or_path: str, revision: str | None = None, offline: bool =
         BenchError: There is no such model, or its configuration, weights or tokenizer are missing
             or unreadable.
     """
-    folder = local_path(name_or_path)
-    if not folder.exists():
-        if is_path(name_or_path):
-            raise _no_folder(name_or_path, folder)
-        folder = snapshot(
-            name_or_path,
-            "model",
-            files=MODEL_FILES,
-            revision=revision,
-            offline=offline,
-            remedy="Either name a local folder with --model DIR, "
-            f"or fetch it once with a network: bench fetch --model {name_or_path}.",
-        )
+    remedy = (
+        "Either name a local folder with --model DIR, "
+        f"or fetch it once with a network: bench fetch --model {name_or_path}."
+    )
+    folder = find_folder(name_or_path, remedy, revision=revision, offline=offline)
     check_model(folder)
     return folder
+
+
+def find_folder(
+    name_or_path: str, remedy: str, *, revision: str | None = None, offline: bool = False
+) -> Path:
+    """The folder of a model of any kind; nothing in it is looked at.
+
+    Args:
+        name_or_path: A folder, or a name on the hub.
+        remedy: What helps where there is no network, as a sentence.
+        revision: Branch, tag or commit on the hub, or `None` for the newest.
+        offline: Take the hub's cache as it is.
+
+    Raises:
+        BenchError: There is no such folder, or the hub's cannot be fetched.
+    """
+    folder = local_path(name_or_path)
+    if folder.exists():
+        return folder
+    if is_path(name_or_path):
+        raise _no_folder(name_or_path, folder)
+    return snapshot(
+        name_or_path,
+        "model",
+        files=MODEL_FILES,
+        revision=revision,
+        offline=offline,
+        remedy=remedy,
+    )
 
 
 def model_name(name: str, folder: Path) -> str:
@@ -115,8 +137,7 @@ def check_weights(folder: Path) -> None:
     if not folder.is_dir():
         raise BenchError(f"{folder} is a file; a model is a folder with a {CONFIG}.")
     found = check_config(folder)
-    held = sum(_numbers_in(path) for path in _weight_files(folder))
-    check_size(folder / CONFIG, found, held)
+    check_parameters(folder / CONFIG, least_parameters(found), numbers_held(folder))
 
 
 def check_config(folder: Path) -> Configuration:
@@ -125,11 +146,20 @@ def check_config(folder: Path) -> Configuration:
     Raises:
         BenchError: It is missing or unreadable, or says what cannot be.
     """
+    check_files(folder)
+    return check_configuration(folder / CONFIG, read_object(folder / CONFIG))
+
+
+def check_files(folder: Path) -> None:
+    """Checks that nothing in a model's folder is without an end.
+
+    Raises:
+        BenchError: Something is, or the folder cannot be read.
+    """
     try:
         check_entries(folder)
     except OSError as error:
         raise BenchError(f"cannot read {error.filename}: {error.strerror}.") from None
-    return check_configuration(folder / CONFIG, _read_object(folder / CONFIG))
 
 
 def check_tokenizer(folder: Path) -> None:
@@ -139,15 +169,19 @@ def check_tokenizer(folder: Path) -> None:
         BenchError: They are not there, or name code of their own.
     """
     if (path := folder / TOKENIZER_CONFIG).exists():
-        refuse_code(path, _read_object(path))
+        refuse_code(path, read_object(path))
     forms = ((WHOLE_TOKENIZER,), *VOCABULARIES)
     if not any(all((folder / f).is_file() for f in files) for files in forms):
         wanted = ", or ".join(" and ".join(files) for files in forms)
         raise BenchError(f"{folder} has no tokenizer: it needs {wanted}.")
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file."""
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        BenchError: It cannot be read, or holds none.
+    """
     try:
         content = parse_json(read_bytes(path))
     except OSError as error:
@@ -159,13 +193,22 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
+def numbers_held(folder: Path) -> int:
+    """How many numbers the files of a model's weights hold, by their headers.
+
+    Raises:
+        BenchError: There is none, or one is no whole safetensors file.
+    """
+    return sum(_numbers_in(path) for path in _weight_files(folder))
+
+
 def _weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model: one, or those that an index names."""
     single, index = folder / WEIGHTS, folder / SHARDS
     if single.exists():
         return [single]
     if index.exists():
-        shards = _read_object(index).get("weight_map")
+        shards = read_object(index).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise BenchError(f"{index} has no weight_map.")
         if not all(isinstance(name, str) for name in shards.values()):
@@ -208,7 +251,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 def weight_hash(encoder: Path) -> str:
     """Identity of an encoder: a hash over weights, configuration and tokenizer."""
     state = hashlib.sha256()
-    config = _read_object(encoder / CONFIG)
+    config = read_object(encoder / CONFIG)
     for volatile in ("transformers_version", "_name_or_path"):
         config.pop(volatile, None)
     state.update(json.dumps(config, sort_keys=True).encode())

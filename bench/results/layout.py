@@ -123,6 +123,17 @@ class Windows(Struct, kw_only=True):
     overlap: Count
 
 
+class Intermediate(Struct, kw_only=True):
+    """The task that the encoder was fine-tuned on before anything else, and how well it did."""
+
+    name: str
+    rows: Count
+    metric: str
+    score: Figure | None
+    held_out: Count
+    endings: str | UnsetType = UNSET
+
+
 class Data(Struct, kw_only=True):
     """Where the rows came from, and how many were used."""
 
@@ -139,6 +150,7 @@ class Data(Struct, kw_only=True):
     overlap: Overlap | UnsetType = UNSET
     augmentation: Augmentation | UnsetType | None = UNSET
     general_text: str | UnsetType | None = UNSET
+    intermediate: Intermediate | UnsetType = UNSET
     fingerprint: str | UnsetType = UNSET
     median_length: Count | UnsetType = UNSET
     windows: Windows | UnsetType = UNSET
@@ -339,6 +351,7 @@ class SuiteSettings(Struct, kw_only=True):
     perturb: str | UnsetType = UNSET
     pretrain_steps: Count | UnsetType = UNSET
     adapt_from: str | UnsetType = UNSET
+    intermediate: str | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 
@@ -356,6 +369,7 @@ class SuiteFile(Struct, kw_only=True):
     commands: list[str]
     workers: Count
     cells: dict[Id, tuple[str, Name, Positive, Count]]
+    intermediates: dict[str, str] | UnsetType = UNSET
     claims: list[Claim] | UnsetType = UNSET
     budget: Budget | UnsetType = UNSET
     versions: dict[str, int] | UnsetType = UNSET

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from bench.errors import BenchError
 from bench.files import json_hash
-from bench.protocol import OPTIONS, SEQUENCE_LENGTH
+from bench.protocol import NONE, OPTIONS, SEQUENCE_LENGTH
 from bench.results.layout import ANSWERS, RecordFile, Status
 from bench.schema import check
 
@@ -42,6 +42,17 @@ def cell_id(
 def now() -> str:
     """The date and time by this machine's clock, as records have it."""
     return datetime.now(timezone.utc).isoformat()
+
+
+def start_hash(weights: str, intermediate: str) -> str:
+    """Identity of the encoder that cells start from.
+
+    Args:
+        weights: Hash of the encoder that was asked for.
+        intermediate: Name of the folder of the rows that it is fine-tuned on before, which says
+            data, tokenizer and cap; empty where there are none.
+    """
+    return json_hash([weights, intermediate])[:16] if intermediate else weights
 
 
 def record_hash(record: Record) -> str:
@@ -97,6 +108,21 @@ def without_option(method: str, option: str) -> tuple[str, str]:
     values = [part.partition("=")[2] for part in parts if part.partition("=")[0] == option]
     kept = [part for part in parts if part.partition("=")[0] != option]
     return ":".join(kept), "".join(values)
+
+
+def option_of(method: str, option: str, settings: Mapping[str, Any]) -> str:
+    """What holds for a row of one of the protocol's `OPTIONS`: its own, or its suite's.
+
+    Args:
+        method: A variant's name.
+        option: The option.
+        settings: The suite's protocol, as its file has it.
+
+    Returns:
+        The value; empty where the option is off.
+    """
+    said = without_option(method, option)[1] or settings.get(option) or ""
+    return "" if said == NONE else said
 
 
 def is_dense(method: str) -> bool:

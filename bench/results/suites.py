@@ -20,7 +20,7 @@ from bench.results.claims import merge_claims
 from bench.results.derived import checked
 from bench.results.layout import SuiteFile
 from bench.results.predictions import challenges_in_store, in_store, published
-from bench.results.record import Record
+from bench.results.record import Record, option_of
 from bench.results.store import Store
 from bench.results.studies import read_studies, suite_studies
 from bench.schema import is_of, parse_json
@@ -53,7 +53,9 @@ RESERVED = ("readme", "published", "identity", "settings")
 """What files beside a suite's page are called: the first two where pages are published, the others
 in a run folder."""
 
-FIGURES = ("kept", "tuning", "curves", "cd", "perturbations", "challenges", "budget")
+FIGURES = (
+    "kept", "tuning", "curves", "cd", "perturbations", "intermediate", "challenges", "budget",
+)  # fmt: skip
 """What the figures of a page are called beside its first one: `<suite>-<figure>.svg`."""
 
 
@@ -123,12 +125,16 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     Nor do cells of a method stay that `new` has in another version: they would share a row.
     """
     changed = tasks_of_other_data(known, new)
+    learnt = known.get("intermediates", {}), new.get("intermediates", {})
+    others = {task for task, rows in learnt[0].items() if learnt[1].get(task, rows) != rows}
     before, versions = known.get("versions", {}), new.get("versions", {})
     older = {name for name in versions if before.get(name, versions[name]) != versions[name]}
     cells = {
         key: label
         for key, label in known["cells"].items()
-        if label[0] not in older and label[1] not in changed
+        if label[0] not in older
+        and label[1] not in changed
+        and option_of(label[0], "intermediate", new["settings"]) not in others
     }
     ids = {tuple(label): key for key, label in cells.items()}
     for key, label in new["cells"].items():
@@ -148,6 +154,7 @@ def merge_suites(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
             **new.get("studies", {}),
         },
         "data": {**known["data"], **new["data"]},
+        **({"intermediates": learnt[0] | learnt[1]} if any(learnt) else {}),
         "commands": _joined([*known["commands"], *new["commands"]], cells),
     }
 

@@ -25,7 +25,7 @@ from bench.results.derived import (
 from bench.results.layout import SCORED
 from bench.results.predictions import Predictions, predictions_hash
 from bench.results.received import Finding
-from bench.results.record import cell_id, record_hash
+from bench.results.record import cell_id, option_of, record_hash, start_hash
 from bench.results.seeds import TRIAL_SEED
 from bench.results.suites import check_suite_name
 
@@ -139,7 +139,12 @@ def _derived_id(cell: dict[str, Any], version: int | None, suite: dict[str, Any]
     rows = suite["data"].get(cell["task"])
     if version is None or rows is None or suite["settings"].get("carried"):
         return None
-    return cell_id(cell, version=version, data=rows, weights=suite["weights"])
+    task = option_of(cell["method"], "intermediate", suite["settings"])
+    before = suite.get("intermediates", {}).get(task, "")
+    if task and not before:
+        return None
+    weights = start_hash(suite["weights"], before)
+    return cell_id(cell, version=version, data=rows, weights=weights)
 
 
 def _of_records(received: Received) -> Iterator[Finding]:

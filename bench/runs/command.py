@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,12 +88,21 @@ def _portable(option: str, value: str) -> str:
         return "$GLUE_DIR"
     if option == "--challenge-dir":
         return "$CHALLENGE_DIR"
-    if option == "--model" and value != "demo" and (folder := local_path(value)).exists():
+    if (
+        option in ("--model", "--generator")
+        and value != "demo"
+        and (folder := local_path(value)).exists()
+    ):
         own = f"$MODEL_DIR/{shlex.quote(folder.resolve().name)}"
         return repository_of(folder) or own
     if option == "--probe-text" or (option == "--corpus" and local_path(value).exists()):
         return f"$TEXT_DIR/{shlex.quote(Path(value).name)}"
-    if option in ("--tasks", "--task", "--adapt-from"):
+    if option == "--methods":
+        value = re.sub(r"(?<=:intermediate=)[^:,]*/(?=[^:,/]*\.toml)", "$TASK_DIR/", value)
+        return value if "$" in value else shlex.quote(value)
+    if option in ("--task", "--adapt-from", "--intermediate") and value.endswith(".toml"):
+        return f"$TASK_DIR/{shlex.quote(Path(value).name)}"
+    if option == "--tasks":
         return ",".join(
             f"$TASK_DIR/{shlex.quote(join_names([Path(name).name]))}"
             if name.endswith(".toml")

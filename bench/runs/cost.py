@@ -14,9 +14,12 @@ from bench import registry
 from bench.compression.floor import Floor
 from bench.compression.losses import task_loss
 from bench.compression.params import TrainParams
+from bench.data.endings import ENDINGS
 from bench.data.prepare import load
 from bench.models.checkpoint import load_model
+from bench.protocol import SYNTHETIC
 from bench.results.record import without_option
+from bench.runs.cells.start import intermediate_steps
 from bench.training import loop
 from bench.training.batches import EVALUATION_BATCH, steps_per_epoch
 from bench.training.evaluate import respond
@@ -42,6 +45,7 @@ class Estimate:
     Attributes:
         trainings: Trainings of a model.
         general: Those of them that are on unlabelled text.
+        intermediate: Those of them that are on a task before the suite's own.
         steps: Optimizer steps of all of them.
         seconds: Wall time, all workers together.
         megabytes: Disk for models that are kept.
@@ -52,6 +56,7 @@ class Estimate:
 
     trainings: int
     general: int
+    intermediate: int
     steps: int
     seconds: float
     megabytes: float
@@ -71,6 +76,7 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
     size = sum(path.stat().st_size for path in context.encoder.glob("*.safetensors")) / 1e6
     timed: dict[tuple[str, str], _Seconds] = {}
     general: dict[tuple[str, str, float], int] = {}
+    before: dict[tuple[str, int], int] = {}
     trainings = steps = unreachable = 0
     taught = False
     seconds = megabytes = 0.0
@@ -97,6 +103,9 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
             general[name, text, cell.ratio] = passes * _general_steps(bound.context, cell.task)
         if more := bound.context.protocol.pretrain_steps:
             general[f"pretrain_steps={more}", "", 1.0] = more
+        if trains and (name := bound.context.protocol.intermediate):
+            made_before = intermediate_steps(bound.context)
+            before[name, bound.context.protocol.pretrain_steps] = made_before
         trainings += trains
         taught |= pinned.get("teacher", method.info.teacher) != "none"
         steps += made
@@ -104,13 +113,23 @@ def estimate(todo: Sequence[Job], context: Context, workers: int) -> Estimate:
         seconds += made * took.step + took.loading + took.report + took.challenges * (not job.trial)
         kept = context.keeps_model(cell) and not issubclass(method, Floor)
         megabytes += size * (kept + (method.info.kind == "reference" and trains and not job.trial))
-    trainings += len(general)
-    steps += sum(general.values())
+    trainings += len(general) + len(before)
+    steps += sum(general.values()) + sum(before.values())
     for (_, text, _), made in general.items():
         per_step = max(took.step for (task, _), took in timed.items() if text in ("", task))
         seconds += made * per_step
+    for (name, _), made in before.items():
+        rows = ENDINGS if name == SYNTHETIC[0] else 1  # that a step takes as one
+        seconds += rows * made * max(took.step for took in timed.values())
     return Estimate(
-        trainings, len(general), steps, seconds / workers, megabytes, unreachable, taught
+        trainings,
+        len(general),
+        len(before),
+        steps,
+        seconds / workers,
+        megabytes,
+        unreachable,
+        taught,
     )
 
 

@@ -1,18 +1,22 @@
-"""The encoder that a run is about: found, tried, and given a rate by its width."""
+"""The encoder that a run is about: found, tried, given a rate by its width, and what it learns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.task import Source, checked_rows
 from bench.errors import BenchError
-from bench.models.checkpoint import read_config
+from bench.models.checkpoint import max_pieces, read_config
 from bench.models.folder import model_folder, model_name
+from bench.protocol import NONE, SEQUENCE_LENGTH, SYNTHETIC
 
 if TYPE_CHECKING:
+    from bench.data.corpus import Text
     from bench.data.task import Task
+    from bench.models.causal_lm import Generator
+    from bench.runs.cells.cell import Variant
 
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 DEMO = "demo"
@@ -57,6 +61,18 @@ def find_encoder(
     return folder, model_name(model, folder)
 
 
+def sequence_length(asked: int | None, encoder: Path, model: str) -> int:
+    """Tokens of a row at most: what is asked for, or the usual number as far as they fit.
+
+    Raises:
+        BenchError: The encoder has not so many positions.
+    """
+    longest = max_pieces(encoder)
+    if asked is not None and asked > longest:
+        raise BenchError(f"--sequence-length {asked}: {model} takes {longest} tokens at most.")
+    return asked or min(SEQUENCE_LENGTH, longest)
+
+
 def with_missing_data(error: BenchError, tasks: Mapping[str, Task], source: Source) -> BenchError:
     """The error for a missing encoder; it says of the data too, where they are missing as well."""
     for task in tasks.values():
@@ -65,3 +81,66 @@ def with_missing_data(error: BenchError, tasks: Mapping[str, Task], source: Sour
         except BenchError as other:
             return BenchError(f"{error} And {other}")
     return error
+
+
+def check_learning(
+    own: Mapping[str, str], variants: Iterable[Variant], encoder: Path, text: Text | None
+) -> None:
+    """Checks that the encoder can go on learning, if it is to.
+
+    Args:
+        own: The suite's options.
+        variants: The rows, perhaps pinned to others.
+        encoder: Folder of the encoder.
+        text: The unlabelled text, if there is any.
+
+    Raises:
+        BenchError: There is no text, or the encoder has no masked-language-model head.
+    """
+    options = [own, *(variant.options for variant in variants)]
+    if any(said.get("pretrain_steps", NONE) not in ("", NONE) for said in options):
+        from bench.training.pretraining import check_pretraining
+
+        check_pretraining(encoder, text)
+
+
+def find_writer(
+    intermediates: Iterable[str],
+    encoder: Path,
+    generator: str | None,
+    text: Text | None,
+    offline: bool,
+) -> Generator | None:
+    """The model that writes fake endings, where another than the encoder is asked for.
+
+    Args:
+        intermediates: Names of the intermediate tasks.
+        encoder: Folder of the encoder.
+        generator: Folder or hub name of the model that is asked for, if any.
+        text: The unlabelled text, if there is any.
+        offline: Never ask the network.
+
+    Raises:
+        BenchError: There is no text to write endings for, nobody who can, or nobody has asked.
+    """
+    asked = next((name for name in intermediates if name in SYNTHETIC), "")
+    if not asked and generator is not None:
+        raise BenchError("--generator writes the endings of --intermediate synthetic: ask for it.")
+    if not asked:
+        return None
+    if text is None:
+        raise BenchError(f"--intermediate {asked} is made from a text: name one by --corpus FILE.")
+    if generator is not None:
+        from bench.models.causal_lm import find_generator
+
+        return find_generator(generator, offline=offline)
+    from bench.data.endings import MaskedWriter
+
+    try:
+        MaskedWriter(encoder)
+    except BenchError as error:
+        raise BenchError(
+            f"--intermediate {asked} has the encoder write endings, but {error}: name another "
+            "model by --generator."
+        ) from None
+    return None

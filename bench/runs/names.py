@@ -14,7 +14,7 @@ from bench.data.tasks.challenge_files import FolderSet
 from bench.data.tasks.challenge_sets import SETS
 from bench.errors import BenchError, unknown_name
 from bench.models.checkpoint import read_config
-from bench.protocol import NONE
+from bench.protocol import NONE, SYNTHETIC
 from bench.results.record import DENSE
 from bench.runs.cells.cell import Variant
 from bench.runs.cells.parameters import depends_on_encoder, objection, search_space
@@ -37,14 +37,6 @@ def _read_number(name: str) -> Callable[[str], str]:
         return str(int(text) or "")
 
     return read
-
-
-READ_OPTION: dict[str, Callable[[str], str]] = {
-    "perturb": read_perturb,
-    "max_train_samples": _read_number("max_train_samples"),
-    "pretrain_steps": _read_number("pretrain_steps"),
-}
-"""From what is said of each of `bench.protocol.OPTIONS` to what a protocol holds."""
 
 
 def select_tasks(wanted: Sequence[str]) -> dict[str, Task]:
@@ -141,6 +133,52 @@ def other_domain(wanted: str | None, tasks: Mapping[str, Task]) -> tuple[str | N
     return key, other.name
 
 
+def read_intermediate(text: str) -> str:
+    """How a protocol says which intermediate task a text names; nothing for `none`.
+
+    Raises:
+        BenchError: It names none, or several.
+    """
+    return "" if text in ("", NONE) else next(iter(find_intermediate(text)))
+
+
+def find_intermediate(text: str) -> dict[str, str]:
+    """An intermediate task by its name, and how to find it.
+
+    Raises:
+        BenchError: It is unknown, or a group of tasks.
+    """
+    if text in SYNTHETIC:
+        return {text: text}
+    if text not in registry.tasks.names() and not text.endswith(".toml"):
+        known = [*SYNTHETIC, NONE, *registry.tasks.names()]
+        hint = "A file FILE.toml declares one of your own."
+        raise unknown_name("intermediate task", text, known, hint)
+    ((key, task),) = select_tasks([text]).items()
+    return {task.name: key}
+
+
+READ_OPTION: dict[str, Callable[[str], str]] = {
+    "perturb": read_perturb,
+    "max_train_samples": _read_number("max_train_samples"),
+    "pretrain_steps": _read_number("pretrain_steps"),
+    "intermediate": read_intermediate,
+}
+"""From what is said of each of `bench.protocol.OPTIONS` to what a protocol holds."""
+
+
+def select_intermediates(wanted: Sequence[str], own: str) -> dict[str, str]:
+    """Every intermediate task that a run needs, by its name, and how to find it.
+
+    Args:
+        wanted: Names of methods, perhaps pinned to one.
+        own: What the suite itself is asked for.
+    """
+    pinned = (Variant.parse(text).options.get("intermediate", "") for text in wanted)
+    said = [text for text in (own, *pinned) if text not in ("", NONE)]
+    return {name: key for text in said for name, key in find_intermediate(text).items()}
+
+
 def _declared(file: Path) -> Path:
     """A task's file by a path that is found from anywhere, and still has its ending.
 
@@ -205,12 +243,6 @@ def _other_options(
     if said and method.info.kind == "reference" and method.info.name != DENSE:
         raise BenchError(f"{variant}: {variant.method} trains nothing, so leave {', '.join(said)}.")
     return {name: value or NONE for name, value in said.items() if value != options.get(name, "")}
-
-
-def pretrains(options: Mapping[str, str], variants: Iterable[Variant]) -> bool:
-    """Whether the encoder goes on learning for any row, by the suite's options or by its pins."""
-    said = [options, *(variant.options for variant in variants)]
-    return any(one.get("pretrain_steps", NONE) not in ("", NONE) for one in said)
 
 
 def leave_out_unable(

@@ -14,23 +14,30 @@ from bench.compression.target import Target, check_ratio
 from bench.data.task import Source
 from bench.errors import BenchError, unknown_name
 from bench.inputs import USUAL, Limits
-from bench.models.checkpoint import max_pieces
 from bench.models.configuration import LEAST_LENGTH
-from bench.protocol import EFFORTS, SEQUENCE_LENGTH, Protocol
+from bench.protocol import EFFORTS, Protocol
 from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
 from bench.runs.claims import read_claims, settled
 from bench.runs.defaults import DEFAULTS, Defaults
-from bench.runs.encoder import DEMO, default_learning_rate, find_encoder, with_missing_data
+from bench.runs.encoder import (
+    DEMO,
+    check_learning,
+    default_learning_rate,
+    find_encoder,
+    find_writer,
+    sequence_length,
+    with_missing_data,
+)
 from bench.runs.limits import CellLimits
 from bench.runs.names import (
     READ_OPTION,
     check_pins,
     leave_out_unable,
     other_domain,
-    pretrains,
     select_challenges,
+    select_intermediates,
     select_methods,
     select_tasks,
 )
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from bench.compression.units import Axis
     from bench.data.corpus import Text
     from bench.data.task import Task
+    from bench.models.causal_lm import Generator
     from bench.protocol import Overlap
     from bench.results.budgets import Budget
     from bench.runs.cells.cell import Variant
@@ -97,6 +105,8 @@ class Request:
     perturb: str | None = None
     pretrain_steps: int | None = None
     adapt_from: str | None = None
+    intermediate: str | None = None
+    generator: str | None = None
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -190,13 +200,16 @@ def resolve(request: Request) -> Suite:
 
         check_source(request.carry_from, request.runs, request.published, name)
     place, ruled = _place(request, compared.defaults)
-    text = _text(request, compared.source.limits)
-    if pretrains(compared.options, compared.variants):
-        from bench.training.pretraining import check_pretraining
+    text = None
+    if request.corpus is not None:
+        from bench.data.corpus import find_text
 
-        check_pretraining(compared.encoder, text)
+        text = find_text(request.corpus, request.offline, compared.source.limits)
+    check_learning(compared.options, compared.variants, compared.encoder, text)
+    before = select_intermediates(request.methods or (), request.intermediate or "")
+    generator = find_writer(before, compared.encoder, request.generator, text, request.offline)
     effort = _effort(request, compared.defaults)
-    protocol = _held_equal(request, compared, effort, place.folder, text)
+    protocol = _held_equal(request, compared, effort, place.folder, text, generator)
     adapt_from, other = other_domain(request.adapt_from, compared.tasks)
     protocol = dataclasses.replace(protocol, adapt_from=other)
     seeds = seeds_of(effort["seeds"])
@@ -236,6 +249,8 @@ def resolve(request: Request) -> Suite:
         published=request.published,
         storage=request.storage,
         corpus=text,
+        intermediates=before,
+        generator=generator,
         probe_text=request.probe_text,
         challenges=select_challenges(request.challenge, compared.tasks, request.challenge_dir),
         challenge_dir=request.challenge_dir,
@@ -269,25 +284,13 @@ def compare(request: Request) -> tuple[Compared, list[str]]:
         encoder, model = find_encoder(request.model, tasks, offline=request.offline)
     except BenchError as error:
         raise with_missing_data(error, tasks, source) from None
-    length = _sequence_length(request.sequence_length, encoder, model)
+    length = sequence_length(request.sequence_length, encoder, model)
     ratios = tuple(dict.fromkeys(request.ratios or defaults.ratios))
     targets = [Target(request.axis, ratio, length) for ratio in ratios]
     notices += leave_out_unable(variants, encoder, methods, targets)
     check_pins(variants, encoder)
     found = Compared(tasks, variants, ratios, source, encoder, model, length, defaults, options)
     return found, notices
-
-
-def _sequence_length(asked: int | None, encoder: Path, model: str) -> int:
-    """Tokens of a row at most: what is asked for, or the usual number as far as they fit.
-
-    Raises:
-        BenchError: The encoder has not so many positions.
-    """
-    longest = max_pieces(encoder)
-    if asked is not None and asked > longest:
-        raise BenchError(f"--sequence-length {asked}: {model} takes {longest} tokens at most.")
-    return asked or min(SEQUENCE_LENGTH, longest)
 
 
 def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
@@ -323,13 +326,6 @@ def _latency(request: Request, defaults: Defaults) -> str | None:
     return "all" if request.latency else None
 
 
-def _text(request: Request, limits: Limits) -> Text | None:
-    """The unlabelled text that is asked for, if any."""
-    from bench.data.corpus import find_text
-
-    return None if request.corpus is None else find_text(request.corpus, request.offline, limits)
-
-
 def _effort(request: Request, defaults: Defaults) -> dict[str, Any]:
     """Trials, report seeds and epochs."""
     effort = EFFORTS[request.effort or defaults.effort]
@@ -348,10 +344,12 @@ def _held_equal(
     effort: Mapping[str, Any],
     folder: FolderSettings,
     text: Text | None,
+    generator: Generator | None,
 ) -> Protocol:
     """What is held equal among all methods."""
     return Protocol(
         corpus=text.hash if text else "",
+        generator=generator.hash if generator else "",
         epochs=effort["epochs"],
         trials=0 if request.carry_from else effort["trials"],
         precision=folder.precision,

@@ -17,6 +17,7 @@ from msgspec import to_builtins
 from bench import registry
 from bench.errors import BenchError
 from bench.models.folder import weight_hash
+from bench.protocol import SYNTHETIC
 from bench.results.record import dense_of
 from bench.results.seeds import TRIAL_SEED
 from bench.results.settings import FolderSettings, write_settings
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from bench.compression.units import Axis
     from bench.data.corpus import Text
+    from bench.data.passages import Passages
     from bench.data.prepare import Prepared
     from bench.data.task import Challenge, ChallengeSet, Source, Task
+    from bench.models.causal_lm import Generator
     from bench.protocol import Protocol
     from bench.results.budgets import Budget
     from bench.results.claims import Claim
@@ -71,6 +74,8 @@ class Suite:
         published: Folder of pages, where that suite is looked for, too.
         storage: Optuna's storage, or `None` for a journal a study in the run folder.
         corpus: Where unlabelled text comes from, or `None` for a task's own.
+        intermediates: What an encoder is trained on before, by name, and how to find each.
+        generator: What writes fake endings, where the encoder does not.
         probe_text: Held-out text to measure what is left of pre-training on, if any.
         challenges: The challenge sets of each of `tasks` that has any.
         challenge_dir: Folder of challenge sets, or `None` for the hub.
@@ -101,6 +106,8 @@ class Suite:
     published: Path | None = None
     storage: str | None = None
     corpus: Text | None = None
+    intermediates: dict[str, str] = field(default_factory=dict)
+    generator: Generator | None = None
     probe_text: Path | None = None
     challenges: Mapping[str, Sequence[ChallengeSet]] = field(default_factory=dict)
     challenge_dir: Path | None = None
@@ -205,6 +212,8 @@ class Suite:
             first_seed=self.seeds[0],
             hardest=max(self.ratios),
             corpus=corpus,
+            intermediates=self._intermediates(cache),
+            generator=self.generator,
             probe=probe,
             challenges=challenges,
             storage=self.storage,
@@ -227,6 +236,31 @@ class Suite:
             (task, [(one, read_challenge(one, task, source, cache)) for one in sets])
             for task, sets in named
         ]
+
+    def _intermediates(self, cache: Path) -> dict[str, Prepared | Passages]:
+        """The rows or passages of every intermediate task, of which none is augmented."""
+        from bench.data.passages import prepare_passages
+        from bench.data.prepare import prepare
+
+        found: dict[str, Prepared | Passages] = {}
+        most = self.protocol.max_train_samples
+        for name, key in self.intermediates.items():
+            if name in SYNTHETIC:
+                assert self.corpus is not None  # noqa: S101 - a request without is refused
+                writer = self.generator.folder if self.generator else self.encoder
+                found[name] = prepare_passages(self.corpus, cache, most, writer)
+                continue
+            found[name] = prepare(
+                registry.task(key),
+                self.source,
+                name=key,
+                encoder=self.encoder,
+                cap_at=most,
+                length=self.protocol.sequence_length,
+                overlap=self.protocol.overlap,
+                cache=cache,
+            )
+        return found
 
     def write(self, command: str, context: Context) -> str:
         """Writes the folder's settings and what this suite was asked for.
@@ -264,6 +298,7 @@ class Suite:
             "protocol": self.protocol.hash,
             "settings": dataclasses.asdict(self.protocol),
             "data": {name: prepared.fingerprint for name, prepared in context.tasks.items()},
+            **self._learnt(context),
             "commands": [command],
             "workers": self.workers,
             "versions": {
@@ -286,6 +321,11 @@ class Suite:
             for task, sets in context.challenges.items()
         }
         return {"challenges": found} if found else {}
+
+    def _learnt(self, context: Context) -> dict[str, Any]:
+        """Which rows the intermediate tasks have, their cap included, if there are any."""
+        known = {name: rows.folder.name for name, rows in context.intermediates.items()}
+        return {"intermediates": known} if known else {}
 
     def _claims(self) -> dict[str, Any]:
         """Its claims, each with the date of today unless it was made before."""

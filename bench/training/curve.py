@@ -26,6 +26,16 @@ LATE = 0.8
 """Share of the steps after which a training has its last fifth before it."""
 
 
+class KeepsTraining(Callback):
+    """Keeps hold of a training, so that one that diverges is charged for the steps it made."""
+
+    training: Training | None = None
+
+    def start(self, training: Training) -> None:
+        """Takes it."""
+        self.training = training
+
+
 @dataclass
 class Curve(Callback):
     """Records a training, or the phases of one after another, and leaves it as it is to the bit.

@@ -9,7 +9,7 @@ import pytest
 
 from bench import arguments, registry
 from bench.cli.config import config_words
-from bench.cli.options import names
+from bench.cli.values import names
 from bench.data.task import Source
 from bench.patterns import join_names, split_names
 from bench.runs.command import portable_command, words_of

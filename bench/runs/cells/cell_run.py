@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.compression.callbacks import Callback
 from bench.compression.distillation import remember
 from bench.compression.params import TrainParams
 from bench.data.corpus import load_corpus
@@ -23,16 +22,12 @@ from bench.errors import BenchError, DivergedError
 from bench.files import json_hash
 from bench.models.checkpoint import load_model
 from bench.models.footprint import count_dense
-from bench.runs.cells.shared import (
-    SharedCost,
-    SharedRun,
-    continued_of,
-    obtain_shared,
-)
+from bench.runs.cells.shared import SharedCost, SharedRun, obtain_shared
+from bench.runs.cells.start import begin
 from bench.runs.cells.teachers import TeacherMeter, frozen, frozen_head
 from bench.training import seeds
 from bench.training.batches import collate, steps_per_epoch
-from bench.training.curve import Curve
+from bench.training.curve import Curve, KeepsTraining
 from bench.training.loop import train
 from bench.training.perturber import perturber_of
 from bench.training.reference import Reference, dense_cost, obtain
@@ -44,7 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from bench.compression.callbacks import Batch, Loss, Training
+    from bench.compression.callbacks import Batch, Callback, Loss
     from bench.compression.language_model import LanguageModel
     from bench.compression.method import Run
     from bench.compression.target import Target
@@ -52,21 +47,12 @@ if TYPE_CHECKING:
     from bench.data.prepare import TaskData
     from bench.data.task import Task
     from bench.runs.cells.context import Context
+    from bench.runs.cells.start import Begun
     from bench.training.perturber import Perturber
 
 
 Progress = Callable[[int, int], None]
 """Told of steps made and steps in all."""
-
-
-class _KeepsTraining(Callback):
-    """Keeps hold of a training, so that one that diverges is charged for the steps it made."""
-
-    training: Training | None = None
-
-    def start(self, training: Training) -> None:
-        """Takes it."""
-        self.training = training
 
 
 @dataclass
@@ -108,8 +94,8 @@ class CellRun:
     curve: Curve = field(init=False)
     _trainings: int = 0
     _share: float = 0.0
-    _encoder: Path | None = None
     _asked: dict[str, Any] | None = None
+    _begun: Begun | None = None
 
     def __post_init__(self) -> None:
         self.curve = self._new_curve()
@@ -122,20 +108,27 @@ class CellRun:
     def encoder(self) -> Path:
         """Folder of the encoder that everything begins with.
 
-        Where it goes on learning first, that is made once a run folder, and charged to this cell.
+        Where it learns something else first, that is made once a run folder, and charged to this
+        cell.
         """
-        context = self.context
-        if self._encoder is None and (found := continued_of(context, self.progress)):
-            self.made_once[found.key] = ("continued pre-training", found.train_flops)
-            self.seconds += found.wall_s
-            self.text = None if context.corpus is None else context.corpus.name
-            self._encoder = found.folder
-        return self._encoder or context.encoder
+        if self._begun is None:
+            self._begun = begun = begin(self.context, self.progress)
+            self.made_once |= begun.made_once
+            self.seconds += begun.seconds
+            self.text = begun.text or self.text
+        return self._begun.folder
+
+    @property
+    def learnt(self) -> dict[str, Any]:
+        """What a record says of what the encoder learnt first, and of unlabelled text."""
+        facts = {} if self._begun is None else self._begun.facts
+        return facts | ({"general_text": self.text} if self.text else {})
 
     def pretrained(self) -> PreTrainedModel:
         """A fresh copy of the encoder; every method of a seed gets the same new head."""
+        encoder = self.encoder
         with seeds.isolated_rng(self.seed):
-            return self.load(self.encoder, fresh_head=True)
+            return self.load(encoder, fresh_head=True)
 
     def finetuned(self, params: TrainParams | None = None) -> PreTrainedModel:
         """A fresh copy of the reference, or of one trained with other parameters."""
@@ -183,9 +176,10 @@ class CellRun:
 
     @functools.cached_property
     def _language_model(self) -> LanguageModel:
+        encoder = self.encoder
         with seeds.isolated_rng(self.seed):
             model, flops = load_language_model(
-                self.encoder,
+                encoder,
                 self.corpus,
                 dropout=self.context.protocol.dropout,
                 device=self.context.device,
@@ -271,13 +265,12 @@ class CellRun:
         context = self.context
         self.text = context.corpus.name if context.corpus else f"{self.task.name}'s own"
         named = context.text_identity(self.method, self.task.name, trial=self.trial)
-        encoder = self.encoder  # charged to this cell, not once more to what it shares
+        _ = self.encoder  # charged to this cell, not once more to what it shares
 
         def made() -> tuple[dict[str, Tensor], SharedCost]:
             run = dataclasses.replace(
-                self, seed=0, flops={}, made_once={}, steps=0, seconds=0.0, _trainings=0,
-                _encoder=encoder,
-            )  # fmt: skip
+                self, seed=0, flops={}, made_once={}, steps=0, seconds=0.0, _trainings=0
+            )
             with seeds.isolated_rng(0):
                 tensors = make(cast("Run", SharedRun(run)))
             cost = SharedCost(train_flops=sum(run.flops.values()), train_s=run.seconds)
@@ -302,7 +295,7 @@ class CellRun:
     ) -> None:
         """Makes so many optimizer steps on some rows, and charges them."""
         self._trainings += 1
-        begun, begin = _KeepsTraining(), time.perf_counter()
+        begun, begin = KeepsTraining(), time.perf_counter()
         try:
             train(
                 model,
@@ -354,7 +347,7 @@ class CellRun:
 
     def _reference(self, params: TrainParams | None) -> Reference:
         """The reference, charged to this cell."""
-        begun = _KeepsTraining()
+        begun = KeepsTraining()
         try:
             found = self.obtain_reference(params, begun)
         except DivergedError:

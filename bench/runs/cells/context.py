@@ -17,7 +17,7 @@ from bench.compression.target import Target, best_ratio
 from bench.models.checkpoint import read_config
 from bench.models.heads import describe_head
 from bench.results.layout import SCORED
-from bench.results.record import dense_of, without_option
+from bench.results.record import dense_of, start_hash, without_option
 from bench.results.seeds import TRIAL_SEED
 from bench.runs.cells.cell import Cell, Variant, reference_cell
 from bench.runs.cells.parameters import resolve_params, search_space
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from bench.compression.target import Kind
     from bench.data.challenge import PreparedChallenge
     from bench.data.corpus import Corpus
+    from bench.data.passages import Passages
     from bench.data.prepare import Prepared
     from bench.data.probe import Probe
     from bench.data.task import Task
+    from bench.models.causal_lm import Generator
     from bench.protocol import Protocol
     from bench.results.record import Record
     from bench.runs.cells.cell import Cell
@@ -76,6 +78,9 @@ class Context:
         challenges: The challenge sets of tasks that have any.
         storage: Optuna's storage of studies; without it a journal each in the run folder.
         carried: Parameters found elsewhere, by method, task and ratio, if they are to be taken.
+        intermediates: What an encoder may be trained on before, by name: a task's rows, or passages
+            that endings are to be told of.
+        generator: The model that writes fake endings; without it the encoder does.
     """
 
     runs: Path
@@ -95,6 +100,14 @@ class Context:
     challenges: dict[str, tuple[PreparedChallenge, ...]] = field(default_factory=dict)
     storage: str | None = None
     carried: dict[tuple[str, str, float], Carried] = field(default_factory=dict)
+    intermediates: dict[str, Prepared | Passages] = field(default_factory=dict)
+    generator: Generator | None = None
+
+    @property
+    def start_hash(self) -> str:
+        """Identity of the encoder that cells start from, an intermediate task's rows included."""
+        before = self.intermediates.get(self.protocol.intermediate)
+        return start_hash(self.weights, before.folder.name if before else "")
 
     def keeps_model(self, cell: Cell) -> bool:
         """Whether a cell's compressed model stays on disk."""
@@ -110,7 +123,7 @@ class Context:
         return {
             "kind": "tuning" if trial else "final",
             "data": self.tasks[task].fingerprint,
-            "weights": self.weights,
+            "weights": self.start_hash,
         }
 
     def text_identity(self, method: str, task: str, *, trial: bool) -> dict[str, str]:
@@ -136,7 +149,7 @@ class Context:
         return {
             "method": method,
             "text": text,
-            "weights": self.weights,
+            "weights": self.start_hash,
             "protocol": protocol.hash,
             "rows": rows,
         }
@@ -147,13 +160,14 @@ class Context:
         method = registry.methods.get(variant.method)
         dense = (dense_of(cell.method), cell.task, 1.0)
         keys = dict.fromkeys([(cell.method, cell.task, cell.ratio), dense])
+        context = self.under(variant.options)
         cell_id = cell.id(
             version=method.info.version,
             data=self.tasks[cell.task].fingerprint,
-            weights=self.weights,
+            weights=context.start_hash,
             carried=[self.carried[key].params for key in keys if key in self.carried],
         )
-        return BoundCell(cell, self.under(variant.options), cell_id, method, variant.params)
+        return BoundCell(cell, context, cell_id, method, variant.params)
 
     def under(self, options: Mapping[str, str]) -> Context:
         """The same for cells that are pinned to some of the protocol's `OPTIONS`."""

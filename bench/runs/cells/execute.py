@@ -328,8 +328,7 @@ def _made(
         },
         knowledge=knowledge,
         curve=run.described_curve(),
-        data=_data_facts(run.data, score, response)
-        | ({"general_text": run.text} if run.text else {}),
+        data=_data_facts(run.data, score, response) | run.learnt,
     )
     return record, table, challenged
 

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, to_builtins
 
 from bench.errors import BenchError
-from bench.files import is_whole, json_hash, read_json, write_bytes, write_json
-from bench.results.store import Store
-from bench.training.pretraining import Continued, continued
+from bench.files import is_whole, json_hash, lock, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.runs.cells.context import Context
 
 
 class SharedRun:
@@ -60,9 +56,8 @@ def obtain_shared(
     """
     from safetensors.torch import load_file, save
 
-    store = Store(runs)
-    folder = store.root / "shared" / json_hash(identity)[:16]
-    with store.lock(f"shared-{folder.name}"):
+    folder = runs / "shared" / json_hash(identity)[:16]
+    with lock(runs, f"shared-{folder.name}"):
         known = read_json(folder / "cost.json", SharedCost)
         if known is None or not is_whole(folder / "tensors.safetensors"):
             made, cost = make()
@@ -73,20 +68,3 @@ def obtain_shared(
     # Folders of before seconds were measured have none.
     cost = SharedCost(train_flops=known["train_flops"], train_s=known.get("train_s", 0.0))
     return folder.name, cost, load_file(folder / "tensors.safetensors")
-
-
-def continued_of(context: Context, progress: Callable[[int, int], None]) -> Continued | None:
-    """The encoder after continued pre-training, where a cell's protocol asks for it."""
-    if not context.protocol.pretrain_steps:
-        return None
-    if context.corpus is None:  # which a run has checked
-        raise BenchError("continued pre-training reads unlabelled text, and there is none")
-    return continued(
-        context.runs,
-        context.corpus,
-        encoder=context.encoder,
-        weights=context.weights,
-        protocol=context.protocol,
-        device=context.device,
-        progress=progress,
-    )

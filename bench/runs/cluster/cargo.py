@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import Timeout
 
 from bench.checksums import SUMS
 from bench.compression.floor import Floor
+from bench.data.passages import Passages
+from bench.data.prepare import Prepared
 from bench.files import inside, read_json, remove, short_hash
 from bench.models.folder import MODEL_FILES
 from bench.results.record import Record
 from bench.results.store import PREDICTIONS, Store, challenge_file
 from bench.runs.cells.execute import MADE
 from bench.runs.cells.failure import LOG
+from bench.runs.cells.start import intermediate_identity
 from bench.runs.cells.study import Study
 from bench.runs.cluster.freight import Arrival, Item, items_of
 from bench.training.reference import reference_key
@@ -28,32 +31,39 @@ if TYPE_CHECKING:
     from bench.runs.cells.context import BoundCell, Context
     from bench.runs.cells.study import Outcome, TrialFailure
 
-ENCODER, DATA, TASKS = "encoder", "data", "tasks"
+Rows = TypeVar("Rows", Prepared, Passages, Prepared | Passages)
+
+ENCODER, GENERATOR, DATA, TASKS = "encoder", "generator", "data", "tasks"
 """Folders of a node's own folder that the run folder has elsewhere."""
 
-MARKS = {"encoders": "pretraining.json", "references": "reference.json", "shared": "cost.json",
-         "floors": "floor.json"}  # fmt: skip
+MARKS = {"encoders": "pretraining.json", "intermediates": "intermediate.json",
+         "references": "reference.json", "shared": "cost.json", "floors": "floor.json"}  # fmt: skip
 """Folders of what is made once for several cells, and the file that is written last in each."""
 
-LOCKS = {"encoders": "encoder", "references": "reference", "shared": "shared", "floors": "floor"}
+LOCKS = {"encoders": "encoder", "intermediates": "intermediate", "references": "reference",
+         "shared": "shared", "floors": "floor"}  # fmt: skip
 """How the names of their locks begin."""
 
 
 def needed(assignment: Assignment, context: Context) -> list[Item]:
     """What a cell or trial reads, as the run folder and its surroundings have it."""
     bound = context.bind(assignment.cell)
-    prepared = bound.prepared
     items = list(items_of(context.encoder, ENCODER, MODEL_FILES))
-    for rows in (prepared.folder, *(one.folder for one in bound.challenges)):
-        items += items_of(rows, f"{DATA}/{rows.name}")
+    for rows in (bound.prepared, context.intermediates.get(bound.context.protocol.intermediate)):
+        if rows is not None:
+            items += items_of(rows.folder, f"{DATA}/{rows.folder.name}")
+        if isinstance(rows, Prepared) and rows.task.endswith(".toml"):
+            file = Path(rows.task)
+            items += items_of(file.parent, _task_place(file), (file.name,))
+        if isinstance(rows, Passages) and context.generator is not None:
+            items += items_of(context.generator.folder, GENERATOR, MODEL_FILES)
+    for challenge in bound.challenges:
+        items += items_of(challenge.folder, f"{DATA}/{challenge.folder.name}")
     if context.corpus is not None:
         text = context.corpus.path.parent
         items += items_of(text, f"{DATA}/{text.name}")
     if context.probe is not None and not context.probe.objection:
         items += items_of(context.probe.folder, f"{DATA}/{context.probe.folder.name}")
-    if prepared.task.endswith(".toml"):
-        file = Path(prepared.task)
-        items += items_of(file.parent, _task_place(file), (file.name,))
     return items + list(_made_once(assignment, context))
 
 
@@ -61,21 +71,24 @@ def on_node(context: Context, cell: Cell, folder: Path) -> Context:
     """The context of a cell, with the paths that it has in a node's folder."""
     bound = context.bind(cell)
     prepared = bound.prepared
-    task, corpus, probe = prepared.task, context.corpus, context.probe
-    if task.endswith(".toml"):
-        task = str(folder / _task_place(Path(task)) / Path(task).name)
+    corpus, probe, generator = context.corpus, context.probe, context.generator
+    if generator is not None:
+        generator = dataclasses.replace(generator, folder=folder / GENERATOR)
     if corpus is not None:
         where = folder / DATA / corpus.path.parent.name / corpus.path.name
         corpus = dataclasses.replace(corpus, path=where)
     if probe is not None and not probe.objection:
         probe = dataclasses.replace(probe, folder=folder / DATA / probe.folder.name)
-    rows = folder / DATA / prepared.folder.name
     return dataclasses.replace(
         context,
         runs=folder,
         encoder=folder / ENCODER,
-        tasks={cell.task: dataclasses.replace(prepared, task=task, folder=rows)},
+        tasks={cell.task: _rows_on_node(prepared, folder)},
         capped={},
+        intermediates={
+            name: _rows_on_node(rows, folder) for name, rows in context.intermediates.items()
+        },
+        generator=generator,
         corpus=corpus,
         probe=probe,
         challenges={
@@ -86,6 +99,15 @@ def on_node(context: Context, cell: Cell, folder: Path) -> Context:
         },
         storage=None,
     )
+
+
+def _rows_on_node(rows: Rows, folder: Path) -> Rows:
+    """Rows as they lie in a node's folder."""
+    changes: dict[str, Any] = {"folder": folder / DATA / rows.folder.name}
+    if isinstance(rows, Prepared) and rows.task.endswith(".toml"):
+        file = Path(rows.task)
+        changes["task"] = str(folder / _task_place(file) / file.name)
+    return dataclasses.replace(rows, **changes)
 
 
 def _task_place(file: Path) -> str:
@@ -120,6 +142,7 @@ def _made_once(assignment: Assignment, context: Context, result: object = None) 
     bound, runs = context.bind(assignment.cell), context.runs
     for kind, names in (
         ("encoders", _named(runs / "encoders", _encoder_marks(bound))),
+        ("intermediates", _named(runs / "intermediates", _intermediate_marks(bound))),
         ("references", _references(assignment, bound, result)),
         ("shared", _named(runs / "shared", _shared_marks(assignment, bound))),
         ("floors", _named(runs / "floors", _floor_marks(bound))),
@@ -152,6 +175,12 @@ def _encoder_marks(bound: BoundCell) -> dict[str, Any] | None:
     if not steps or context.corpus is None:
         return None
     return {"weights": context.weights, "corpus": context.corpus.hash, "pretrain_steps": steps}
+
+
+def _intermediate_marks(bound: BoundCell) -> dict[str, Any] | None:
+    """What `intermediate.json` says of what the cell starts from, if it has learnt a task first."""
+    context = bound.context
+    return intermediate_identity(context) if context.protocol.intermediate else None
 
 
 def _shared_marks(assignment: Assignment, bound: BoundCell) -> dict[str, Any]:

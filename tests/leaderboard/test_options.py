@@ -1,22 +1,28 @@
-"""What a page says of rows that differ in their perturbation, by hand."""
+"""What a page says of rows that differ in one option alone, by hand."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from example_page import FOLDER, record, suite
 from standing_rows import standings_of
 
-from bench.leaderboard import statistics
+from bench.leaderboard import options, statistics
 from bench.leaderboard.averages import above_chance
+from bench.leaderboard.options import INTERMEDIATE, PERTURB, option_section
 from bench.leaderboard.page import Page, make_page
-from bench.leaderboard.perturbations import perturbation_section
 
 if TYPE_CHECKING:
     from bench.results.record import Record
+
+
+class Interval(NamedTuple):
+    value: float
+    half_width: float
+
 
 DROP = "perturb=word-dropout=0.1"
 SCORES = {
@@ -51,8 +57,8 @@ def page(records: list[Record], perturb: str = "") -> Page:
     )
 
 
-def table(markdown: str) -> dict[tuple[str, str], list[str]]:
-    text = markdown.partition("### Score against training, by perturbation\n\n")[2]
+def table(markdown: str, by: str = "perturbation") -> dict[tuple[str, str], list[str]]:
+    text = markdown.partition(f"### Score against training, by {by}\n\n")[2]
     rows = [
         [cell.strip().replace("\\", "") for cell in line.strip("|").split("|")]
         for line in text.partition("\n\n")[0].splitlines()[2:]
@@ -131,5 +137,55 @@ def test_above_dense_asks_for_a_rows_own_dense_model(monkeypatch: pytest.MonkeyP
 def test_where_no_task_tells_anything_the_average_is_over_all() -> None:
     scores = {"dense": {"t": [80.0]}, f"dense:{DROP}": {"t": [90.0]}}
     result = standings_of(scores, averaged=[], uninformative=["t"])
-    found = table(perturbation_section(result, "none"))
+    found = table(option_section(PERTURB, result, {"settings": {}}))
     assert found["dense", "word-dropout=0.1"][:2] == ["90.0", "+10.0"]
+
+
+ROWS = {"train": 9, "train_available": 9, "report": 9, "skipped_rows": 0,
+        "cut_to_fit": {"train": 0, "report": 0, "pieces": 128}}  # fmt: skip
+LEARNT = {"intermediate": {"name": "mrpc", "rows": 2935, "held_out": 733, "metric": "accuracy/f1",
+                           "score": 71.25}}  # fmt: skip
+
+
+def test_an_intermediate_task_with_content_is_set_against_one_without() -> None:
+    scores = {"dense": 80.0, "dense:intermediate=mrpc": 83.0, "dense:intermediate=synthetic": 82.5}
+    methods = scores | {f"magnitude{name[5:]}": score - 10 for name, score in scores.items()}
+    records = [
+        replace(one, data=ROWS | LEARNT) if one.cell["method"].endswith("mrpc") else one
+        for method, score in methods.items()
+        for one in [
+            replace(
+                record(method, task, 1.0 if method.startswith("dense") else 20.0, seed,
+                       score + seed, cost={"train_flops": 2e12, "train_s": 10.0}),
+                method={"kind": "reference" if method.startswith("dense") else "unstructured",
+                        "control": method.startswith("dense"), "starts_from": "pretrained",
+                        "teacher": "none"},
+            )
+            for task in ("one", "two")
+            for seed in (0, 1)
+        ]
+    ]  # fmt: skip
+    made = page(records)
+    found = table(made.markdown, "intermediate task")
+    assert found["magnitude", "none"][:2] == ["70.5", "–"]
+    assert found["magnitude", "mrpc"][:2] == ["73.5", "+3.0"]
+    assert found["magnitude", "synthetic"][:2] == ["73.0", "+2.5"]
+    assert "by perturbation" not in made.markdown
+    assert "Intermediate task mrpc: 2,935 rows, trained on as dense is by default" in made.markdown
+    assert "accuracy/f1 on 733 further rows: 71.2." in made.markdown.replace("\\", "")
+    assert any(path.name == "example-intermediate.svg" for path in made.files)
+
+
+def test_content_is_a_difference_with_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = ("mrpc", "none", "synthetic", "synthetic-binary")
+    result = standings_of(
+        {f"magnitude:intermediate={pin}": {"t": [70.0]} for pin in pins}, averaged=["t"]
+    )
+    found = {"synthetic": Interval(2.44, 1.06), "synthetic-binary": None}
+    monkeypatch.setattr(
+        options, "difference",
+        lambda _, one, other: found.get(other.partition("=")[2]) if one.endswith("mrpc") else None,
+    )  # fmt: skip
+    lines = [line for line in option_section(INTERMEDIATE, result, {"settings": {}}).splitlines()
+             if "Content" in line]  # fmt: skip
+    assert lines == ["- Content: magnitude after mrpc − after synthetic: +2.4 ± 1.1."]
