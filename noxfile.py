@@ -1,6 +1,10 @@
-"""`nox` runs `lint` and `tests`, `nox -s slow` the long tests; `nox -s docs` builds a site."""
+"""`nox` runs `lint` and `tests`, `nox -s slow` the long tests.
+
+`nox -s docs` builds a site, `nox -s build` a release, and `nox -s wheel` tries it on every Python.
+"""
 
 import sys
+from pathlib import Path
 
 import nox
 
@@ -49,6 +53,28 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/site.py", "stage", "build/site")
     session.run("zensical", "build", "--clean", "--strict")
     session.run("python", "docs/site.py", "check", "build/html")
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """The release, checked: a wheel and an sdist in `dist/`."""
+    session.install("-c", "constraints.txt", "build", "setuptools", "twine")
+    for old in Path("dist").glob("prunebench-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--no-isolation")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").glob("prunebench-*")))
+
+
+@nox.session(default=False, python=["3.10", "3.11", "3.12", "3.13"])
+def wheel(session: nox.Session) -> None:
+    """The demo from the wheel that `build` made, in an empty folder."""
+    found = next(Path("dist").glob("prunebench-*.whl")).resolve()
+    constraints = Path("constraints.txt").resolve()
+    session.install("-c", str(constraints), str(found), *session.posargs)
+    session.install("--no-deps", TEXTPRUNER)
+    session.chdir(session.create_tmp())
+    session.run("bench", "doctor")
+    session.run("bench", "run")
 
 
 def _install(session: nox.Session, *more: str) -> None:

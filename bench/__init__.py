@@ -26,7 +26,7 @@ from bench.data.task import (
 from bench.errors import BenchError, DivergedError, UnreachableError
 from bench.models import auto_classes
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "bench.api": ["RunResult", "RunStoppedError", "run"],
