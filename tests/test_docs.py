@@ -68,7 +68,7 @@ def test_every_run_of_the_documentation_can_be_planned(page: Path, command: str,
 
 
 def known(command: str) -> list[str] | None:
-    """A command's words with its placeholders filled in; nothing where one cannot be."""
+    """A command's words with its placeholders filled in; nothing where that cannot be."""
     for place, variable in INPUTS.items():
         if place in command and variable not in os.environ:
             return None
@@ -76,9 +76,9 @@ def known(command: str) -> list[str] | None:
     if "CELL" in command:
         kept = [r.id for r in Store(Path("runs/first")).records() if r.has_model]
         command = command.replace("CELL", kept[0])
-    if re.search(r"\b[A-Z]{3,}(_DIR)?\b", command):
+    if re.search(r"\b[A-Z]{3,}(_DIR)?\b", command) or "--on" in command:
         return None
-    return shlex.split(command)[1:]
+    return shlex.split(command, comments=True)[1:]
 
 
 @pytest.mark.slow
