@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("floors") / "runs"
     methods = f"{TEXT_FLOOR},{ENCODER_FLOOR},random-mask"
-    result = quick(folder, "--seeds", "2", "--trials", "1", "--name", "demo", methods=methods)
+    result = quick(
+        folder, "--seeds", "2", "--trials", "1", "--name", "demo", methods=methods, probed=True
+    )
     assert result.status == 0, result.err
     return folder
 
