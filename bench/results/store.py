@@ -17,6 +17,7 @@ from bench.checksums import damaged, damaged_files, is_as_written
 from bench.errors import BenchError
 from bench.files import inside, lock, read_json, write_json, write_parquet
 from bench.results.record import Record
+from bench.schema import Id, is_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -131,7 +132,8 @@ class Store:
         if not self.root.is_dir():
             return
         with os.scandir(self.root) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
+            folders = sorted(entry.name for entry in entries if entry.is_dir())
+        names = [name for name in folders if is_of(name, Id)]  # a user's own folder is no cell
         for name in names:
             record = self.get(name)
             if record is not None and record.id == name:  # else it was copied, or made up

@@ -25,6 +25,15 @@ def test_a_record_survives_the_disk(tmp_path: Path) -> None:
     assert parquet.read_table(tmp_path / "abc/predictions.parquet")["prediction"].to_pylist() == [1]
 
 
+@pytest.mark.parametrize("name", [".arriving-x", ".ipynb_checkpoints", "my notes", "a\\b", "\n"])
+def test_a_folder_that_is_no_cell_is_passed_over(tmp_path: Path, name: str) -> None:
+    """What comes from a node is being unpacked in one while others read."""
+    store = Store(tmp_path)
+    store.put(RECORD)
+    (tmp_path / name).mkdir()
+    assert list(store.records()) == [RECORD]
+
+
 @pytest.mark.parametrize("keep", [0, 1, 40, -2])
 def test_a_record_cut_short_is_no_record(tmp_path: Path, keep: int) -> None:
     store = Store(tmp_path)
