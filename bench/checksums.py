@@ -82,8 +82,13 @@ def seal(folder: Path) -> None:
     write_sums(folder, {path.name: sum_of(path) for path in files})
 
 
-def is_as_written(path: Path) -> bool:
-    """Whether a file is there and holds what was written; one without a sum gets one."""
+def is_as_written(path: Path, data: bytes | None = None) -> bool:
+    """Whether a file is there and holds what was written; one without a sum gets one.
+
+    Args:
+        path: The file.
+        data: What it holds, where that was read already.
+    """
     try:
         now = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -94,7 +99,8 @@ def is_as_written(path: Path) -> bool:
     mark = (now.st_ino, now.st_size, now.st_mtime_ns)
     if (known := _seen.get(path)) is not None and known[0] == mark:
         return known[1]
-    found, wanted = sum_of(path), read_sums(path.parent).get(path.name)
+    found = sum_of(path) if data is None else hashlib.sha256(data).hexdigest()
+    wanted = read_sums(path.parent).get(path.name)
     if wanted is None:
         with contextlib.suppress(OSError):  # who may only read here reads it all the same
             write_sums(path.parent, {path.name: found})

@@ -105,7 +105,9 @@ def read_bytes(path: Path, limits: Limits | None = None) -> bytes:
     if size <= most:
         # Between the two looks it may have become a FIFO, which is opened, but not waited for.
         with open(path, "rb", opener=_without_waiting) as file:
-            data: bytes = file.read(most + 1) or b""
+            data: bytes = file.read(size + 1) or b""  # room is made for all that is asked for
+            if len(data) > size:  # it has grown
+                data += file.read(most + 1 - len(data)) or b""
         size = len(data)
         if size <= most:
             return data

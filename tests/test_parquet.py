@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import BenchError
-from bench.files import read_parquet
+from bench.files import read_parquet, write_parquet
 from bench.inputs import Limits
 from bench.parquet import BATCH, read_table
 
@@ -33,6 +33,25 @@ def test_a_long_table_is_read_in_parts(tmp_path) -> None:
     table = pa.table({"n": range(2 * BATCH + 1), "t": ["text"] * (2 * BATCH + 1)})
     pq.write_table(table, tmp_path / "a.parquet")
     assert read_table(tmp_path / "a.parquet", Limits()).equals(table)
+
+
+def test_parts_of_a_file_are_one_table(tmp_path) -> None:
+    texts = pa.array([["a", "b"], [], ["a"], ["c"] * 9], pa.list_(pa.string()))
+    table = pa.table({"id": ["w", "x", "y", "x"], "right": texts})
+    for rows in (1, 3, 4):  # of each row group
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=rows)
+        assert read_table(tmp_path / "a.parquet", Limits()).equals(table)
+
+
+def test_a_flipped_bit_is_seen_before_a_bounded_table_is_read(tmp_path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(path, pa.table({"n": [1, 2, 3]}))
+    assert read_parquet(path, "make it anew", limits=Limits())["n"].to_pylist() == [1, 2, 3]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BenchError, match="does not match its checksum: make it anew"):
+        read_parquet(path, "make it anew", limits=Limits())
 
 
 def test_what_is_too_much_or_endless_is_said_with_its_remedy(tmp_path) -> None:
