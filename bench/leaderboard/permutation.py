@@ -82,7 +82,7 @@ def least_p(seeds: Sequence[int]) -> float:
 
 
 def _of_splits(
-    scores: NDArray[np.float64], splits: NDArray[np.float64]
+    scores: NDArray[np.float64], splits: NDArray[np.int8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The differences of means in splits of a task's scores, and their variances.
 
@@ -95,7 +95,7 @@ def _of_splits(
     """
     half = scores.shape[1] // 2
     centred = scores - scores.mean(axis=1, keepdims=True)
-    lead = splits @ centred.T / half
+    lead = splits.astype(np.float64) @ centred.T / half
     # What lies within the two groups is what does not lie between them.
     whole = (centred**2).sum(axis=1)
     within = whole - half / 2 * lead**2
@@ -104,7 +104,7 @@ def _of_splits(
 
 
 @functools.lru_cache(maxsize=8)
-def _shuffles(seeds: tuple[int, ...]) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+def _shuffles(seeds: tuple[int, ...]) -> list[tuple[NDArray[np.int8], NDArray[np.int64]]]:
     """Splits of each task, and which of them make a shuffle of all tasks, the real order first.
 
     Args:
@@ -123,10 +123,10 @@ def _shuffles(seeds: tuple[int, ...]) -> list[tuple[NDArray[np.float64], NDArray
             chosen = np.array(list(itertools.combinations(range(2 * n), n)))
             drawn = frozen.randint(0, count, SHUFFLES)
         else:
-            order = frozen.random_sample((SHUFFLES, 2 * n)).argsort(axis=1, kind="stable")
-            chosen = np.concatenate([[np.arange(n)], order[:, :n]])
+            lowest = frozen.random_sample((SHUFFLES, 2 * n)).argpartition(n - 1, axis=1)[:, :n]
+            chosen = np.concatenate([[np.arange(n)], lowest])
             drawn = np.arange(1, SHUFFLES + 1)
-        splits = np.full((len(chosen), 2 * n), -1.0)
-        np.put_along_axis(splits, chosen, 1.0, axis=1)
+        splits = np.full((len(chosen), 2 * n), -1, dtype=np.int8)
+        np.put_along_axis(splits, chosen, np.int8(1), axis=1)
         found.append((splits, np.append(0, drawn) if grid is None else grid[place]))
     return found

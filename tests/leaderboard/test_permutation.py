@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.leaderboard.permutation import SHUFFLES, Stratum, least_p, permutation_p, permutation_ps
+from bench.leaderboard.permutation import (
+    SHUFFLES,
+    Stratum,
+    _shuffles,
+    least_p,
+    permutation_p,
+    permutation_ps,
+)
 
 
 def by_hand(strata: list[Stratum]) -> float:
@@ -89,6 +96,15 @@ def test_what_stands_first_decides_nothing() -> None:
     rng = np.random.default_rng(1)
     strata = [(rng.normal(size=4), rng.normal(size=4)) for _ in range(2)]
     assert permutation_p(strata) == permutation_p([(b, a) for a, b in strata])
+
+
+def test_drawn_shuffles_are_random_orders_of_all_seeds() -> None:
+    seeds = 12
+    ((splits, places),) = _shuffles((seeds,))
+    order = np.random.RandomState(0).random_sample((SHUFFLES, 2 * seeds)).argsort(axis=1)
+    first = np.argsort(order, axis=1) < seeds
+    assert (splits[places[1:]] == np.where(first, 1, -1)).all()
+    assert splits[places[0]].tolist() == [1] * seeds + [-1] * seeds
 
 
 def test_drawn_shuffles_are_as_good_as_all() -> None:
