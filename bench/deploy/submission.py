@@ -47,7 +47,8 @@ def write_submission(
         The files, the zip last.
 
     Raises:
-        BenchError: A task is none of GLUE's, comes twice, or a cell's model was not kept.
+        BenchError: A task is none of GLUE's, comes twice, a cell's model was not kept, or a file of
+            test rows cannot be read; nothing is written then.
     """
     chosen: dict[str, tuple[GlueTask, Path, int]] = {}
     for record in records:
@@ -58,11 +59,14 @@ def write_submission(
         if name in chosen:
             raise BenchError(f"two of the cells are of {name}: the server takes one.")
         chosen[name] = task, kept_model(store, record), record.data["cut_to_fit"]["pieces"]
+    asked = {  # all before the first answer, so that what cannot be read costs none
+        name: task.load_test(pinned(source, name, store.root / "data"))
+        for name, (task, _, _) in chosen.items()
+    }
     written: list[Path] = []
-    for task, folder, length in chosen.values():
+    for name, (task, folder, length) in chosen.items():
         model = load_model(folder, task.info.labels, dropout=0.0)
-        rows_of = pinned(source, task.name, store.root / "data")
-        for part, rows in task.load_test(rows_of).items():
+        for part, rows in asked[name].items():
             path = out / f"{task.submission(part)}.tsv"
             (encoded,) = encode([rows], folder, length, task.is_regression)
             lines = _answers(task, predict(model, encoded, device))

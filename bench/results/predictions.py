@@ -218,8 +218,8 @@ def to_publish(cell_id: str, found: Predictions) -> Table:
 
     rows = len(found.labels)
     columns = {
-        "cell": pyarrow.array([cell_id] * rows),
-        "row": pyarrow.array(range(rows), pyarrow.int32()),
+        "cell": pyarrow.repeat(cell_id, rows),
+        "row": pyarrow.array(np.arange(rows, dtype=np.int32)),
     }
     if found.are_texts:
         return pyarrow.table({**columns, **_texts(found.labels, found.answers)})
