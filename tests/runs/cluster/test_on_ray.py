@@ -63,7 +63,7 @@ def test_a_node_and_the_driver_are_killed_and_nothing_is_lost_nor_other(
     tmp_path: Path, cluster: RayCluster
 ) -> None:
     local, runs = tmp_path / "local", tmp_path / "runs"
-    assert quick(local, *SUITE[:-2], methods=SUITE[-1]).status == 0
+    assert quick(local, *SUITE[:-2], methods=SUITE[-1], probed=True).status == 0
     with command(runs, cluster) as process:
         wait_until(lambda: done(runs) and computing(cluster, process), PATIENCE_S, "a first cell")
         cluster.nodes[-1].end()
