@@ -54,6 +54,12 @@ def done(runs: Path) -> dict[str, str]:
     return {r.id: r.created for r in Store(runs).records()} if runs.exists() else {}
 
 
+def page(runs: Path) -> list[str]:
+    """Its page, but for the command that it says."""
+    lines = (runs / "demo.md").read_text().splitlines()
+    return [line for line in lines if not line.startswith("bench run ")]
+
+
 def computing(cluster: RayCluster, process: Any) -> bool:
     assert process.poll() is None, process.communicate()
     return any(node.workers() for node in cluster.nodes)
@@ -80,5 +86,5 @@ def test_a_node_and_the_driver_are_killed_and_nothing_is_lost_nor_other(
     assert (process.returncode, "Traceback" in err) == (0, False), out + err
     assert outcomes(runs) == outcomes(local)
     assert finished.items() <= done(runs).items()
-    assert (runs / "demo.md").read_text() == (local / "demo.md").read_text()
+    assert page(runs) == page(local)
     assert not list(runs.glob(".arriving-*"))
