@@ -96,10 +96,15 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
+LOGS_ELSEWHERE = "trackers/wandb/wandb/*/logs/debug-core.log"
+"""A link that wandb makes to a log in its cache. A run that has ended is written no more."""
+
+
 def refuse_outward_links(folder: Path) -> None:
     """Sees to it that what is written in a folder of ours does not land elsewhere by its links.
 
-    A link that leads to another place in it is fine, and so is one that is the folder itself.
+    A link that leads to another place in it is fine, and so is one that is the folder itself, or one
+    of `LOGS_ELSEWHERE`.
 
     Raises:
         BenchError: One leads out of it.
@@ -109,7 +114,8 @@ def refuse_outward_links(folder: Path) -> None:
         with os.scandir(left.pop()) as entries:
             for entry in entries:
                 if entry.is_symlink():
-                    if not _lies_in(Path(entry), folder):
+                    is_log = Path(entry).match(LOGS_ELSEWHERE)
+                    if not is_log and not _lies_in(Path(entry), folder):
                         raise BenchError(
                             f"{entry.path} leads out of {folder}, where nothing may be written: "
                             "put a copy of what it leads to in its place, or remove it."

@@ -163,6 +163,8 @@ def test_wandb_is_offline_and_has_the_figures_of_the_records(tracked: Path) -> N
 
     done = bench("track", "wandb", "--runs", tracked)
     assert "told of 2 of 2 cells" in done.out, done.err
+    again = bench("track", "wandb", "--runs", tracked)  # a log is linked to, in wandb's cache
+    assert "told of 0 of 2 cells" in again.out, again.err
     found: Runs = {}
     for path in (tracked / "trackers/wandb/wandb").glob("offline-run-*/run-*.wandb"):
         said: dict[str, str] = {}
