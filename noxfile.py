@@ -79,7 +79,8 @@ def wheel(session: nox.Session) -> None:
 
 def _install(session: nox.Session, *more: str) -> None:
     """Installs the package as a user would, and what its tests need."""
-    extras = ",".join(["arena,dev,engines,html,mlflow,tensorboard,trackio,wandb", *more])
+    usual = "arena,dev,engines,grpc,html,mlflow,postgres,tensorboard,trackio,wandb"
+    extras = ",".join([usual, *more])
     session.install("-c", "constraints.txt", "setuptools", f".[{extras}]")
     session.install("--no-deps", TEXTPRUNER)
     session.install("--no-deps", "--no-build-isolation", "./tests/plugin")

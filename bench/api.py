@@ -154,7 +154,8 @@ def run(
         intermediate: The task that the encoder is fine-tuned on first, or `synthetic`.
         generator: Causal language model that writes the fake endings of `synthetic`.
         runs: The run folder.
-        storage: Optuna storage of the studies; a journal each in the run folder otherwise.
+        storage: Optuna storage of the studies, a database or `grpc://HOST:PORT` of Optuna's proxy;
+            a journal each in the run folder otherwise.
         name: Name of the suite and its page.
         workers: Worker processes.
         threads: Threads of a cell, whatever the number of workers.

@@ -206,7 +206,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--storage",
         metavar="URL",
-        help="Optuna storage of the studies; default a journal each in the run folder",
+        help="where Optuna keeps the studies: postgresql://… or another database, or "
+        "grpc://HOST:PORT of its proxy; default a journal each in the run folder",
     )
     how.add_argument("--name", metavar="SUITE", help="name of the suite and its page")
     how.add_argument(

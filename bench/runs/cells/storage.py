@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 from bench.errors import BenchError, first_line, kind_and_line
 from bench.inputs import read_bytes
@@ -18,26 +21,91 @@ if TYPE_CHECKING:
     from bench.compression.params import Knob
 
 
+GRPC = "grpc://"
+"""How the URL of Optuna's proxy begins."""
+
+EXTRAS = {"postgresql": "postgres", GRPC: "grpc"}
+"""What to install where a library is missing, by how a URL begins."""
+
+ANSWERS_S = 5.0
+"""How long a proxy may take to answer at first."""
+
+MEETS_S = (0.5, 1.0, 2.0)
+"""How long runs that begin at once wait for one of them to make a database's tables."""
+
+UNSAFE = "@{}"
+"""What Optuna and its database library read otherwise than as a part of a password."""
+
+
 def check_storage(storage: str) -> None:
     """Tries Optuna's storage of studies before anything runs.
 
     Raises:
         BenchError: It cannot be used.
     """
+    with storage_errors(storage):
+        open_storage(storage)
+
+
+@functools.cache  # else a driver of a cluster had a connection for each trial on its way
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """The user's storage, whose connections all studies of this process share.
+
+    Args:
+        url: `grpc://HOST:PORT` of Optuna's proxy, or whatever SQLAlchemy knows.
+    """
     import optuna
 
-    try:
-        optuna.storages.get_storage(storage)
-    except Exception as error:  # of whatever library the storage needs
-        raise _unusable(storage, error) from None  # which a log would show
+    if url.startswith(GRPC):
+        return _proxy(url)
+    return optuna.storages.get_storage(_database(url))
+
+
+def _database(url: str) -> optuna.storages.RDBStorage:
+    """A database, whose tables its first user makes."""
+    import optuna
+    import sqlalchemy.exc
+
+    # A trial may last for hours: a connection that is closed meanwhile is made anew.
+    make = functools.partial(optuna.storages.RDBStorage, url, {"pool_pre_ping": True})
+    for pause in MEETS_S:
+        with contextlib.suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            return make()
+        time.sleep(pause)  # another run makes the same tables at this moment
+    return make()
+
+
+def _proxy(url: str) -> optuna.storages.BaseStorage:
+    import optuna
+
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port is None or parts.netloc != url.removeprefix(GRPC):
+        raise ValueError(f"a proxy is named {GRPC}HOST:PORT")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        proxy = optuna.storages.GrpcStorageProxy(host=host, port=parts.port)
+    proxy.wait_server_ready(timeout=ANSWERS_S)
+    return proxy
 
 
 def _unusable(storage: str, error: Exception) -> BenchError:
-    shown, reason = storage, first_line(error)
+    shown, reason = storage, _reason(storage, error)
     for secret in secrets_of(storage):
         shown = shown.replace(secret, "***")
         reason = reason.replace(secret, "***")  # a driver may repeat it
     return BenchError(f"--storage {shown} cannot be used: {reason}")
+
+
+def _reason(storage: str, error: Exception) -> str:
+    extra = next((extra for start, extra in EXTRAS.items() if storage.startswith(start)), None)
+    if isinstance(error, ImportError) and extra is not None:
+        return f"pip install 'prunebench[{extra}]'"
+    if any(sign in secret for secret in _said_secrets(storage) for sign in UNSAFE):
+        # What it says may hold a part of the password, taken for the name of a host.
+        return "a password is written with %40 for @, %7B for { and %7D for }"
+    details = getattr(error, "details", None)  # of gRPC, whose errors are many lines
+    return str(details()) if callable(details) else first_line(error)
 
 
 def secrets_of(url: str) -> list[str]:
@@ -46,12 +114,16 @@ def secrets_of(url: str) -> list[str]:
     That is what stands between the user's name and the last `@`, and the values of options such as
     `password`.
     """
+    said = _said_secrets(url)
+    return sorted({*said, *map(unquote_plus, said)} - {""}, key=len, reverse=True)
+
+
+def _said_secrets(url: str) -> list[str]:
     inside = url.partition("://")[2] or url
-    said = [
+    return [
         inside.partition(":")[2].rpartition("@")[0],
         *re.findall(r"(?i)[?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=([^&]+)", url),
     ]
-    return sorted({*said, *map(unquote_plus, said)} - {""}, key=len, reverse=True)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,14 @@ from bench.results.record import is_dense
 from bench.results.store import Store
 from bench.results.studies import is_study, summary_path
 from bench.runs.cells.design import RATE, SAMPLER, Rates, Tried, first_half, trial_params
-from bench.runs.cells.storage import is_running, journal, spent, storage_errors, suggest
+from bench.runs.cells.storage import (
+    is_running,
+    journal,
+    open_storage,
+    spent,
+    storage_errors,
+    suggest,
+)
 from bench.schema import Hash, is_of
 
 if TYPE_CHECKING:
@@ -253,13 +260,18 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        return optuna.create_study(
+        own = self._storage is None
+        study = optuna.create_study(
             study_name=self.id,
-            storage=self._storage or journal(self.folder / "journal.log"),
+            storage=journal(self.folder / "journal.log") if own else open_storage(self._storage),
             sampler=optuna.samplers.RandomSampler(seed=0),  # of which nothing is ever asked
             direction="maximize",
             load_if_exists=True,
         )
+        if not own and not study.user_attrs:  # whoever looks into a database sees what it is of
+            for name in ("method", "task", "axis", "ratio"):
+                study.set_user_attr(name, getattr(self.bound.cell, name))
+        return study
 
     def _next(self, study: optuna.Study) -> int | None:
         """The place of the trial that is to be made next, if one is to be made now."""

@@ -182,7 +182,10 @@ class ClusterPool:
                 *itertools.chain(*packages.values()),
             ],
             plugins=list(packages),
-            work=[self._ray.put((errand.context, claim.assignment))],
+            # Studies stay here, and so does the password of where they are kept.
+            work=[
+                self._ray.put((dataclasses.replace(errand.context, storage=None), claim.assignment))
+            ],
         )
         node.busy += 1
         node.blocks.add((job.cell.task, job.cell.seed))
