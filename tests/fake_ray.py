@@ -14,6 +14,10 @@ class WorkerCrashedError(Exception):
     """As Ray names it."""
 
 
+class NodeDiedError(Exception):
+    """As Ray names it."""
+
+
 @dataclass(eq=False)
 class Ref:
     value: Any = None
@@ -62,20 +66,24 @@ class FakeRay(ModuleType):
 
     Attributes:
         cores: Cores of each node, by its name.
+        gpus: GPUs of nodes, as Ray says of which kind they are and how many.
         dead: Nodes that are gone.
         faults: What becomes of the next cells and trials, one each; `None` for nothing.
         answers: What nodes say of themselves, where it is not what this process is.
         begun: The node of each cell and trial.
         cancelled: How many were ended.
+        stored: What was put into its object store.
         here: The node that computes.
     """
 
     cores: dict[str, int] = field(default_factory=lambda: {"a": 1, "b": 1})
+    gpus: dict[str, dict[str, float]] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     faults: list[BaseException | None] = field(default_factory=list)
     answers: dict[str, Ref] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     cancelled: int = 0
+    stored: list[Any] = field(default_factory=list)
     here: str = ""
 
     def __post_init__(self) -> None:
@@ -88,6 +96,7 @@ class FakeRay(ModuleType):
         return lambda function: Task(self, function, how)
 
     def put(self, value: Any) -> Ref:
+        self.stored.append(value)
         return Ref(value)
 
     def get(self, ref: Ref, timeout: float = 0.0) -> Any:
@@ -106,7 +115,7 @@ class FakeRay(ModuleType):
     def nodes(self) -> list[dict[str, Any]]:
         return [
             {"NodeID": name, "Alive": name not in self.dead, "NodeManagerAddress": f"host-{name}",
-             "Resources": {"CPU": float(cores)}}
+             "Resources": {"CPU": float(cores), **self.gpus.get(name, {})}}
             for name, cores in self.cores.items()
         ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from bench.results.record import Record
@@ -94,10 +94,11 @@ class Queue:
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._waiting, self._busy = deque(jobs), deque[Job]()
+        self._held: dict[Hashable, list[Job]] = {}
         self._retry_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._busy)
+        return len(self._waiting) + len(self._busy) + sum(map(len, self._held.values()))
 
     def take(self) -> Job | None:
         """The next job; `None` where there is none at the moment."""
@@ -106,14 +107,28 @@ class Queue:
             self._busy.clear()
         return self._waiting.popleft() if self._waiting else None
 
-    def put_off(self, job: Job) -> None:
-        """Takes a job back that is to be looked at again in a while."""
+    def put_off(self, job: Job, until: Hashable | None = None) -> None:
+        """Takes a job back that cannot begin yet.
+
+        Args:
+            job: The job.
+            until: What it waits for, if that will be told to `release`; else it is looked at again
+                in a while.
+        """
+        if until is not None:
+            self._held.setdefault(until, []).append(job)
+            return
+        if not self._busy:
+            self._retry_at = time.monotonic() + POLL_S
         self._busy.append(job)
-        self._retry_at = time.monotonic() + POLL_S
 
     def put_back(self, job: Job) -> None:
         """Takes a job back that comes next."""
         self._waiting.appendleft(job)
+
+    def release(self, what: Hashable) -> None:
+        """Lets the jobs come next that waited for something."""
+        self._waiting.extendleft(reversed(self._held.pop(what, [])))
 
 
 class InProcess:

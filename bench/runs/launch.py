@@ -170,7 +170,7 @@ def prepare(
 
 
 def executor_of(suite: Suite) -> Executor:
-    """The executor of a suite: worker processes, each with a GPU of its own where there are any.
+    """The executor of a suite: worker processes, each of which sees one GPU where there are any.
 
     Raises:
         BenchError: They cannot be started, or the cluster that was asked for cannot be used.
@@ -179,9 +179,11 @@ def executor_of(suite: Suite) -> Executor:
 
     if suite.on is not None:
         from bench.runs.cluster.connection import LOCAL
+        from bench.runs.cluster.nodes import CellSize
         from bench.runs.cluster.pool import ClusterPool
 
         most = suite.workers if suite.on == LOCAL else suite.asked_workers
-        return ClusterPool(suite.on, most, suite.folder.threads, suite.device, suite.limits)
+        size = CellSize(suite.folder.threads, int(suite.device == "cuda"))
+        return ClusterPool(suite.on, most, size, suite.limits)
     gpus = visible_gpus() if suite.device == "cuda" else ()
     return Pool(suite.workers, gpus, suite.limits)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, first_line
@@ -11,10 +12,17 @@ from bench.errors import BenchError, first_line
 if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
     from bench.runs.cells.claim import Claim, Job
-    from bench.runs.cells.context import Context
+    from bench.runs.cells.context import BoundCell, Context
     from bench.runs.cluster.freight import Arrival, Item
     from bench.runs.cluster.nodes import Node
     from bench.runs.executor import Clock, Listener, Queue
+
+
+MOST_LOST = 2.0
+"""How often a cell may be lost with its worker: the last time counts as its own fault."""
+
+NODE_BLAME = 0.5
+"""What the loss of its node counts: where many nodes die, a cell may meet that twice by chance."""
 
 
 class LostError(BenchError):
@@ -27,6 +35,7 @@ class Flight:
 
     Attributes:
         job: What it is of.
+        bound: Its cell.
         claim: Keeps others from it.
         held: What holds the claim.
         node: Where it is.
@@ -39,6 +48,7 @@ class Flight:
     """
 
     job: Job
+    bound: BoundCell
     claim: Claim
     held: contextlib.ExitStack
     node: Node
@@ -62,15 +72,42 @@ class Flight:
         self.held.close()
 
 
+class Losses:
+    """What was lost with its worker or its node, so that what kills them is found."""
+
+    def __init__(self) -> None:
+        self._blames: dict[tuple[Cell, int | None], list[float]] = {}
+        self._nodes: dict[Cell, list[str]] = {}
+
+    def add(self, flight: Flight, blame: float) -> int:
+        """Takes note of a loss; returns how many there were if they are its own fault, else 0."""
+        blames = self._blames.setdefault(flight.key, [])
+        blames.append(blame)
+        self._nodes.setdefault(flight.job.cell, []).append(flight.node.id)
+        return len(blames) if sum(blames) >= MOST_LOST else 0
+
+    def nodes(self, cell: Cell) -> Sequence[str]:
+        """Nodes on which a cell was lost."""
+        return self._nodes.get(cell, ())
+
+    def forget(self, cell: Cell) -> None:
+        """Where a cell was lost does not matter any more: it has come to its end."""
+        self._nodes.pop(cell, None)
+
+
+def blame_of(error: Exception) -> float:
+    """What a loss that Ray tells of counts."""
+    return NODE_BLAME if type(error).__name__ == "NodeDiedError" else 1.0
+
+
 @dataclass
 class Errand:
-    """One call of `ClusterPool.run`: what it was given, and what it has last said of nodes."""
+    """One call of `ClusterPool.run`: what it was given."""
 
     context: Context
     listener: Listener
     clock: Clock
     queue: Queue
-    described: list[dict[str, Any]] = field(default_factory=list)
 
 
 def how_it_died(error: Exception) -> str:

@@ -39,7 +39,7 @@ POLL_S = 1.0
 """How often it is looked at what a computation takes."""
 
 TELL_S = 0.5
-"""How often progress is told."""
+"""How often progress is told, at most."""
 
 LEAVE_S = 5.0
 """How long computations that were ended may take to leave a node's folder."""
@@ -58,6 +58,7 @@ class Parcel:
         plugins: Places in the folder where other packages lie.
         limits: What it may take.
         variables: Of the environment.
+        tell_s: How often progress is told.
     """
 
     folder: str
@@ -66,6 +67,7 @@ class Parcel:
     plugins: Sequence[str]
     limits: CellLimits
     variables: Mapping[str, str]
+    tell_s: float = TELL_S
 
 
 def compute(parcel: Parcel, work: Sequence[Any], stock: Mapping[str, Sequence[Any]]) -> Any:
@@ -128,7 +130,8 @@ def _events(context: Context, assignment: Assignment, parcel: Parcel) -> Any:
     """Computes in a thread beside this one, which hears and tells of it; returns the result."""
     said: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
     begin, is_excess = time.monotonic(), False
-    threading.Thread(target=_compute, args=(context, assignment, said), daemon=True).start()
+    work = (context, assignment, parcel.tell_s, said)
+    threading.Thread(target=_compute, args=work, daemon=True).start()
     yield ("started",)
     while True:
         with contextlib.suppress(queue.Empty):
@@ -145,13 +148,16 @@ def _events(context: Context, assignment: Assignment, parcel: Parcel) -> Any:
 
 
 def _compute(
-    context: Context, assignment: Assignment, said: queue.SimpleQueue[tuple[Any, ...]]
+    context: Context,
+    assignment: Assignment,
+    tell_s: float,
+    said: queue.SimpleQueue[tuple[Any, ...]],
 ) -> None:
     last_said = 0.0
 
     def progress(step: int, total: int) -> None:
         nonlocal last_said
-        if time.monotonic() - last_said > TELL_S or step == total:
+        if time.monotonic() - last_said > tell_s or step == total:
             last_said = time.monotonic()
             said.put(("progress", step, total))
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.files import write_json
+from bench.results.status import NODES
 from bench.runs.cluster import node as remote
 
 if TYPE_CHECKING:
@@ -16,11 +19,50 @@ if TYPE_CHECKING:
 WATCH_S = 2.0
 """How often nodes are looked at."""
 
+TELL_S = 1.0
+"""How often it is written down what they are at."""
+
 GREETED_S = 180.0
 """How long a node may take to say what it is: on a loaded one, torch is imported for a minute."""
 
+GPU_KIND = "accelerator_type:"
+"""How the resources begin by which Ray says what GPUs a node has."""
+
 MOST_IN_VAIN = 3
 """Computations that a node may lose one after the other, before it is used no more."""
+
+
+@dataclass(frozen=True)
+class CellSize:
+    """What a cell takes of a node.
+
+    Attributes:
+        threads: Cores.
+        per_gpu: Cells that share a GPU; none where they compute on the processor.
+    """
+
+    threads: int
+    per_gpu: int = 0
+
+    @property
+    def gpu_share(self) -> float:
+        """The part of a GPU, as Ray counts it: in ten thousandths, which must not exceed one."""
+        return 10_000 // self.per_gpu / 10_000 if self.per_gpu else 0.0
+
+    def fit(self, resources: Mapping[str, float]) -> int:
+        """How many fit on a node at once."""
+        slots = int(resources.get("CPU", 0) // self.threads)
+        return min(slots, int(resources.get("GPU", 0)) * self.per_gpu) if self.per_gpu else slots
+
+    def __str__(self) -> str:
+        gpu = (
+            ""
+            if not self.per_gpu
+            else " and a GPU"
+            if self.per_gpu == 1
+            else " and a part of a GPU"
+        )
+        return f"{self.threads} cores{gpu}"
 
 
 @dataclass(eq=False)
@@ -34,7 +76,8 @@ class Node:
         state: `new` until it has said what it is, then `used`; `refused` where it cannot be used;
             `lost` where it is gone.
         reason: Why it is refused.
-        processor: Its processor.
+        gpus: Kinds of its GPUs, where cells compute on them.
+        processor: What its cells compute on: its GPUs, if Ray knows them, or its processor.
         busy: Slots that are in use.
         in_vain: Computations that it lost since the last one that came to an end.
         blocks: Tasks and seeds that it has computed cells of, whose files it has.
@@ -45,6 +88,7 @@ class Node:
     slots: int
     state: str = "new"
     reason: str = ""
+    gpus: str = ""
     processor: str = ""
     busy: int = 0
     in_vain: int = 0
@@ -64,20 +108,18 @@ class Nodes:
 
     Args:
         connection: The driver's.
-        threads: Cores that a cell takes.
-        device: What a cell computes on.
+        size: What a cell takes.
         note: Told of what the user should know.
     """
 
-    def __init__(
-        self, connection: Connection, threads: int, device: str, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, connection: Connection, size: CellSize, note: Callable[[str], None]) -> None:
         self._connection, self._ray = connection, connection.ray
-        self._threads, self._device, self._note = threads, device, note
+        self._size, self._note = size, note
         self._all: dict[str, Node] = {}
         self._greetings: dict[Any, Node] = {}
         self._own: dict[str, Any] = {}
-        self._watch_at, self._is_met = 0.0, False
+        self._watch_at, self._tell_at, self._is_met = 0.0, 0.0, False
+        self._told: list[dict[str, Any]] = []
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._all.values())
@@ -93,8 +135,9 @@ class Nodes:
         self.watch()
         if not any(node.slots for node in self):
             sizes = ", ".join(f"{node.address} has {self._cores(node)}" for node in self)
-            wanted = f"{self._threads} cores" + (" and a GPU" if self._device == "cuda" else "")
-            raise BenchError(f"a cell takes {wanted} (--threads), and no node has them: {sizes}.")
+            raise BenchError(
+                f"a cell takes {self._size} (--threads), and no node has them: {sizes}."
+            )
         deadline = time.monotonic() + GREETED_S
         while self._greetings and time.monotonic() < deadline:
             self._hear_greetings(timeout=1.0)
@@ -107,8 +150,8 @@ class Nodes:
 
     def _cores(self, node: Node) -> str:
         found = next(one for one in self._ray.nodes() if one["NodeID"] == node.id)["Resources"]
-        gpus = f" and {found['GPU']:g} GPUs" if self._device == "cuda" else ""
-        return f"{found.get('CPU', 0):g}{gpus if 'GPU' in found else ''}"
+        gpus = f" and {found['GPU']:g} GPUs" if self._size.per_gpu and "GPU" in found else ""
+        return f"{found.get('CPU', 0):g}{gpus}"
 
     def watch(self) -> list[Node]:
         """Looks for nodes that have come or gone, now and then; returns those that are gone."""
@@ -131,10 +174,12 @@ class Nodes:
 
     def _greet(self, said: dict[str, Any]) -> None:
         resources = said["Resources"]
-        slots = int(resources.get("CPU", 0) // self._threads)
-        if self._device == "cuda":
-            slots = min(slots, int(resources.get("GPU", 0)))
+        slots = self._size.fit(resources)
         node = Node(said["NodeID"], said["NodeManagerAddress"], slots)
+        if self._size.per_gpu:
+            node.gpus = ", ".join(
+                sorted(name.removeprefix(GPU_KIND) for name in resources if GPU_KIND in name)
+            )
         self._all[node.id] = node
         if not slots:
             return
@@ -178,7 +223,7 @@ class Nodes:
                 for name in other
             )
             self._note(f"{node} has {named}: its scores may differ in their last digits.")
-        node.state, node.processor = "used", said["processor"]
+        node.state, node.processor = "used", node.gpus or said["processor"]
 
     def refuse(self, node: Node, reason: str) -> None:
         """Uses a node no more, or not at all."""
@@ -215,8 +260,20 @@ class Nodes:
             free, key=lambda node: (block in node.blocks, node.slots - node.busy), default=None
         )
 
-    def described(self) -> list[dict[str, Any]]:
-        """What `bench status` says of them."""
+    def tell(self, runs: Path) -> None:
+        """Writes into the run folder for `bench status`, now and then, what they are at.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        if time.monotonic() < self._tell_at:
+            return
+        self._tell_at = time.monotonic() + TELL_S
+        if (said := self._described()) != self._told:
+            write_json(runs / f"{NODES}.json", {"nodes": said})
+            self._told = said
+
+    def _described(self) -> list[dict[str, Any]]:
         return [
             {"address": node.address, "id": node.id[:8], "processor": node.processor,
              "state": node.state, "busy": node.busy, "slots": node.slots}

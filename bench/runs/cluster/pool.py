@@ -13,14 +13,14 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import machine
 from bench.environment import DEFAULTS
 from bench.errors import BenchError
-from bench.files import remove, write_json
+from bench.files import remove
 from bench.results.record import Record, now
 from bench.results.status import NODES
 from bench.results.store import Store
@@ -30,9 +30,17 @@ from bench.runs.cells.study import TrialFailure
 from bench.runs.cluster import cargo, plugins
 from bench.runs.cluster import node as remote
 from bench.runs.cluster.connection import Connection
-from bench.runs.cluster.flight import Errand, Flight, LostError, how_it_died
+from bench.runs.cluster.flight import (
+    NODE_BLAME,
+    Errand,
+    Flight,
+    Losses,
+    LostError,
+    blame_of,
+    how_it_died,
+)
 from bench.runs.cluster.freight import Arrival, Item
-from bench.runs.cluster.nodes import Node, Nodes
+from bench.runs.cluster.nodes import CellSize, Node, Nodes
 from bench.runs.cluster.stock import Stock
 from bench.runs.cluster.turns import Turns
 from bench.runs.executor import POLL_S, Clock, Listener, Queue, tell_end
@@ -40,16 +48,16 @@ from bench.runs.limits import CellLimits, LimitError
 
 if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
-    from bench.runs.cells.context import Context
-
-MOST_LOST = 2
-"""How often a cell may be lost with its worker or node: the last time counts as its own fault."""
+    from bench.runs.cells.context import BoundCell, Context
 
 LOOK_S = 0.2
 """How long jobs are looked through at once for one that can begin."""
 
 NO_NODE_S = 300.0
 """How long a run waits for a node where all are gone."""
+
+MOST_EVENTS = 10
+"""How often in a second progress is told by all nodes together."""
 
 PART_S = 60.0
 """How long a part of a file may take to come."""
@@ -61,32 +69,30 @@ class ClusterPool:
     Args:
         on: `ray` for an instance on this machine, or `HOST:PORT` of a cluster.
         most: Cells at once, at most; as many as the nodes have room for, if it is `None`.
-        threads: Cores that a cell takes.
-        device: What it computes on.
-        limits: What it may take.
+        size: What a cell takes of a node.
+        limits: What it may take of time and memory.
 
     Raises:
         BenchError: Ray is not installed, cannot be started, or there is no such cluster.
     """
 
-    def __init__(
-        self, on: str, most: int | None, threads: int, device: str, limits: CellLimits
-    ) -> None:
-        gpus = len(machine.visible_gpus()) if device == "cuda" else 0
-        self._connection = Connection(on, (most or 1) * threads, gpus)
+    def __init__(self, on: str, most: int | None, size: CellSize, limits: CellLimits) -> None:
+        gpus = len(machine.visible_gpus()) if size.per_gpu else 0
+        self._connection = Connection(on, (most or 1) * size.threads, gpus)
         self._ray = self._connection.ray
-        self._most, self._threads, self._device, self._limits = most, threads, device, limits
-        resources = {"num_cpus": threads, "num_gpus": int(device == "cuda")}
+        self._most, self._size, self._limits = most, size, limits
+        resources = {"num_cpus": size.threads, "num_gpus": size.gpu_share}
         streams = {"max_retries": 0, "num_returns": "streaming", **resources}
-        self._compute = self._ray.remote(max_calls=0, **streams)(remote.compute)
+        # A process that is kept goes on with the GPU that it was given first, whose it may be now.
+        kept = 1 if size.per_gpu else 0
+        self._compute = self._ray.remote(max_calls=kept, **streams)(remote.compute)
         # A process that has run a plugin's method runs nothing else.
         self._compute_once = self._ray.remote(max_calls=1, **streams)(remote.compute)
         self._stock = Stock(self._ray)
         self._flights: dict[Any, Flight] = {}
-        self._losses: dict[tuple[Cell, int | None], int] = {}
-        self._lost_on: dict[Cell, list[str]] = {}
+        self._losses = Losses()
         self._processors: dict[tuple[str, int], str] = {}
-        self._turns = Turns()
+        self._turns = Turns(())
         self._carried: dict[str, dict[str, list[Item]]] = {}
         self._nodes: Nodes | None = None
         self._folder = ""
@@ -95,8 +101,9 @@ class ClusterPool:
     def run(self, todo: Sequence[Job], context: Context, listener: Listener, clock: Clock) -> int:
         """Runs jobs, once; see `Executor.run`."""
         self._folder = f"bench-{os.getuid()}-{Store(context.runs).identity()[:12]}"
-        self._nodes = Nodes(self._connection, self._threads, self._device, listener.note)
+        self._nodes = Nodes(self._connection, self._size, listener.note)
         self._nodes.meet()
+        self._turns = Turns(todo)
         errand = Errand(context, listener, clock, Queue(todo))
         with Store(context.runs).lock(NODES):
             try:
@@ -108,8 +115,10 @@ class ClusterPool:
         while True:
             for node in self._watched(errand):
                 for flight in [f for f in self._flights.values() if f.node is node]:
-                    self._lose(flight, f"{node} was lost", errand)
+                    self._lose(flight, f"{node} was lost", errand, NODE_BLAME)
             self._fill(errand)
+            with storage_errors(errand.context):
+                self._used_nodes.tell(errand.context.runs)
             if not self._flights and not (errand.queue and errand.clock.has_time()):
                 return len(errand.queue)
             for flight in self._ready():
@@ -118,10 +127,6 @@ class ClusterPool:
     def _watched(self, errand: Errand) -> list[Node]:
         nodes = self._used_nodes
         gone = nodes.watch()
-        if (said := nodes.described()) != errand.described:
-            errand.described = said
-            with storage_errors(errand.context):
-                write_json(errand.context.runs / f"{NODES}.json", {"nodes": said})
         now = time.monotonic()
         if any(node.state in ("used", "new") for node in nodes):
             self._node_seen_at = now
@@ -149,10 +154,14 @@ class ClusterPool:
 
     def _begin(self, job: Job, errand: Errand) -> None:
         """Claims a job and sends it to a node, where both can be had."""
+        bound = errand.context.bind(job.cell)
+        if (wanted := self._turns.waits_for(job, bound)) is not None:
+            errand.queue.put_off(job, wanted)
+            return
         block = (job.cell.task, job.cell.seed)
         of_block = None if job.trial else self._processors.get(block)
-        node = self._used_nodes.choose(block, of_block, self._lost_on.get(job.cell, ()))
-        if node is None or self._has_to_wait(job, errand):
+        node = self._used_nodes.choose(block, of_block, self._losses.nodes(job.cell))
+        if node is None:
             errand.queue.put_off(job)
             return
         with contextlib.ExitStack() as stack, storage_errors(errand.context):
@@ -160,20 +169,36 @@ class ClusterPool:
             if claim is None:
                 errand.queue.put_off(job)
             elif isinstance(claim, Claim):
-                self._send(job, claim, stack.pop_all(), node, errand)
+                self._send(job, bound, claim, stack.pop_all(), node, errand)
             else:
-                tell_end(job.cell, claim, errand.listener)
+                self._end(bound, job, claim, errand)
 
-    def _has_to_wait(self, job: Job, errand: Errand) -> bool:
-        others = [flight.job for flight in self._flights.values()]
-        return self._turns.has_to_wait(job, others, errand.context.bind(job.cell).context)
+    def _end(
+        self,
+        bound: BoundCell,
+        job: Job,
+        settled: Record | float,
+        errand: Errand,
+        files: Iterable[str] | None = None,
+    ) -> None:
+        """Tells of a job that has ended, and lets those go on that have waited for it."""
+        for what in self._turns.ended(job, bound, files):
+            errand.queue.release(what)
+        tell_end(job.cell, settled, errand.listener)
 
     def _send(
-        self, job: Job, claim: Claim, held: contextlib.ExitStack, node: Node, errand: Errand
+        self,
+        job: Job,
+        bound: BoundCell,
+        claim: Claim,
+        held: contextlib.ExitStack,
+        node: Node,
+        errand: Errand,
     ) -> None:
         packages = self._packages(job.cell, errand.context)
         flight = Flight(
             job=job,
+            bound=bound,
             claim=claim,
             held=held,
             node=node,
@@ -187,7 +212,6 @@ class ClusterPool:
                 self._ray.put((dataclasses.replace(errand.context, storage=None), claim.assignment))
             ],
         )
-        node.busy += 1
         node.blocks.add((job.cell.task, job.cell.seed))
         if not job.trial:
             self._processors.setdefault((job.cell.task, job.cell.seed), node.processor)
@@ -208,9 +232,10 @@ class ClusterPool:
             items=flight.items,
             plugins=flight.plugins,
             limits=self._limits,
+            tell_s=max(remote.TELL_S, len(self._flights) / MOST_EVENTS),
             variables={
                 **{name: os.environ.get(name, value) for name, value in DEFAULTS.items()},
-                **dict.fromkeys(machine.POOLS, str(self._threads)),
+                **dict.fromkeys(machine.POOLS, str(self._size.threads)),
                 "HF_HUB_OFFLINE": "1",  # all that it reads is sent to it
             },
         )
@@ -219,6 +244,8 @@ class ClusterPool:
             parcel, flight.work, self._stock.of(flight.items)
         )
         self._flights[flight.stream] = flight
+        flight.node.busy += 1
+        self._turns.begins(flight.job, flight.bound.context)
 
     def _ready(self) -> list[Flight]:
         """The flights that have something to say, within a poll's time."""
@@ -240,7 +267,8 @@ class ClusterPool:
         except StopIteration:
             self._land(flight, errand)
         except Exception as error:  # of Ray: of its workers, its nodes, or what could not be sent
-            self._lose(flight, f"{flight.node}: {how_it_died(error)}", errand)
+            how = f"{flight.node}: {how_it_died(error)}"
+            self._lose(flight, how, errand, blame_of(error))
         else:
             with storage_errors(errand.context):
                 self._tell(flight, kind, said, errand)
@@ -256,7 +284,6 @@ class ClusterPool:
         elif kind == "lacks":
             self._remove(flight)
             self._stock.add(item for item in flight.items if item.path in said[0])
-            flight.node.busy += 1
             self._submit(flight, errand)
         elif kind == "made":
             flight.result = said[0]
@@ -293,16 +320,16 @@ class ClusterPool:
             stack.callback(flight.drop)
             cargo.install(flight.arrival, assignment, errand.context, result)
             settled = flight.claim.settle(result)
-        self._lost_on.pop(flight.job.cell, None)
+        self._losses.forget(flight.job.cell)
         read = [item.path for item in flight.items]
-        self._turns.ended(flight.job, errand.context, [*read, *flight.arrival.items])
         errand.clock.ended(settled)
-        tell_end(flight.job.cell, settled, errand.listener)
+        self._end(flight.bound, flight.job, settled, errand, [*read, *flight.arrival.items])
 
     def _remove(self, flight: Flight) -> None:
         """Takes a flight from those that are heard."""
         del self._flights[flight.stream]
         flight.node.busy -= 1
+        self._turns.stops(flight.job, flight.bound.context)
 
     def _leave(self, flight: Flight, line: str, errand: Errand) -> None:
         """Uses a node no more whose disk is full; what it was at is done elsewhere."""
@@ -315,13 +342,11 @@ class ClusterPool:
         if not any(one.state in ("used", "new") for one in self._used_nodes):
             raise StorageError(f"{node.reason}, and no other node is left.")
 
-    def _lose(self, flight: Flight, how: str, errand: Errand) -> None:
+    def _lose(self, flight: Flight, how: str, errand: Errand, blame: float = 1.0) -> None:
         """Begins a flight anew whose worker or node died, or gives it up if that is its way."""
-        self._losses[flight.key] = self._losses.get(flight.key, 0) + 1
-        self._lost_on.setdefault(flight.job.cell, []).append(flight.node.id)
         self._used_nodes.lose(flight.node)
-        if self._losses[flight.key] == MOST_LOST:
-            self._give_up(flight, LostError(f"lost {MOST_LOST} times: {how}"), errand)
+        if times := self._losses.add(flight, blame):
+            self._give_up(flight, LostError(f"lost {times} times: {how}"), errand)
             return
         self._abandon(flight)
         flight.drop()
@@ -337,10 +362,9 @@ class ClusterPool:
             stack.callback(flight.drop)
             made: Any = TrialFailure(str(error))
             if not job.trial:
-                bound = errand.context.bind(job.cell)
-                made = give_up(bound, error, job.replaces, details)
+                made = give_up(flight.bound, error, job.replaces, details)
             settled = flight.claim.settle(made)
-        tell_end(job.cell, settled, errand.listener)
+        self._end(flight.bound, job, settled, errand)
 
     def _abandon(self, flight: Flight) -> None:
         """Ends what a node computes; what it still says is not heard."""

@@ -10,7 +10,7 @@ from fake_ray import FakeRay, Ref, put_in_place
 
 from bench.errors import BenchError
 from bench.runs.cluster import node as remote
-from bench.runs.cluster.nodes import Nodes
+from bench.runs.cluster.nodes import CellSize, Nodes
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def heard() -> list[str]:
 @pytest.fixture
 def nodes(ray: FakeRay, heard: list[str], tmp_path: Path, monkeypatch) -> Nodes:
     monkeypatch.setattr("bench.runs.cluster.nodes.WATCH_S", 0.0)
-    return Nodes(put_in_place(monkeypatch, ray, tmp_path), 1, "cpu", heard.append)
+    return Nodes(put_in_place(monkeypatch, ray, tmp_path), CellSize(1), heard.append)
 
 
 def usable(nodes: Nodes) -> set[str]:
@@ -75,7 +75,7 @@ def test_other_packages_are_said_and_used(nodes, ray, heard) -> None:
 def test_a_request_that_no_node_can_meet_is_refused_before_anything_runs(
     ray, tmp_path, monkeypatch
 ) -> None:
-    nodes = Nodes(put_in_place(monkeypatch, ray, tmp_path), 4, "cpu", pytest.fail)
+    nodes = Nodes(put_in_place(monkeypatch, ray, tmp_path), CellSize(4), pytest.fail)
     with pytest.raises(BenchError, match=r"takes 4 cores .* host-a has 1, host-b has 1"):
         nodes.meet()
 
@@ -106,3 +106,39 @@ def test_a_block_stays_on_one_kind_of_processor_while_there_is_one(nodes, ray) -
     assert nodes.choose(block, kind, ()) is b  # which has its files
     b.busy = 1
     assert nodes.choose(block, kind, ["a"]) is None
+
+
+@pytest.mark.parametrize("per_gpu", [1, 2, 3, 7, 64])
+def test_as_many_cells_share_a_gpu_as_are_asked_for(per_gpu: int) -> None:
+    size = CellSize(2, per_gpu)
+    assert per_gpu * size.gpu_share <= 1 < (per_gpu + 1) * size.gpu_share * 1.01
+    assert size.fit({"CPU": 1000.0, "GPU": 4.0}) == 4 * per_gpu
+    assert size.fit({"CPU": 3.0, "GPU": 4.0}) == 1
+    assert size.fit({"CPU": 1000.0}) == 0
+    assert CellSize(2).fit({"CPU": 5.0}) == 2
+    assert CellSize(2).gpu_share == 0
+
+
+def test_a_task_and_seed_stay_on_one_kind_of_gpu(ray, heard, tmp_path, monkeypatch) -> None:
+    ray.cores = {"a": 8, "b": 8, "c": 8}
+    ray.gpus = {
+        "a": {"GPU": 1.0, "accelerator_type:A100": 1.0},
+        "b": {"GPU": 1.0, "accelerator_type:H200": 1.0},
+        "c": {"GPU": 1.0, "accelerator_type:H200": 1.0},
+    }
+    nodes = Nodes(put_in_place(monkeypatch, ray, tmp_path), CellSize(1, 2), heard.append)
+    nodes.meet()
+    assert {node.id: (node.processor, node.slots) for node in nodes} == {
+        "a": ("A100", 2), "b": ("H200", 2), "c": ("H200", 2),
+    }  # fmt: skip
+    chosen = []
+    for _ in range(4):
+        node = nodes.choose(("t", 0), "H200", ())
+        assert node is not None
+        node.busy += 1
+        chosen.append(node.id)
+    assert sorted(chosen) == ["b", "b", "c", "c"]
+    assert nodes.choose(("t", 0), "H200", ()) is None  # rather than on the other kind
+    other = nodes.choose(("t", 1), None, ())
+    assert other is not None
+    assert other.id == "a"

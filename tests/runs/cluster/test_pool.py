@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_ray import FakeConnection, FakeRay, WorkerCrashedError, put_in_place
+from fake_ray import FakeConnection, FakeRay, NodeDiedError, WorkerCrashedError, put_in_place
 from harness import Result, outcomes, quick
 
 from bench.results.store import Store
@@ -132,6 +132,22 @@ def test_what_is_lost_is_begun_anew_and_what_kills_twice_is_failed_once(
     assert record.error is not None
     assert "lost 2 times" in record.error["message"]
     assert "its worker process died" in record.error["message"]
+
+
+@pytest.mark.parametrize("times", [3, 4])
+def test_the_loss_of_its_node_is_seldom_a_cells_fault(runs, connection, ray, times) -> None:
+    ray.faults = [None, *[NodeDiedError()] * times]
+    ray.cores = dict.fromkeys("abcdef", 1)
+    record, _ = run_dense(runs)
+    assert record.status == ("ok" if times == 3 else "failed")
+    assert len(set(ray.begun[1:])) == min(times + 1, 4)
+
+
+def test_what_is_put_into_the_object_store_has_no_password(runs, connection, ray) -> None:
+    url = f"sqlite:///{runs.parent}/s3cret.db"
+    assert on_ray(runs, "--trials", "1", "--storage", url).status == 0
+    assert ray.stored
+    assert "s3cret" not in repr(ray.stored)
 
 
 def test_a_trial_that_is_lost_is_made_again_at_its_place(runs, local, connection, ray) -> None:
