@@ -104,6 +104,7 @@ def run(
     storage: str | None = None,
     name: str | None = None,
     workers: int | None = None,
+    workers_per_gpu: int | None = None,
     threads: int | None = None,
     on: str | None = None,
     shard: tuple[int, int] = (1, 1),
@@ -158,6 +159,7 @@ def run(
             a journal each in the run folder otherwise.
         name: Name of the suite and its page.
         workers: Worker processes.
+        workers_per_gpu: Worker processes that share a GPU, each with a part of its memory.
         threads: Threads of a cell, whatever the number of workers.
         on: `ray` or `HOST:PORT` of a Ray cluster, to run cells there: docs/scale.md.
         shard: Which part of the plan to run, and of how many: `(1, 4)`.
@@ -219,6 +221,7 @@ def run(
         storage=said.text("storage", storage),
         name=said.text("name", name),
         workers=said.whole("workers", workers),
+        workers_per_gpu=said.whole("workers_per_gpu", workers_per_gpu),
         threads=said.whole("threads", threads),
         on=said.text("on", on),
         cell_hours=said.number("cell_hours", cell_hours),

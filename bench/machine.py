@@ -38,6 +38,9 @@ PACKAGES = (
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables by which a library is told how many threads it has when it is loaded."""
 
+GPU_ROOM = 0.9
+"""Of a GPU's memory, what workers that share it may use: CUDA's own state in each needs some."""
+
 VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 
 
@@ -77,12 +80,33 @@ def usable_cores() -> int:
     return len(bound(0)) if bound else os.cpu_count() or 1
 
 
-def default_workers(device: str) -> int:
-    """One worker a core, at most four; or one a GPU.
+def default_workers(device: str, per_gpu: int | None = None) -> int:
+    """One worker a core, at most four; or as many a GPU as are asked for, or one.
 
     Small models gain more from a core each than from several threads; large ones need the memory.
+
+    Raises:
+        BenchError: Workers a GPU are asked for where none is used.
     """
-    return max(1, len(visible_gpus())) if device == "cuda" else min(4, usable_cores())
+    if device == "cuda":
+        return max(1, len(visible_gpus())) * (per_gpu or 1)
+    if per_gpu is not None:
+        raise BenchError("--workers-per-gpu: this run computes on the processor; see --device.")
+    return min(4, usable_cores())
+
+
+def bound_gpu_memory(workers: int) -> None:
+    """Bounds this process to its share of a GPU's memory, where several workers have the same.
+
+    A cell that wants more fails, and not those beside it.
+    """
+    if workers > 1:
+        torch.cuda.set_per_process_memory_fraction(GPU_ROOM / workers)
+
+
+def gpu_kinds() -> list[str]:
+    """What each of the GPUs is that this process may use, in the order of `visible_gpus`."""
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
 
 
 def visible_gpus() -> list[str]:

@@ -71,17 +71,20 @@ def trainer(
     def train(model: PreTrainedModel, seed: int) -> None:
         arguments = TrainingArguments(
             output_dir=str(folder),
-            per_device_train_batch_size=32,
             learning_rate=rate,
             warmup_steps=0.1,
             weight_decay=0.01,
-            use_cpu=True,
             seed=seed,
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            **{"num_train_epochs": 1, **options},
+            **{
+                "num_train_epochs": 1,
+                "per_device_train_batch_size": 32,
+                "use_cpu": True,
+                **options,
+            },
         )
         running = Trainer(model, arguments, data_collator=collator, train_dataset=rows)
         running.remove_callback(PrinterCallback)

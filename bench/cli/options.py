@@ -217,6 +217,13 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         help="processes; default one a core, at most 4, or one a GPU (demo: 2)",
     )
     how.add_argument(
+        "--workers-per-gpu",
+        type=positive,
+        metavar="N",
+        help="processes that share a GPU, each with a part of its memory: small encoders leave "
+        "most of one idle; default 1",
+    )
+    how.add_argument(
         "--threads",
         type=positive,
         metavar="N",

@@ -67,6 +67,7 @@ def portable_command(
         "--rerun",
         "--storage",
         "--on",
+        "--workers-per-gpu",
         "--keep-models",
         "--track",
     )

@@ -175,7 +175,7 @@ def executor_of(suite: Suite) -> Executor:
     Raises:
         BenchError: They cannot be started, or the cluster that was asked for cannot be used.
     """
-    from bench.machine import visible_gpus
+    from bench.machine import gpu_kinds, visible_gpus
 
     if suite.on is not None:
         from bench.runs.cluster.connection import LOCAL
@@ -183,7 +183,9 @@ def executor_of(suite: Suite) -> Executor:
         from bench.runs.cluster.pool import ClusterPool
 
         most = suite.workers if suite.on == LOCAL else suite.asked_workers
-        size = CellSize(suite.folder.threads, int(suite.device == "cuda"))
+        per_gpu = suite.workers_per_gpu if suite.device == "cuda" else 0
+        size = CellSize(suite.folder.threads, per_gpu)
         return ClusterPool(suite.on, most, size, suite.limits)
-    gpus = visible_gpus() if suite.device == "cuda" else ()
-    return Pool(suite.workers, gpus, suite.limits)
+    if suite.device != "cuda":
+        return Pool(suite.workers, limits=suite.limits)
+    return Pool(suite.workers, visible_gpus(), suite.limits, gpu_kinds())

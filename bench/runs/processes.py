@@ -94,13 +94,18 @@ class Pool:
         size: Number of processes.
         gpus: GPUs by the names that `CUDA_VISIBLE_DEVICES` takes; each process sees only its own.
         limits: What a cell may take.
+        kinds: What each of the GPUs is.
 
     Raises:
         BenchError: The system does not give so many.
     """
 
     def __init__(
-        self, size: int, gpus: Sequence[str] = (), limits: CellLimits | None = None
+        self,
+        size: int,
+        gpus: Sequence[str] = (),
+        limits: CellLimits | None = None,
+        kinds: Sequence[str] = (),
     ) -> None:
         self._processes: ForkServerContext | SpawnContext = (
             multiprocessing.get_context("forkserver")
@@ -108,6 +113,8 @@ class Pool:
             else multiprocessing.get_context("spawn")
         )
         self._gpus, self._limits = gpus, limits or CellLimits()
+        self._kinds = kinds if len(set(kinds)) > 1 else ()
+        self._blocks: dict[tuple[str, int], str] = {}
         self._workers: list[_Worker] = []
         self._in_vain = 0
         try:
@@ -136,7 +143,7 @@ class Pool:
         queue = Queue(todo)
         while True:
             for worker in list(self._workers):
-                if worker.job is None and clock.has_time() and (job := queue.take()) is not None:
+                if worker.job is None and clock.has_time() and (job := self._next(worker, queue)):
                     self._give(worker, job, context)
             if all(worker.job is None for worker in self._workers) and not (
                 queue and clock.has_time()
@@ -160,6 +167,18 @@ class Pool:
                         worker.job, worker.has_worked = None, True
                     if event[0] == "ended" and worker.plugin is not None:
                         self._retire(worker)
+
+    def _next(self, worker: _Worker, queue: Queue) -> Job | None:
+        """The next job for a worker: cells of a task and seed stay with one kind of GPU."""
+        for _ in range(len(queue)):
+            job = queue.take()
+            if job is None or job.trial or not self._kinds:
+                return job
+            kind = self._kinds[worker.number % len(self._kinds)]
+            if self._blocks.setdefault((job.cell.task, job.cell.seed), kind) == kind:
+                return job
+            queue.put_off(job)
+        return None
 
     def _give(self, worker: _Worker, job: Job, context: Context) -> None:
         """Sends a worker a job, or where another package's code was in it, one that follows it."""

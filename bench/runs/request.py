@@ -59,12 +59,12 @@ TEACHER_CACHE_GB = 4.0
 THREADS = 1
 """Threads of a cell: the same whatever the number of workers, so that the same digits come out."""
 
-
-MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024, "threads": 1_024}
+MOST = {"trials": 10_000, "epochs": 10_000, "augment": 1_000, "workers": 1_024,
+        "workers_per_gpu": 64, "threads": 1_024}  # fmt: skip
 """The most that a whole number may be: beyond, no plan ends."""
 
-LEAST = {"trials": 0, "epochs": 1, "max_train_samples": 1, "augment": 0, "pretrain_steps": 0,
-         "workers": 1, "threads": 1, "sequence_length": LEAST_LENGTH}  # fmt: skip
+LEAST = dict.fromkeys(("epochs", "max_train_samples", "workers", "workers_per_gpu", "threads"), 1)
+LEAST |= {"trials": 0, "augment": 0, "pretrain_steps": 0, "sequence_length": LEAST_LENGTH}
 """Options that are whole numbers, and the least that each may be."""
 
 CHOICES = {
@@ -113,6 +113,7 @@ class Request:
     storage: str | None = None
     name: str | None = None
     workers: int | None = None
+    workers_per_gpu: int | None = None
     threads: int | None = None
     on: str | None = None
     cell_hours: float | None = None
@@ -238,6 +239,7 @@ def resolve(request: Request) -> Suite:
         workers=place.workers,
         on=request.on,
         asked_workers=request.workers,
+        workers_per_gpu=request.workers_per_gpu or 1,
         folder=place.folder,
         device=place.device,
         keep_models=request.keep_models,
@@ -298,7 +300,8 @@ def _place(request: Request, defaults: Defaults) -> tuple[_Place, list[str]]:
     from bench.machine import default_workers, resolve_device, resolve_precision
 
     device = resolve_device(request.device)
-    workers = request.workers or defaults.workers or default_workers(device)
+    usual = default_workers(device, request.workers_per_gpu)
+    workers = request.workers or (not request.workers_per_gpu and defaults.workers) or usual
     wanted = request.precision if request.precision != "auto" else defaults.precision
     cache = request.teacher_cache_gb
     if cache is None:  # a GPU computes answers faster than a disk reads them

@@ -67,6 +67,7 @@ class Suite:
         limits: What a cell may take.
         on: Where its cells run, if not in worker processes of this machine; see `bench run --on`.
         asked_workers: Worker processes that were asked for, if any number was.
+        workers_per_gpu: Worker processes that share a GPU.
         latency: What rows are timed on once all cells are done: `all` engines, plain `torch`
             alone, or nothing.
         auto_precision: Whether hardware or run folder decided on the precision, and no word did.
@@ -100,6 +101,7 @@ class Suite:
     limits: CellLimits = field(default_factory=CellLimits)
     on: str | None = None
     asked_workers: int | None = None
+    workers_per_gpu: int = 1
     latency: str | None = None
     auto_precision: bool = False
     carry_from: str | None = None
@@ -207,6 +209,7 @@ class Suite:
             capped=capped,
             device=self.device,
             threads=self.folder.threads,
+            workers_per_gpu=self.workers_per_gpu,
             teacher_cache_gb=self.folder.teacher_cache_gb,
             keep_models=self.keep_models,
             first_seed=self.seeds[0],

@@ -58,6 +58,7 @@ def _run_jobs(pipe: mp.Connection) -> None:
         return
     # A library that is loaded later has its threads from here.
     os.environ.update(dict.fromkeys(machine.POOLS, str(context.threads)))
+    machine.bound_gpu_memory(context.workers_per_gpu)
     with machine.limited_threads(context.threads):
         _attempt_all(pipe, context)
 

@@ -10,15 +10,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from harness import QUICK, alive, outcomes, quick, records, start, statuses
 from unruly import calls
 
 from bench.errors import BenchError
-from bench.machine import default_workers, limited_threads, visible_gpus
+from bench.machine import GPU_ROOM, default_workers, limited_threads, visible_gpus
+from bench.runs.cells.cell import Cell
+from bench.runs.cells.claim import Job
+from bench.runs.executor import Queue
 from bench.runs.processes import MOST_IN_VAIN, Pool, _Worker, warm_up
-from bench.runs.worker import _Ended, work
+from bench.runs.request import Request, resolve
+from bench.runs.worker import _Ended, _run_jobs, work
 
 pytestmark = pytest.mark.usefixtures("unruly")
 
@@ -118,6 +123,60 @@ def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     Pool(2, visible_gpus())
     assert seen[3:] == ["0", "1"]
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    assert default_workers("cuda", 2) == 4
+    Pool(4, visible_gpus())
+    assert seen[5:] == ["0", "1", "0", "1"]
+
+
+def test_workers_that_share_a_gpu_have_a_part_of_its_memory(monkeypatch) -> None:
+    parts: list[float] = []
+    monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", parts.append)
+    for share in (1, 3):
+        said: list[Any] = [SimpleNamespace(threads=1, workers_per_gpu=share)]
+        pipe: Any = SimpleNamespace(recv=lambda said=said: said.pop() if said else ended())
+        _run_jobs(pipe)
+    assert parts == [GPU_ROOM / 3]
+    assert 3 * parts[0] < 1
+
+
+def ended() -> None:
+    raise EOFError
+
+
+def test_the_cells_of_a_task_and_seed_stay_with_one_kind_of_gpu(monkeypatch) -> None:
+    monkeypatch.setattr("bench.runs.executor.POLL_S", 1e9)
+
+    def job(task: str, method: str = "m", *, trial: bool = False) -> Job:
+        return Job(Cell(method, task, "weights", 4.0, 0, "e", "p"), trial=trial)
+
+    pool: Any = object.__new__(Pool)
+    pool._kinds, pool._blocks = ("new", "old"), {}
+    new, old = (_Worker(None, None, number) for number in (0, 1))  # type: ignore[arg-type]
+    queue = Queue(
+        [job("a", "1"), job("a", "2"), job("b", "1"), job("a", trial=True), job("b", "2")]
+    )
+    assert pool._next(new, queue) == job("a", "1")
+    assert pool._next(old, queue) == job("b", "1")  # and not what stays with the new one
+    assert pool._next(new, queue) == job("a", trial=True)  # which may be made anywhere
+    assert pool._next(new, queue) is None  # what is left is the old one's, or is looked at again
+    assert len(queue) == 2
+    pool._kinds = ()
+    assert pool._next(new, Queue([job("b", "2")])) == job("b", "2")
+
+
+def test_a_run_has_as_many_workers_a_gpu_as_it_is_asked_for(tmp_path, monkeypatch) -> None:
+    def asked(**more: Any) -> Any:
+        methods = {"methods": ["dense"], "tasks": ["demo-sentiment"], "runs": tmp_path / "runs"}
+        return resolve(Request(**methods, **more))
+
+    with pytest.raises(BenchError, match="--workers-per-gpu: this run computes on the processor"):
+        asked(workers_per_gpu=2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
+    assert (asked().workers, asked().workers_per_gpu) == (2, 1)  # the demo's own number
+    assert (asked(workers_per_gpu=4).workers, asked(workers_per_gpu=4).workers_per_gpu) == (12, 4)
+    assert asked(workers_per_gpu=4, workers=5).workers == 5
 
 
 def dead_worker(pool: Pool, monkeypatch: pytest.MonkeyPatch, *, has_worked: bool) -> _Worker:

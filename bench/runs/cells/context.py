@@ -69,6 +69,7 @@ class Context:
             stands for all.
         device: `cpu` or `cuda`.
         threads: Threads of a cell on the processor.
+        workers_per_gpu: Cells that share a GPU, and its memory.
         teacher_cache_gb: Disk for what references answer to the training rows, in GB.
         keep_models: Whose models stay on disk: `first` (the first seed's), `all`, `none`.
         first_seed: The first of the run's seeds.
@@ -90,6 +91,7 @@ class Context:
     tasks: dict[str, Prepared]
     device: str
     threads: int
+    workers_per_gpu: int = 1
     teacher_cache_gb: float = 0.0
     keep_models: str = "first"
     first_seed: int = 0

@@ -165,6 +165,7 @@ def _compute(
         from bench import machine
         from bench.runs.cells.claim import perform
 
+        machine.bound_gpu_memory(context.workers_per_gpu)
         with machine.limited_threads(context.threads):
             said.put(("ended", perform(assignment, context, progress)))
     except BaseException as error:  # of a method, which may raise what it likes
