@@ -103,8 +103,8 @@ LOGS_ELSEWHERE = "trackers/wandb/wandb/*/logs/debug-core.log"
 def refuse_outward_links(folder: Path) -> None:
     """Sees to it that what is written in a folder of ours does not land elsewhere by its links.
 
-    A link that leads to another place in it is fine, and so is one that is the folder itself, or one
-    of `LOGS_ELSEWHERE`.
+    A link that leads to another place in it is fine, and so is one that is the folder itself, or
+    one of `LOGS_ELSEWHERE`.
 
     Raises:
         BenchError: One leads out of it.
