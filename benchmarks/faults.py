@@ -27,8 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from disturbed import outcomes
-from faulty_runs import PATIENCE_S, Bench, Seen, Trial, judged
+from faulty_runs import PATIENCE_S, Bench, Seen, Trial, judged, outcomes
 from ray_nodes import RayCluster, wait_until
 
 from bench.data.tasks.demo import demo_encoder_path
