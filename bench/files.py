@@ -252,7 +252,12 @@ def _unsealed(data: bytes) -> Any:
 
 
 def read_parquet(
-    path: Path, remedy: str, *, sealed: bool = True, limits: Limits | None = None
+    path: Path,
+    remedy: str,
+    *,
+    sealed: bool = True,
+    limits: Limits | None = None,
+    columns: list[str] | None = None,
 ) -> Table:
     """Reads a Parquet file of ours, whose folder keeps a checksum of it if it is `sealed`.
 
@@ -261,6 +266,7 @@ def read_parquet(
         remedy: What mends it, as a clause.
         sealed: Whether its folder keeps a checksum of it.
         limits: How much it may hold, if somebody else may have sent it.
+        columns: With limits, those that are wanted, as far as there are any.
 
     Raises:
         BenchError: It is damaged; the message says what mends it.
@@ -272,7 +278,7 @@ def read_parquet(
         if sealed and path.exists() and not is_as_written(path, data):
             raise BenchError(f"{path} does not match its checksum: {remedy}.")
         if limits is not None:
-            return read_table(BufferReader(data), limits)
+            return read_table(BufferReader(data), limits, columns)
         check_regular(path)
         # Of a small file, to ask for threads and to look for a data set takes longer than to read.
         return parquet.ParquetFile(path).read(use_threads=False)

@@ -101,8 +101,8 @@ def _parts(file: ParquetFile, columns: list[str] | None) -> Iterator[RecordBatch
             yield from file.iter_batches(BATCH, [part], columns, use_threads=False)
 
 
-def read_table(source: Any, limits: Limits) -> Table:
-    """A whole file.
+def read_table(source: Any, limits: Limits, columns: list[str] | None = None) -> Table:
+    """A whole file, or some of its columns, as far as it has them.
 
     Raises:
         ValueError: There is more than is allowed, or it is no Parquet file.
@@ -110,7 +110,7 @@ def read_table(source: Any, limits: Limits) -> Table:
     import pyarrow as pa
 
     file, _ = open_bounded(source, limits)
-    parts = [pa.table(columns) for _, columns in batches(file, limits)]
+    parts = [pa.table(part) for _, part in batches(file, limits, columns)]
     if not parts:
         return file.schema_arrow.empty_table()
     return pa.concat_tables(parts)

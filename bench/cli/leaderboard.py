@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,6 +64,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Writes or checks pages."""
+    with _nothing_collected():
+        return _handle(arguments)
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Sets Python's garbage collector aside: it would go through all records again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _handle(arguments: argparse.Namespace) -> int:
     from bench.leaderboard import publish
 
     if arguments.check and (arguments.runs or arguments.html):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ def folded(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
 
 
+@functools.lru_cache(maxsize=1 << 14)  # names and figures come again, a row a record
 def escape(text: str) -> str:
     """Text that Markdown and the HTML in it show as it is, in one line, also in a table.
 

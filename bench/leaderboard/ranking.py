@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -76,13 +77,19 @@ class Row:
         """Mean count on an axis of the footprint, over some tasks' models."""
         return self._mean_count(axis, "actual", tasks)
 
+    @functools.cached_property
+    def _footprints(self) -> dict[str, list[dict[str, dict[str, float]]]]:
+        """Those of its models, by task."""
+        found: dict[str, list[dict[str, dict[str, float]]]] = {}
+        for record in self.records:
+            if record.status == "ok" and record.has_model:
+                found.setdefault(record.cell["task"], []).append(record.footprint)
+        return found
+
     def _mean_count(self, axis: str, key: str, tasks: Sequence[str]) -> float | None:
         """A mean over models; `None` where there is none, or where one's count is not known."""
-        counted = [
-            record.footprint.get(axis, {})
-            for record in self.records
-            if record.status == "ok" and record.has_model and record.cell["task"] in tasks
-        ]
+        of_tasks = [found for task, found in self._footprints.items() if task in tasks]
+        counted = [one.get(axis, {}) for one in itertools.chain.from_iterable(of_tasks)]
         known = [found[key] for found in counted if key in found]
         return statistics.fmean(known) if known and len(known) == len(counted) else None
 

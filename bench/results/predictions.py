@@ -128,7 +128,7 @@ def in_store(store: Store, *, sealed: bool = True) -> PredictionsOf:
 
     def find(cell_id: str) -> Predictions | None:
         path = store.folder(cell_id) / FILE
-        return predictions_of(_of_a_cell(path, sealed=sealed), str(path)) if path.exists() else None
+        return _in_file(path, sealed=sealed)
 
     return find
 
@@ -144,7 +144,7 @@ def challenges_in_store(store: Store, *, sealed: bool = True) -> PredictionsOf:
     def find(key: str) -> Predictions | None:
         cell_id, _, name = key.partition(".")
         path = inside(store.folder(cell_id), challenge_file(name))
-        return predictions_of(_of_a_cell(path, sealed=sealed), str(path)) if path.exists() else None
+        return _in_file(path, sealed=sealed)
 
     return find
 
@@ -253,9 +253,20 @@ def _texts(labels: NDArray[Any], answers: NDArray[Any]) -> dict[str, Array]:
     }
 
 
-def _of_a_cell(path: Path, *, sealed: bool = True) -> Table:
+READ = ["label", "prediction", "part", "logits", "groups", RIGHT, ANSWER]
+"""What predictions are made from; to read whose rows they are would take half as long again."""
+
+
+def _in_file(path: Path, *, sealed: bool) -> Predictions | None:
+    """The predictions of a cell's file, if there is one."""
+    if not path.exists():
+        return None
+    return predictions_of(_of_a_cell(path, READ, sealed=sealed), str(path))
+
+
+def _of_a_cell(path: Path, columns: list[str] | None = None, *, sealed: bool = True) -> Table:
     remedy = f"remove {path.parent} and run the same command again"
-    return read_parquet(path, remedy, sealed=sealed, limits=LIMITS)
+    return read_parquet(path, remedy, sealed=sealed, limits=LIMITS, columns=columns)
 
 
 def predictions_of(table: Table, place: str) -> Predictions:
