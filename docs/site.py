@@ -26,8 +26,8 @@ from bench.cli.main import COMMANDS, main
 from bench.leaderboard.markdown import code_block, escape, pipe
 
 ROOT = Path(__file__).parents[1]
-STAGED = ("*.md", "CITATION.cff", "LICENSE", "docs/*.md", "docs/*.png", "docs/*.css", "leaderboards/*.md",
-          "leaderboards/*.svg", "tests/plugin/**/*.py", "tests/plugin/*.md",
+STAGED = ("*.md", "CITATION.cff", "LICENSE", "docs/*.md", "docs/*.png", "docs/*.css",
+          "leaderboards/*.md", "leaderboards/*.svg", "tests/plugin/**/*.py", "tests/plugin/*.md",
           "tests/plugin/*.toml")  # fmt: skip
 
 
