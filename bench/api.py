@@ -100,6 +100,7 @@ def run(
     adapt_from: str | Path | None = None,
     intermediate: str | None = None,
     generator: str | Path | None = None,
+    train_with: str | Sequence[str] = (),
     runs: str | Path = "runs",
     storage: str | None = None,
     name: str | None = None,
@@ -151,6 +152,7 @@ def run(
         overlap: What becomes of training rows whose text is a report row's.
         perturb: How the input of trainings is perturbed, such as `word-dropout=0.1`.
         adapt_from: Task of another domain, whose training rows are learnt as well by EasyAdapt.
+        train_with: Closed rounds of an arena, whose examples are learnt as well.
         pretrain_steps: Steps that the encoder first goes on learning for, on the unlabelled text.
         intermediate: The task that the encoder is fine-tuned on first, or `synthetic`.
         generator: Causal language model that writes the fake endings of `synthetic`.
@@ -217,6 +219,7 @@ def run(
         adapt_from=said.text("adapt_from", adapt_from),
         intermediate=said.text("intermediate", intermediate),
         generator=said.text("generator", generator),
+        train_with=said.names("train_with", train_with) if train_with else (),
         runs=said.path("runs", runs) or Path("runs"),
         storage=said.text("storage", storage),
         name=said.text("name", name),

@@ -61,6 +61,7 @@ UNSAID: dict[str, object] = {
     "adapt_from": "",
     "intermediate": "",
     "generator": "",
+    "train_with": "",
     "version": 2,
 }
 """What a hash does not say. Never changed, whatever becomes of the defaults, or equal hashes would
@@ -95,6 +96,8 @@ class Protocol:
         intermediate: The task that the encoder is fine-tuned on before anything else, by its name,
             or one of `SYNTHETIC`. Empty for none.
         generator: Hash of the model that writes fake endings; empty for the encoder itself.
+        train_with: Closed rounds of an arena whose examples are learnt as well, which commas
+            separate; see `bench.data.further`. Empty for none.
         version: Raised when the same settings would now give other numbers; the only version that
             the key of a reference knows.
     """
@@ -117,6 +120,7 @@ class Protocol:
     adapt_from: str = ""
     intermediate: str = ""
     generator: str = ""
+    train_with: str = ""
     version: int = 3
 
     def under(self, options: Mapping[str, str]) -> Protocol:

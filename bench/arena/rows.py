@@ -56,9 +56,12 @@ def training_rows(runs: Path, task: str, fingerprint: str) -> list[Row]:
 
 
 def _rows_in(folder: Path) -> list[Row]:
+    facts = (read_json(folder / "prepared.json") or {})["facts"]
+    rounds = facts.get("train_with", {}).values()
     rows, report = (Encoded.load(folder / f"{name}.parquet") for name in ("train", "report"))
     numbers = np.arange(len(rows))
     own = numbers if rows.sources is None else numbers[rows.sources == numbers]
+    own = own[own < facts["train"] - sum(one["rows"] for one in rounds)]  # people's come last
     drawn = np.random.default_rng(0).permutation(own)[:MOST]
     texts = read_texts(folder, "train", [rows.ids[number] for number in drawn])
     twins = set(find_twins(texts, read_texts(folder, "report", report.ids)).rows)

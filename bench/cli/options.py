@@ -37,6 +37,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="tasks, groups of them, or files that declare one (a comma in a path is \\,); "
         "default demo",
     )
+    what.add_argument("--train-with", type=names, default=(), metavar="NAME,…",
+                      help="closed rounds of an arena, folders of --challenge-dir, whose examples "
+                      "are learnt as further training rows; default none")  # fmt: skip
     what.add_argument(
         "--ratios",
         type=ratios,

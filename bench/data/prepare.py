@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from msgspec import Struct
 from bench.checksums import is_as_written
 from bench.data import windows
 from bench.data.encoded import FOREIGN, Encoded
+from bench.data.further import add_rounds, check_rounds, other_rows, with_rows
 from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune, find_twins
 from bench.data.task import checked_rows
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.data.augmentation import Augmenter
+    from bench.data.further import Rounds
     from bench.data.task import Source, Splits, Task
     from bench.protocol import Overlap
 
@@ -118,6 +122,7 @@ def prepare(
     overlap: Overlap = "removed",
     augmenter: Augmenter | None = None,
     other: Task | None = None,
+    rounds: Rounds = MappingProxyType({}),
 ) -> Prepared:
     """Reads a task's rows, caps and augments the training rows, tokenises and keeps them.
 
@@ -133,10 +138,11 @@ def prepare(
         overlap: What becomes of training rows whose text is a report row's.
         augmenter: Makes variants of the training rows, if it is asked for.
         other: A task of another domain with the same labels, whose training rows are learnt, too.
+        rounds: Closed rounds of an arena whose examples are learnt as further training rows.
 
     Raises:
         BenchError: Rows cannot be read, a split has none, all training rows are report rows, or
-            the other task has no texts of this one's kind.
+            the other task or a round has no texts of this one's kind.
     """
     splits = checked_rows(task, pinned(source, task.name, cache))
     pin(splits.provenance, task.name, cache)
@@ -153,7 +159,12 @@ def prepare(
         key.append(windows.VERSION)
     if augmenter is not None:
         key += augmenter.identity
-    further = None if other is None else _other_rows(other, source, splits, cache, overlap)
+    if rounds:
+        check_rounds(rounds, task, splits)
+        examples = [[name, one.rows[:], one.stems] for name, one in rounds.items()]
+        data = short_hash([data, examples])
+        key += ["rounds", data]
+    further = None if other is None else other_rows(other, source, splits, cache, overlap)
     if other is not None and further is not None:
         data = short_hash([data, other.name, further["text"][:], further["label"][:]])
         key += ["other", data]
@@ -164,9 +175,11 @@ def prepare(
             done = _found(folder)
             if done is None:
                 done = _write(
-                    folder, task, splits, data, encoder, limit, cap_at, overlap, augmenter, further
-                )
-    keep_texts(folder, {"train": splits.train, "report": splits.dev})
+                    folder, task, splits, data, encoder, limit, cap_at, overlap, augmenter, further,
+                    rounds,
+                )  # fmt: skip
+    texts = functools.reduce(with_rows, (one.rows for one in rounds.values()), splits.train)
+    keep_texts(folder, {"train": texts, "report": splits.dev})
     return Prepared(
         task=name,
         fingerprint=done["fingerprint"],
@@ -227,7 +240,8 @@ def _write(
     cap_at: int | None,
     overlap: Overlap,
     augmenter: Augmenter | None,
-    further: Dataset | None = None,
+    further: Dataset | None,
+    rounds: Rounds,
 ) -> dict[str, Any]:
     """Makes and keeps what `load` reads; returns what `prepared.json` says."""
     twins = find_twins(texts_of_rows(splits.train), texts_of_rows(splits.dev))
@@ -242,7 +256,11 @@ def _write(
         others = np.setdiff1d(np.arange(len(splits.train)), twins.rows)
         train = splits.train.select(others.tolist())
     train = train.select(cap(texts_of_rows(train), cap_at))
-    fit, tune, shared = cut_tune(texts_of_rows(train))
+    ties: list[tuple[int, int]] = []
+    learnt: dict[str, Any] = {}
+    if rounds:
+        train, ties, learnt = add_rounds(train, rounds, splits, twins.rows)
+    fit, tune, shared = cut_tune(texts_of_rows(train), ties)
     encoded, report = _encoded(task, [train, splits.dev], encoder, limit)
     facts = {
         **splits.provenance,
@@ -258,6 +276,8 @@ def _write(
         "skipped_rows": len(splits.skipped),
         "skipped": list(splits.skipped[:20]),
     }
+    if learnt:
+        facts["train_with"] = learnt
     if encoded.spans is not None:
         counts = {"train": len(encoded), "report": len(report)}
         facts["windows"] = {**counts, "overlap": windows.overlap_of(limit)}
@@ -291,23 +311,6 @@ def _write(
     }
     write_json(folder / "prepared.json", done)
     return done
-
-
-def _other_rows(
-    other: Task, source: Source, splits: Splits, cache: Path, overlap: Overlap
-) -> Dataset:
-    """The training rows of a task of another domain, less those that are report rows.
-
-    Raises:
-        BenchError: They cannot be read, or are pairs where the task's own are none, or the reverse.
-    """
-    rows = checked_rows(other, pinned(source, other.name, cache)).train
-    if ("text_pair" in rows.column_names) != ("text_pair" in splits.train.column_names):
-        raise BenchError(f"--adapt-from {other.name}: one of the two tasks has pairs of texts.")
-    if overlap == "removed":
-        twins = find_twins(texts_of_rows(rows), texts_of_rows(splits.dev)).rows
-        rows = rows.select(np.setdiff1d(np.arange(len(rows)), twins).tolist())
-    return rows.remove_columns([name for name in rows.column_names if name == "part"])
 
 
 def _encoded(task: Task, splits: list[Dataset], encoder: Path, limit: int) -> list[Encoded]:

@@ -13,6 +13,9 @@ from bench.data.equal_texts import normalised
 Rows = Sequence[Sequence[str]]
 """The texts of each row: one, or the two of a pair."""
 
+Ties = Sequence[tuple[int, int]]
+"""Numbers of two rows each, of which one was made from the other."""
+
 CAP_SALT = "cap"
 TUNE_SALT = "tune"
 
@@ -67,19 +70,20 @@ def cap(rows: Rows, limit: int | None) -> list[int]:
     return sorted(order[:limit])
 
 
-def cut_tune(rows: Rows) -> Cut:
+def cut_tune(rows: Rows, ties: Ties = ()) -> Cut:
     """Cuts training rows into *fit* and *tune*.
 
     Tune gets 10 % of the rows, at most 2,000, or 20 % below 5,000 rows. Rows that share a whole
-    text, normalised, fall on one side, whatever their labels, and so do rows that hang together by
-    others. Groups come in the order of a hash; one that does not fit into what is left of tune's
-    share stays in fit. Where more than half of the share would stay empty, because nearly all rows
-    hang together, rows alone are kept whole, and `Cut.shared` says so.
+    text, normalised, fall on one side, whatever their labels, and so do rows of which one was made
+    from the other, and rows that hang together by others. Groups come in the order of a hash; one
+    that does not fit into what is left of tune's share stays in fit. Where more than half of the
+    share would stay empty, because nearly all rows hang together, rows alone are kept whole, and
+    `Cut.shared` says so.
     """
     share = 0.2 if len(rows) < 5000 else 0.1
     wanted = min(2000, round(share * len(rows)))
     plain = [tuple(map(normalised, texts)) for texts in rows]
-    tune = _fill(connected(plain), plain, wanted)
+    tune = _fill(connected(plain, ties), plain, wanted)
     if 2 * len(tune) < wanted:
         numbers: dict[tuple[str, ...], int] = {}
         whole = [numbers.setdefault(tuple(sorted(texts)), len(numbers)) for texts in plain]
@@ -95,8 +99,8 @@ def _whole(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(map(normalised, texts)))
 
 
-def connected(plain: Rows) -> list[int]:
-    """The number of the group that each row belongs to: rows that hang together by equal texts."""
+def connected(plain: Rows, ties: Ties = ()) -> list[int]:
+    """The number of the group that each row belongs to: by equal texts, or by ties."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -104,7 +108,9 @@ def connected(plain: Rows) -> list[int]:
     texts = [numbers.setdefault(text, len(numbers)) for row in plain for text in row]
     count = len(plain) + len(numbers)  # rows and texts are nodes, and a row touches its texts
     ends = np.repeat(np.arange(len(plain)), [len(row) for row in plain]), np.array(texts, int)
-    touches = coo_matrix((np.ones(len(texts), bool), (ends[0], len(plain) + ends[1])), (count,) * 2)
+    tied = np.array(ties, int).reshape(-1, 2).T
+    begins, others = np.concatenate([(ends[0], len(plain) + ends[1]), tied], axis=1)
+    touches = coo_matrix((np.ones(len(begins), bool), (begins, others)), (count,) * 2)
     _, groups = connected_components(touches, directed=False)
     return [int(group) for group in groups[: len(plain)]]
 

@@ -135,6 +135,8 @@ class Challenge:
         provenance: Where the rows came from, for the record.
         skipped: One line `file:line: reason` for each unreadable row.
         targets: Ids of cells that the rows were written against, for which they are harder.
+        stems: The id of the training row that each was made from, which is empty for none; nothing
+            where nobody knows.
     """
 
     rows: Dataset
@@ -143,6 +145,7 @@ class Challenge:
     provenance: dict[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    stems: tuple[str, ...] = ()
 
 
 class ChallengeSet(abc.ABC):

@@ -25,16 +25,19 @@ def data_table(records: Sequence[Record]) -> str:
              if known.get("tune_shared")]  # fmt: skip
     notes += [f"\n\n{escape(task)}: {_windows(known)}" for task, known in facts.items()
               if "windows" in known]  # fmt: skip
+    notes += [f"\n\n{escape(task)}: {_learnt(name, found)}" for task, known in facts.items()
+              for name, found in known.get("train_with", {}).items()]  # fmt: skip
     return pipe(heads, [[row[head] for head in heads] for row in rows]) + "".join(notes)
 
 
 def _row(task: str, facts: Mapping[str, Any]) -> dict[str, str]:
     """A task's cells under their heads."""
     cut = facts["cut_to_fit"]
+    own = facts["train"] - sum(found["rows"] for found in facts.get("train_with", {}).values())
     return {
         "task": task,
         "source": " ".join(str(facts[k]) for k in ("source", "revision") if k in facts),
-        "training rows": f"{facts['train']:,} of {facts['train_available']:,}{_added(facts)}",
+        "training rows": f"{own:,} of {facts['train_available']:,}{_added(facts)}",
         TWINS: _twins(facts["overlap"]) if "overlap" in facts else "–",
         "report split, rows": f"{facts['report']:,}",
         "cut to fit, training and report": f"{cut['train']} and {cut['report']} rows at "
@@ -78,3 +81,11 @@ def _windows(facts: Mapping[str, Any]) -> str:
 def _added(facts: Mapping[str, Any]) -> str:
     made = facts.get("augmentation")
     return f", {made['rows']:,} variants of them" if made else ""
+
+
+def _learnt(name: str, found: Mapping[str, int]) -> str:
+    """What became of the examples of a closed round."""
+    return (
+        f"of {escape(name)}, {found['rows']:,} examples are learnt. Left out: {found['near']:,} "
+        f"with a report row's text, {found['stem']:,} made from a row that has one."
+    )

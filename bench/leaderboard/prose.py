@@ -68,6 +68,7 @@ def protocol_lines(
         *_pretraining_sentence(settings.get("pretrain_steps", 0)),
         *_intermediate_sentences(settings.get("intermediate", ""), records),
         *_adaptation_sentence(settings.get("adapt_from", "")),
+        *_rounds_sentence(settings.get("train_with", "")),
         _tuning_sentences(settings, records),
         *_seeds_sentences(seeds),
         *_shared_sentence(records, seeds),
@@ -193,6 +194,14 @@ def _adaptation_sentence(other: str) -> list[str]:
     """What the page says of rows of another domain, if there are any."""
     said = f"Trainings see all training rows of {escape(other)}, too, by EasyAdapt; tune rows and"
     return [f"{said} report rows are the task's own."] if other else []
+
+
+def _rounds_sentence(rounds: str) -> list[str]:
+    """What the page says of examples that people wrote, if any are learnt."""
+    said = (
+        f"Trainings see what people wrote in {escape(rounds.replace(',', ', '))} of an arena, too"
+    )
+    return [f"{said}. Under Data stands how many examples that are."] if rounds else []
 
 
 def _pretraining_sentence(steps: int) -> list[str]:

@@ -134,6 +134,14 @@ class Intermediate(Struct, kw_only=True):
     endings: str | UnsetType = UNSET
 
 
+class Learnt(Struct, kw_only=True):
+    """What became of a closed round's examples."""
+
+    rows: Count
+    near: Count
+    stem: Count
+
+
 class Data(Struct, kw_only=True):
     """Where the rows came from, and how many were used."""
 
@@ -149,6 +157,7 @@ class Data(Struct, kw_only=True):
     tune_shared: Count | UnsetType = UNSET
     overlap: Overlap | UnsetType = UNSET
     augmentation: Augmentation | UnsetType | None = UNSET
+    train_with: dict[Name, Learnt] | UnsetType = UNSET
     general_text: str | UnsetType | None = UNSET
     intermediate: Intermediate | UnsetType = UNSET
     fingerprint: str | UnsetType = UNSET
@@ -352,6 +361,7 @@ class SuiteSettings(Struct, kw_only=True):
     pretrain_steps: Count | UnsetType = UNSET
     adapt_from: str | UnsetType = UNSET
     intermediate: str | UnsetType = UNSET
+    train_with: str | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
 

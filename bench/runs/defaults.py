@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bench.runs.encoder import DEMO
+
+if TYPE_CHECKING:
+    from bench.data.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +47,10 @@ DEFAULTS = {
     ),
 }
 """By the group that all tasks of a run belong to; the empty name for any other run."""
+
+
+def common_group(tasks: Mapping[str, Task]) -> str:
+    """The group whose defaults hold, if all tasks belong to one that has its own."""
+    groups = {task.info.group for task in tasks.values()}
+    group = groups.pop() if len(groups) == 1 else ""
+    return group if group in DEFAULTS else ""

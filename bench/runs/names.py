@@ -113,6 +113,42 @@ def _challenge(name: str, folder: Path | None) -> ChallengeSet:
     raise unknown_name("challenge set", name, SETS, hint)
 
 
+def select_rounds(
+    wanted: Sequence[str], tasks: Mapping[str, Task], folder: Path | None, asked: Sequence[str]
+) -> tuple[dict[str, list[FolderSet]], str]:
+    """The closed rounds that each task learns from, and how a protocol says all of them.
+
+    Args:
+        wanted: Names of folders in `folder`.
+        tasks: The tasks, by how to find them.
+        folder: Folder of challenge sets, as an arena writes its rounds.
+        asked: Challenge sets that models are scored on.
+
+    Raises:
+        BenchError: A name is none of a closed round, or of one that no task is of, or that models
+            are scored on.
+    """
+    found: dict[str, list[FolderSet]] = {}
+    for name in sorted(set(wanted)):
+        one = FolderSet(folder / name) if folder is not None and is_of(name, Name) else None
+        if one is None or not one.is_round:
+            raise BenchError(
+                f"--train-with {name}: no closed round of an arena has this name. Say where rounds "
+                "lie: --challenge-dir RUNS/arena/rounds."
+            )
+        if name in asked:
+            raise BenchError(f"{name} is learnt by --train-with: leave it out of --challenge.")
+        fitting = [key for key, task in tasks.items() if task.name in one.info.tasks]
+        if not fitting:
+            raise BenchError(
+                f"--train-with {name}: it is of {', '.join(one.info.tasks)}, and the run is of "
+                f"{', '.join(task.name for task in tasks.values())}."
+            )
+        for key in fitting:
+            found.setdefault(key, []).append(one)
+    return found, ",".join(sorted(set(wanted)))
+
+
 def other_domain(wanted: str | None, tasks: Mapping[str, Task]) -> tuple[str | None, str]:
     """How to find the task that rows of another domain come from, and its name, if any do.
 

@@ -20,7 +20,7 @@ from bench.results.seeds import seeds_of
 from bench.results.settings import FolderSettings, agree_on_settings
 from bench.results.suites import check_suite_name
 from bench.runs.claims import read_claims, settled
-from bench.runs.defaults import DEFAULTS, Defaults
+from bench.runs.defaults import DEFAULTS, Defaults, common_group
 from bench.runs.encoder import (
     DEMO,
     check_learning,
@@ -39,6 +39,7 @@ from bench.runs.names import (
     select_challenges,
     select_intermediates,
     select_methods,
+    select_rounds,
     select_tasks,
 )
 from bench.runs.suite import Suite
@@ -107,6 +108,7 @@ class Request:
     adapt_from: str | None = None
     intermediate: str | None = None
     generator: str | None = None
+    train_with: Sequence[str] = ()
     corpus: str | None = None
     revision: str | None = None
     runs: Path = Path("runs")
@@ -212,7 +214,10 @@ def resolve(request: Request) -> Suite:
     effort = _effort(request, compared.defaults)
     protocol = _held_equal(request, compared, effort, place.folder, text, generator)
     adapt_from, other = other_domain(request.adapt_from, compared.tasks)
-    protocol = dataclasses.replace(protocol, adapt_from=other)
+    rounds, learnt = select_rounds(
+        request.train_with, compared.tasks, request.challenge_dir, request.challenge
+    )
+    protocol = dataclasses.replace(protocol, adapt_from=other, train_with=learnt)
     seeds = seeds_of(effort["seeds"])
     claims = read_claims(
         request.claims,
@@ -233,6 +238,7 @@ def resolve(request: Request) -> Suite:
         claims=claims,
         budget=request.budget,
         adapt_from=adapt_from,
+        rounds=rounds,
         protocol=protocol,
         runs=request.runs,
         source=compared.source,
@@ -264,7 +270,7 @@ def resolve(request: Request) -> Suite:
 def compare(request: Request) -> tuple[Compared, list[str]]:
     """What is compared, and notices of what was left out."""
     tasks = select_tasks(request.tasks)
-    defaults = DEFAULTS[_common_group(tasks)]
+    defaults = DEFAULTS[common_group(tasks)]
     methods = request.methods or defaults.methods
     options = {name: read(str(getattr(request, name) or "")) for name, read in READ_OPTION.items()}
     variants, notices = select_methods(methods, options)
@@ -379,17 +385,10 @@ def _warnings(request: Request, protocol: Protocol, device: str) -> Iterator[str
         yield "this run folder is in bf16, which this processor only emulates: slow."
 
 
-def _common_group(tasks: dict[str, Task]) -> str:
-    """The group whose defaults hold, if all tasks belong to one that has its own."""
-    groups = {task.info.group for task in tasks.values()}
-    group = groups.pop() if len(groups) == 1 else ""
-    return group if group in DEFAULTS else ""
-
-
 def _suite_name(request: Request, tasks: dict[str, Task], model: str) -> str:
     name = request.name
     if name is None:
-        own = request.model in (None, DEMO) and _common_group(tasks) == DEMO
+        own = request.model in (None, DEMO) and common_group(tasks) == DEMO
         name = DEMO if own else re.sub(r"[^a-z0-9_-]+", "-", model.lower())
         name = name.strip("-_") or "suite"
         if request.axis != "weights":

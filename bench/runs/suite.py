@@ -57,6 +57,7 @@ class Suite:
         protocol: What is held equal.
         claims: What it is run for.
         adapt_from: How to find the task that rows of another domain come from, if they do.
+        rounds: The closed rounds of an arena that each of `tasks` learns from, if it does.
         budget: What it is to buy, if it is asked for that: then its cells are what that takes.
         runs: The run folder.
         source: Where data may come from.
@@ -115,6 +116,7 @@ class Suite:
     challenge_dir: Path | None = None
     claims: tuple[Claim, ...] = ()
     adapt_from: str | None = None
+    rounds: Mapping[str, Sequence[ChallengeSet]] = field(default_factory=dict)
     budget: Budget | None = None
     notices: list[str] = field(default_factory=list)
 
@@ -154,7 +156,11 @@ class Suite:
         from bench.runs.cells.context import Context
 
         length = self.protocol.sequence_length
-        read = self._read_challenges(cache)
+        read = self._read(self.challenges, cache)
+        rounds = {
+            task.name: {one.name: rows for one, rows in found}
+            for task, found in self._read(self.rounds, cache)
+        }
         probe = prepare_probe(
             self.probe_text,
             encoder=self.encoder,
@@ -186,6 +192,7 @@ class Suite:
                     cache=cache,
                     augmenter=augmenter if augment else None,
                     other=None if self.adapt_from is None else registry.task(self.adapt_from),
+                    rounds=rounds.get(task.name, {}),
                 )
                 if self.protocol.trials and not tasks[task.name].facts["tune"]:
                     raise BenchError(
@@ -227,14 +234,14 @@ class Suite:
         protocols = [self.protocol, *(self.protocol.under(v.options) for v in self.variants)]
         return dict.fromkeys(protocol.max_train_samples for protocol in protocols)
 
-    def _read_challenges(
-        self, cache: Path
+    def _read(
+        self, wanted: Mapping[str, Sequence[ChallengeSet]], cache: Path
     ) -> list[tuple[Task, list[tuple[ChallengeSet, Challenge]]]]:
         """The rows of challenge sets by task: first of all, since a bad file ends the run."""
         from bench.data.challenge import read_challenge
 
         source = dataclasses.replace(self.source, data_dir=self.challenge_dir, revision=None)
-        named = [(registry.task(name), sets) for name, sets in self.challenges.items()]
+        named = [(registry.task(name), sets) for name, sets in wanted.items()]
         return [
             (task, [(one, read_challenge(one, task, source, cache)) for one in sets])
             for task, sets in named

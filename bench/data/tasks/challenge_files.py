@@ -35,6 +35,9 @@ END = ".parquet"
 SET, FACTS = "set.parquet", "round.json"
 """What an arena calls the rows of a round, and what it says of them."""
 
+STEM = "edited_row"
+"""What it calls the column with the training row that each was made from."""
+
 
 class _Target(Struct):
     cell: str
@@ -65,6 +68,11 @@ class FolderSet(ChallengeSet):
             name=folder.name, summary=f"rows of {folder}", tasks=tuple(sorted(self._files))
         )
 
+    @property
+    def is_round(self) -> bool:
+        """Whether it is a closed round of an arena."""
+        return self._round is not None
+
     def load(self, task: Task, source: Source) -> Challenge:
         """Reads the task's file; `source` is for sets that have a choice."""
         name = self._files[task.name]
@@ -74,16 +82,19 @@ class FolderSet(ChallengeSet):
                 f"{self._folder / FACTS} numbers its classes {', '.join(held['labels'])}, and "
                 f"{task.name} {', '.join(task.info.labels or ('none',))}."
             )
-        pairs = "text_pair" in _columns(self._folder / name, source.limits)
-        texts = ("text", "text_pair") if pairs else ("text",)
-        layout = Layout(text=texts, label="label", named=True, id="id")
+        columns = _columns(self._folder / name, source.limits)
+        texts = ("text", "text_pair") if "text_pair" in columns else ("text",)
+        stem = (STEM,) if held is not None and STEM in columns else ()
+        layout = Layout(text=texts, label="label", named=True, id="id", extra=stem)
         rows = read_rows(self._folder, name, layout, task.info.labels, source.limits)
+        stems = [edited for (edited,) in rows.columns.pop("extra", ())]
         return Challenge(
             rows=as_dataset({"": rows}),
             metric=task.info.metric,
             provenance={"source": self.name, "files": f"{name} {rows.digest}"},
             skipped=tuple(rows.skipped),
             targets=tuple(one["cell"] for one in held["targets"]) if held else (),
+            stems=tuple(stems),
         )
 
 
