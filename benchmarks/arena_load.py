@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from bench.arena.accounts import Accounts
-from bench.arena.database import FILE, FOLDER, Database
+from bench.arena.database import FILE, Database
 from bench.arena.examples import Examples
 from bench.arena.limits import Limit
 from bench.arena.serve import Address, opened, serve
 from bench.arena.verdicts import Rule
+from bench.results.rounds import ARENA
 from bench.results.store import Store
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = start(said.runs, said.cell, port)
-    database = Database(said.runs / FOLDER / FILE)
+    database = Database(said.runs / ARENA / FILE)
     accounts, before = Accounts(database), set(written(database))
     known, each = len(accounts.all()), said.examples // said.people
     people = [Person(port, accounts.invite("annotator"), known + number, each)

@@ -6,26 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.arena.standings import names_of, standings
+from bench.arena.standings import as_plain, megabytes_of, names_of, standings
 from bench.errors import BenchError
 from bench.files import write_json, write_parquet, write_text
+from bench.results.rounds import ARENA, FIGURES, ROUNDS
 
 if TYPE_CHECKING:
     from bench.arena.accounts import Accounts
     from bench.arena.examples import Example, Examples, Round
     from bench.arena.standings import Standings
-
-ROUNDS = "rounds"
-"""What the arena's folder calls that of its sets."""
+    from bench.results.store import Store
 
 SET, CARD, FACTS = "set.parquet", "README.md", "round.json"
 
 
-def close_round(folder: Path, examples: Examples, accounts: Accounts, number: int) -> Path:
+def close_round(store: Store, examples: Examples, accounts: Accounts, number: int) -> Path:
     """Closes a round, and writes its set.
 
     Args:
-        folder: The arena's.
+        store: The run folder.
         examples: The arena's.
         accounts: The arena's, for pseudonyms.
         number: The round's.
@@ -41,29 +40,32 @@ def close_round(folder: Path, examples: Examples, accounts: Accounts, number: in
     if not any(one.verdict(rule) == "validated" for one in examples.of_round(number)):
         raise BenchError("No example is validated yet: the set would be empty.")
     examples.close(number)
-    return write_set(folder, examples, accounts, number)
+    return write_set(store, examples, accounts, number)
 
 
-def write_missing(folder: Path, examples: Examples, accounts: Accounts) -> None:
+def write_missing(store: Store, examples: Examples, accounts: Accounts) -> None:
     """Writes the sets of closed rounds that a server was killed over."""
     for held in examples.rounds():
-        if held.closed is not None and not (folder / ROUNDS / held.name / FACTS).is_file():
-            write_set(folder, examples, accounts, held.number)
+        if held.closed is None:
+            continue
+        if not (store.root / ARENA / ROUNDS / held.name / FACTS).is_file():
+            write_set(store, examples, accounts, held.number)
 
 
-def write_set(folder: Path, examples: Examples, accounts: Accounts, number: int) -> Path:
+def write_set(store: Store, examples: Examples, accounts: Accounts, number: int) -> Path:
     """Writes the set of a closed round: all examples that count, whomever they fool."""
     import pyarrow
 
-    held, found = examples.round(number), examples.of_round(number)
+    held, found, models = examples.round(number), examples.of_round(number), examples.models()
     counted = [one for one in found if one.verdict(held.rule) == "validated"]
-    figures = standings(held, found, examples.models(), {})
-    place = folder / ROUNDS / held.name
-    write_parquet(place / SET, pyarrow.table(_columns(held, counted, names_of(accounts.all()))))
+    figures = standings(held, found, models, megabytes_of(store, models))
+    place, names = store.root / ARENA / ROUNDS / held.name, names_of(accounts.all())
+    write_parquet(place / SET, pyarrow.table(_columns(held, counted, names)))
+    write_json(place / FIGURES, as_plain(figures, names))
     write_text(place / CARD, _card(figures))
     # Last: where it is, the set is whole.
     write_json(place / FACTS, _facts(figures))
-    for name in (SET, CARD, FACTS):
+    for name in (SET, CARD, FIGURES, FACTS):
         (place / name).chmod(0o444)
     return place
 

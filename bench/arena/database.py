@@ -13,9 +13,6 @@ from typing import Any
 from bench.errors import BenchError, first_line
 from bench.inputs import check_regular
 
-FOLDER = "arena"
-"""What a run folder calls the arena's."""
-
 FILE = "arena.sqlite3"
 
 VERSION = 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.arena.closing import CARD, ROUNDS, close_round
-from bench.arena.export import megabytes_of
-from bench.arena.standings import standings
+from bench.arena.closing import CARD, close_round
+from bench.arena.standings import as_plain, megabytes_of, standings
 from bench.errors import BenchError
+from bench.results.rounds import ROUNDS
+from bench.shown import shown
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -34,11 +35,10 @@ def figures(visit: Visit) -> Response:
     return visit.page(
         "figures.html",
         made=made,
+        figures=as_plain(made, {one.id: shown(one.name) for one in arena.accounts.all()}),
         rounds=rounds,
         letters=letters,
-        compressed=[one for one in played if one.dense is not None],
         gone=[one for one in played if sizes.get(one.id) is None],
-        names={one.id: one.name for one in arena.accounts.all()},
         set_folder=f"{arena.folder.name}/{ROUNDS}/{held.name}",
         card=CARD,
     )
@@ -50,5 +50,5 @@ def close(visit: Visit) -> Response:
     number = visit.number("round")
     if number != arena.round().number:
         raise BenchError("This round is closed.")
-    close_round(arena.folder, arena.examples, arena.accounts, number)
+    close_round(arena.store, arena.examples, arena.accounts, number)
     return visit.goto(f"/figures?round={number}")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import leaderboard
+from bench.leaderboard.templating import FIGURES
+from bench.leaderboard.templating import TEMPLATES as SHARED
 from bench.shown import shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from bench.arena.answers import Word
-    from bench.arena.figures import Share
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = (
@@ -41,33 +42,15 @@ def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {
-        "shown": lambda text: shown(text, keep="\n"),
-        "percent": percent,
-        "interval": interval,
-        "seconds": lambda value: "–" if value is None else f"{value:.0f} s",
-        "two": lambda value: "–" if value is None else f"{value:.2f}",
-    }
+    templates.filters |= FIGURES | {"shown": lambda text: shown(text, keep="\n")}
     templates.globals |= {"stretches": stretches}
     return templates
-
-
-def percent(share: Share) -> str:
-    """A share in percent; a dash of nothing."""
-    return "–" if share.value is None else f"{100 * share.value:.1f} %"
-
-
-def interval(share: Share) -> str:
-    """Its interval."""
-    return "" if share.interval is None else "{:.0f} to {:.0f}".format(
-        *(100 * end for end in share.interval)
-    )  # fmt: skip
 
 
 def stretches(text: str, number: int, words: Sequence[Word]) -> list[tuple[str, str]]:

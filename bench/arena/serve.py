@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from bench import registry
 from bench.arena.accounts import Accounts
 from bench.arena.closing import write_missing
-from bench.arena.database import FILE, FOLDER, Database
+from bench.arena.database import FILE, Database
 from bench.arena.examples import Examples
 from bench.arena.people import link_to
 from bench.arena.players import find_players
@@ -25,6 +25,7 @@ from bench.arena.writing import answer_left
 from bench.errors import BenchError
 from bench.files import refuse_outward_links
 from bench.inputs import read_text
+from bench.results.rounds import ARENA
 
 if TYPE_CHECKING:
     from bench.arena.verdicts import Rule
@@ -130,7 +131,7 @@ def opened(store: Store, cells: Sequence[str], address: Address, rule: Rule) -> 
 
     refuse_outward_links(store.root)
     passphrase = address.passphrase()
-    lock = store.lock(FOLDER)
+    lock = store.lock(ARENA)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -138,7 +139,7 @@ def opened(store: Store, cells: Sequence[str], address: Address, rule: Rule) -> 
     try:
         field = find_players(store, cells)
         rows = training_rows(store.root, field.task, field.fingerprint)
-        folder = store.root / FOLDER
+        folder = store.root / ARENA
         database = Database(folder / FILE)
         arena = Arena(
             store=store,
@@ -155,7 +156,7 @@ def opened(store: Store, cells: Sequence[str], address: Address, rule: Rule) -> 
         )
         with contextlib.closing(database):
             arena.examples.register([player.model for player in field.players])
-            write_missing(folder, arena.examples, arena.accounts)
+            write_missing(store, arena.examples, arena.accounts)
             answer_left(arena)
             yield arena
     finally:

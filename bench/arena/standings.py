@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.arena.figures import (
     Metric,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bench.arena.accounts import Account
     from bench.arena.answers import Model
     from bench.arena.examples import Example, Round
+    from bench.results.store import Store
 
 WEIGHTS = {
     "accuracy": Metric(4),
@@ -171,3 +172,66 @@ def _scores(lines: Sequence[ModelLine]) -> dict[str, float]:
 def names_of(accounts: Sequence[Account]) -> dict[int, str]:
     """What accounts are called in sets and exports."""
     return {one.id: one.pseudonym for one in accounts}
+
+
+def megabytes_of(store: Store, models: dict[str, Any]) -> dict[str, float | None]:
+    """MB of the models' files; `None` of those whose record has vanished."""
+    found: dict[str, float | None] = {}
+    for number in models:
+        record = store.get(number)
+        size = record.footprint.get("bytes", {}).get("actual") if record is not None else None
+        found[number] = None if size is None else size / 1e6
+    return found
+
+
+def as_plain(made: Standings, names: Mapping[int, str]) -> dict[str, Any]:
+    """The figures of a round as files have them; see `bench.results.rounds`.
+
+    Args:
+        made: The figures.
+        names: What authors are called.
+    """
+    held = made.round
+    return {
+        "name": held.name,
+        "task": held.task,
+        "closed": held.closed,
+        "votes": held.rule.votes,
+        "agreeing": held.rule.agreeing,
+        "written": made.written,
+        "validated": made.validated,
+        "rejected": made.rejected,
+        "waiting": made.waiting,
+        "agreement": made.agreement,
+        "median_seconds": made.seconds,
+        "models": [
+            {
+                **vars(line.model),
+                "name": str(line.model),
+                "mer": _share(line.rates.mer),
+                "vmer": _share(line.rates.vmer),
+                "lost": None if line.rates.lost is None else _share(line.rates.lost),
+                "accuracy": _share(line.accuracy),
+                "milliseconds": line.milliseconds,
+                "megabytes": line.megabytes,
+                "dynascore": line.dynascore,
+            }
+            for line in made.models
+        ],
+        "authors": [
+            {
+                "author": names[line.author],
+                "written": line.written,
+                "median_seconds": line.seconds,
+                "models": {
+                    model: {"mer": _share(rates.mer), "vmer": _share(rates.vmer)}
+                    for model, rates in line.rates.items()
+                },
+            }
+            for line in made.authors
+        ],
+    }
+
+
+def _share(share: Share) -> dict[str, Any]:
+    return {"count": share.count, "of": share.of, "share": share.value, "interval": share.interval}

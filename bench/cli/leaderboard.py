@@ -115,12 +115,14 @@ def _one_file(arguments: argparse.Namespace) -> int:
     from bench.files import write_text
     from bench.leaderboard.html.page import one_file
     from bench.leaderboard.page import page_of
+    from bench.results.rounds import read_rounds
     from bench.results.suites import open_suite
 
     if len(arguments.runs) > 1:
         raise BenchError("--html FILE shows a suite of one folder: name one with --runs.")
     (folder,) = arguments.runs or [arguments.out]
-    text = one_file(page_of(open_suite(folder, arguments.name), folder))
+    found = open_suite(folder, arguments.name)
+    text = one_file(page_of(found, folder), read_rounds(folder, found.suite["cells"]))
     try:
         write_text(arguments.html, text)
     except OSError as error:

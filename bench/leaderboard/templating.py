@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,19 @@ from bench.leaderboard import markdown
 from bench.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jinja2 import Environment
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+FIGURES: dict[str, Callable[[Any], str]] = {
+    "percent": lambda share: "–" if share is None else f"{100 * share:.1f} %",
+    "interval": lambda ends: "{:.0f} to {:.0f}".format(*(100 * end for end in ends)),
+    "seconds": lambda value: "–" if value is None else f"{value:.0f} s",
+    "two": lambda value: "–" if value is None else f"{value:.2f}",
+}
+"""Filters for what an arena came to: shares, their intervals, times, and other figures."""
 
 
 def render_markdown(template: str, **content: Any) -> markdown.Markdown:
@@ -93,7 +101,7 @@ def render_html(template: str, **content: Any) -> str:
 @functools.cache
 def _html_templates() -> Environment:
     templates = _templates(autoescape=True, finalize=_visible)
-    templates.filters |= {"md": _as_html, "md_line": _line_as_html}
+    templates.filters |= FIGURES | {"md": _as_html, "md_line": _line_as_html}
     templates.globals |= {"pipe": markdown.pipe}
     return templates
 

@@ -19,6 +19,8 @@ from bench.arena.guard import HEADERS
 from bench.arena.limits import Limit
 from bench.arena.writing import answer_left
 from bench.checksums import damaged_files
+from bench.errors import BenchError
+from bench.results.rounds import read_rounds
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
@@ -76,6 +78,13 @@ def test_from_an_invitation_to_a_set(tmp_path: Path) -> None:
     figures = json.loads(files[1].read_text())["round-1"]
     small = next(one for one in figures["models"] if one["id"] == SMALL.id)
     assert (small["vmer"]["count"], small["vmer"]["of"], small["lost"]["count"]) == (1, 3, 1)
+    assert read_rounds(tmp_path, [SMALL.id]) == [figures]  # what an HTML page shows is the same
+    assert read_rounds(tmp_path, ["another cell"]) == read_rounds(tmp_path / "nowhere", []) == []
+    path = tmp_path / "arena/rounds/round-1/figures.json"
+    path.chmod(0o644)
+    path.write_text('{"name": "round-1"}')
+    with pytest.raises(BenchError, match=r"round-1/figures.json: .*`task`"):
+        read_rounds(tmp_path, [SMALL.id])
 
 
 def refused(answer: Any, status: int) -> None:

@@ -217,6 +217,52 @@ def test_pages_of_a_folder_are_checked_to_the_byte_with_any_release_of_the_libra
     assert "other.html is not what" in wrong.err
 
 
+def share(count: int, of: int) -> dict[str, Any]:
+    interval = [0.05, 0.72] if of else None
+    return {"count": count, "of": of, "share": count / of if of else None, "interval": interval}
+
+
+def closed_round(name: str, author: str) -> dict[str, Any]:
+    """What an arena's round came to, of a model that fooled three of eight and its dense one."""
+    rates = {"mer": share(3, 8), "vmer": share(2, 8)}
+    known = {"accuracy": share(5, 6), "milliseconds": 1.25, "megabytes": 3.5, "dynascore": None}
+    return {
+        "name": "round-1", "task": "cola", "closed": "2026-11-30T12:00:00+00:00", "votes": 3,
+        "agreeing": 2, "written": 8, "validated": 6, "rejected": 1, "waiting": 1,
+        "agreement": 0.625, "median_seconds": 31.0,
+        "models": [
+            {"id": "d", "name": "dense, seed 0", "dense": None, "lost": None, **rates, **known},
+            {"id": "a", "name": name, "dense": "d", "lost": share(1, 8), **rates, **known},
+        ],
+        "authors": [
+            {"author": author, "written": 8, "median_seconds": 31.0, "models": {"a": rates}}
+        ],
+    }  # fmt: skip
+
+
+def test_a_page_has_what_an_arena_came_to() -> None:
+    page = make_page(suite(records()), records(), FOLDER)
+    without = suite_page(page, NONE, in_folder=False)
+    text = suite_page(page, NONE, in_folder=False, rounds=[closed_round("small 4×", "person-1")])
+    assert "arena" not in without.lower()
+    section = text.partition('<h2 id="arena">')[2].partition("</section>")[0]
+    rows = [
+        re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)).strip()
+        for row in re.findall(r"<tr><th scope=\"row\">.*?</tr>", section, re.S)
+    ]
+    assert rows == [
+        "dense, seed 0 37.5 % 5 to 72 25.0 % 5 to 72 – 83.3 % 5 to 72 1.25 3.50 –",
+        "small 4× 37.5 % 5 to 72 25.0 % 5 to 72 12.5 % 5 to 72 83.3 % 5 to 72 1.25 3.50 –",
+        "person-1 8 31 s 37.5 % 5 to 72 25.0 % 5 to 72",
+    ]
+    assert "<strong>0.62</strong> agreement" in section
+    assert "Closed 2026-11-30." in section
+    plain = Structure(text).found
+    for hostile in HOSTILE:
+        held = [closed_round(hostile, hostile)]
+        assert Structure(suite_page(page, NONE, in_folder=False, rounds=held)).found == plain
+
+
 @library
 def test_one_file_has_everything_in_it(tmp_path: Path) -> None:
     file = tmp_path / "one.html"

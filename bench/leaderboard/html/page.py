@@ -29,13 +29,16 @@ COST_CHOICES: Choices = (
 )  # fmt: skip
 
 
-def suite_page(page: Page, assets: Assets, *, in_folder: bool) -> str:
+def suite_page(
+    page: Page, assets: Assets, *, in_folder: bool, rounds: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """A suite's page.
 
     Args:
         page: What the Markdown page was made of.
         assets: Its styles and scripts.
         in_folder: Whether it lies beside an index.
+        rounds: What an arena's closed rounds came to; see `bench.results.rounds`.
     """
     rows = board_rows(page.results, page.content["ratios"])
     shell = render_html(
@@ -46,19 +49,22 @@ def suite_page(page: Page, assets: Assets, *, in_folder: bool) -> str:
         glossary=render_markdown("glossary.md", **page.content),
         table=_table(page, rows),
         figures=_figures(page, rows),
+        rounds=[
+            {**held, "names": {one["id"]: one["name"] for one in held["models"]}} for held in rounds
+        ],
         data=DATA,
     )
     bare = len(shell.encode()) - len(f"{assets.styles}{assets.figures}{assets.scripts}".encode())
     return shell.replace(DATA, page_data(page, rows, MOST_BYTES - bare))
 
 
-def one_file(page: Page) -> str:
-    """A suite's page with everything in it.
+def one_file(page: Page, rounds: Sequence[Mapping[str, Any]] = ()) -> str:
+    """A suite's page with everything in it; arguments as for `suite_page`.
 
     Raises:
         BenchError: What figures are drawn with is not installed.
     """
-    return suite_page(page, inlined(), in_folder=False)
+    return suite_page(page, inlined(), in_folder=False, rounds=rounds)
 
 
 def folder_pages(out: Path, pages: Sequence[Page], published: str) -> dict[Path, str]:
