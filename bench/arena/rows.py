@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.encoded import Encoded
 from bench.data.splits import find_twins
-from bench.data.texts import read_texts
+from bench.data.texts import find_prepared, read_texts, report_texts
 from bench.errors import BenchError
 from bench.files import read_json
 
@@ -46,9 +46,8 @@ def training_rows(runs: Path, task: str, fingerprint: str) -> list[Row]:
     Raises:
         BenchError: The run folder does not have them any more.
     """
-    for described in sorted((runs / "data").glob(f"{task}-*/prepared.json")):
-        if (read_json(described) or {}).get("fingerprint") == fingerprint:
-            return _rows_in(described.parent)
+    if (folder := find_prepared(runs / "data", task, fingerprint)) is not None:
+        return _rows_in(folder)
     raise BenchError(
         f"{runs / 'data'} has no rows of {task} any more, which tell whether it has pairs and lend "
         "texts to edit: run the cells' suite again, which reads them anew."
@@ -58,13 +57,13 @@ def training_rows(runs: Path, task: str, fingerprint: str) -> list[Row]:
 def _rows_in(folder: Path) -> list[Row]:
     facts = (read_json(folder / "prepared.json") or {})["facts"]
     rounds = facts.get("train_with", {}).values()
-    rows, report = (Encoded.load(folder / f"{name}.parquet") for name in ("train", "report"))
+    rows = Encoded.load(folder / "train.parquet")
     numbers = np.arange(len(rows))
     own = numbers if rows.sources is None else numbers[rows.sources == numbers]
     own = own[own < facts["train"] - sum(one["rows"] for one in rounds)]  # people's come last
     drawn = np.random.default_rng(0).permutation(own)[:MOST]
     texts = read_texts(folder, "train", [rows.ids[number] for number in drawn])
-    twins = set(find_twins(texts, read_texts(folder, "report", report.ids)).rows)
+    twins = set(find_twins(texts, report_texts(folder)).rows)
     return [
         Row(rows.ids[number], tuple(texts[place]), int(rows.labels[number]))
         for place, number in enumerate(drawn)

@@ -8,9 +8,14 @@ import gc
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli.output import complain, console, examples, say
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.data.texts import Texts
+    from bench.results.record import Record
 
 FOLDER = Path()
 """What `--html` is without a file."""
@@ -58,6 +63,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="make HTML pages beside those in Markdown, with their assets in one folder; with "
         "FILE, make that alone: a suite of --runs, or of --out, on one page with all in it",
     )
+    parser.add_argument(
+        "--with-texts",
+        action="store_true",
+        help="show the texts of rows that a model answers otherwise than dense in FILE, where the "
+        "licence of a task's data is known to allow that, and the run folder has them",
+    )
     parser.add_argument("--name", help="the suite that FILE shows, where there are several")
     parser.set_defaults(handler=handle)
 
@@ -89,6 +100,8 @@ def _handle(arguments: argparse.Namespace) -> int:
         return _one_file(arguments)
     if arguments.name is not None:
         raise BenchError("--name says which suite --html FILE shows: name a file.")
+    if arguments.with_texts:
+        raise BenchError("--with-texts says what --html FILE shows: name a file.")
     if arguments.check:
         wrong = publish.check(arguments.out)
         for path in wrong:
@@ -122,10 +135,23 @@ def _one_file(arguments: argparse.Namespace) -> int:
         raise BenchError("--html FILE shows a suite of one folder: name one with --runs.")
     (folder,) = arguments.runs or [arguments.out]
     found = open_suite(folder, arguments.name)
-    text = one_file(page_of(found, folder), read_rounds(folder, found.suite["cells"]))
+    rounds = read_rounds(folder, found.suite["cells"])
+    texts = _texts(folder, found.records) if arguments.with_texts else {}
+    text = one_file(page_of(found, folder), rounds, texts)
     try:
         write_text(arguments.html, text)
     except OSError as error:
         raise BenchError(f"{arguments.html} cannot be written: {error}") from error
     say(console(), str(arguments.html))
     return 0
+
+
+def _texts(folder: Path, records: list[Record]) -> dict[str, list[Texts]]:
+    """The texts of report rows that may be shown; a line for each task whose may not."""
+    from bench.data.licences import texts_to_show
+
+    known = {record.cell["task"]: record.data for record in records if record.data}
+    texts, lacking = texts_to_show(folder / "data", known)
+    for line in lacking:
+        complain(line)
+    return texts

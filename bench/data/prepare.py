@@ -187,7 +187,7 @@ def prepare(
         train_rows=done["train_rows"],
         report_rows=done["report_rows"],
         mean_length=done["mean_length"],
-        facts=done["facts"],
+        facts=done["facts"] | ({"licence": task.info.licence} if task.info.licence else {}),
     )
 
 

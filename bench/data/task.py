@@ -47,6 +47,8 @@ class TaskInfo:
         metric: A key of `bench.metrics.METRICS`; its main figure is the score.
         group: The group that `--tasks` can name as a whole (`glue`, `demo`); empty for none.
         reference: Paper or page that the task comes from.
+        licence: SPDX identifier of the licence that its rows' texts are under; empty where that is
+            not known. Pages show texts where it is one of `bench.data.licences.OPEN`.
         version: Raise it when the same files would now be read as other rows.
     """
 
@@ -56,6 +58,7 @@ class TaskInfo:
     metric: str
     group: str = ""
     reference: str = ""
+    licence: str = ""
     version: int = 1
 
 

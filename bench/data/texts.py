@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.checksums import is_as_written
 from bench.data.encoded import Encoded
-from bench.files import read_parquet, write_parquet
+from bench.files import read_json, read_parquet, write_parquet
 from bench.models.checkpoint import load_tokenizer, max_pieces
 
 if TYPE_CHECKING:
@@ -60,6 +60,25 @@ def read_texts(folder: Path, split: Split, ids: Sequence[str]) -> list[Texts]:
     texts = zip(*columns, strict=True)
     known: dict[str, Texts] = dict(zip(table["id"].to_pylist(), texts, strict=True))
     return [known[row] for row in ids]
+
+
+def find_prepared(data: Path, task: str, fingerprint: str) -> Path | None:
+    """The folder of a task's rows among those of a run folder's `data`, if it has them.
+
+    Args:
+        data: That folder.
+        task: The task's name.
+        fingerprint: Of its rows, as records have it.
+    """
+    for described in sorted(data.glob(f"{task}-*/prepared.json")):
+        if (read_json(described) or {}).get("fingerprint") == fingerprint:
+            return described.parent
+    return None
+
+
+def report_texts(folder: Path) -> list[Texts]:
+    """The texts of all report rows, in the order of predictions; see `find_prepared`."""
+    return read_texts(folder, "report", Encoded.load(folder / "report.parquet").asked)
 
 
 def encode_texts(texts: Sequence[str], encoder: Path, length: int) -> Encoded:

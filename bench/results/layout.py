@@ -158,6 +158,7 @@ class Data(Struct, kw_only=True):
     overlap: Overlap | UnsetType = UNSET
     augmentation: Augmentation | UnsetType | None = UNSET
     train_with: dict[Name, Learnt] | UnsetType = UNSET
+    licence: str | UnsetType = UNSET
     general_text: str | UnsetType | None = UNSET
     intermediate: Intermediate | UnsetType = UNSET
     fingerprint: str | UnsetType = UNSET

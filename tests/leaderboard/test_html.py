@@ -263,6 +263,28 @@ def test_a_page_has_what_an_arena_came_to() -> None:
         assert Structure(suite_page(page, NONE, in_folder=False, rounds=held)).found == plain
 
 
+def test_texts_are_those_of_rows_that_are_answered_otherwise() -> None:
+    page = page_of()
+    plain = data_of(html_of())
+    assert plain["differs"] and "texts" not in plain
+    tasks = {r.id: r.cell["task"] for r in page.records}
+    task = tasks[next(iter(plain["differs"]))]
+    texts = [(f"{HOSTILE[0]} {row}", "and a second") for row in range(40)]
+    shown = suite_page(page, NONE, in_folder=True, texts={task: texts})
+    assert Structure(shown).found == Structure(html_of()).found
+    differ = {
+        row
+        for cell, one in plain["differs"].items()
+        for rows in one.values()
+        for row in rows
+        if tasks[cell] == task
+    }
+    assert 0 < len(differ) <= 40
+    held = data_of(shown)["texts"]
+    assert list(held) == [task]
+    assert held[task]["rows"] == {str(row): list(texts[row]) for row in differ}
+
+
 @library
 def test_one_file_has_everything_in_it(tmp_path: Path) -> None:
     file = tmp_path / "one.html"
@@ -273,7 +295,11 @@ def test_one_file_has_everything_in_it(tmp_path: Path) -> None:
     assert all(link.startswith(("#", "https://arxiv.org/")) for link in Structure(text).links)
     assert "Redistribution and use in source and binary forms" in text  # the licences
     again = tmp_path / "again.html"
-    bench("leaderboard", "--out", PAGES, "--name", "knowledge", "--html", again)
+    words = ("--name", "knowledge", "--html", again, "--with-texts")
+    made = bench("leaderboard", "--out", PAGES, *words)
+    assert made.err.splitlines()
+    for line in made.err.splitlines():  # records of before say nothing of licences
+        assert re.fullmatch(r"bench: no texts of \w+: nobody has said under which .*", line)
     assert again.read_bytes() == file.read_bytes()
 
 
@@ -281,6 +307,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file = tmp_path / "one.html"
     for words, said in (
         (("--html", "--check"), "leave --runs and --html"),
+        (("--with-texts",), "--with-texts says what --html FILE shows: name a file"),
         (("--name", "demo"), "--name says which suite --html FILE shows"),
         (("--html", file), "has several suites; say --name"),
         (("--html", file, "--name", "demmo"), "unknown suite 'demmo'. Did you mean 'demo'?"),

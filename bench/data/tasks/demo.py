@@ -255,6 +255,7 @@ class Sentiment(_GrammarTask):
         labels=("negative", "positive"),
         metric="accuracy",
         group="demo",
+        licence="Apache-2.0",
         version=VERSION,
     )
 
@@ -272,6 +273,7 @@ class Paraphrase(_GrammarTask):
         labels=("different", "same"),
         metric="accuracy",
         group="demo",
+        licence="Apache-2.0",
         version=VERSION,
     )
 
@@ -290,6 +292,7 @@ class Similarity(_GrammarTask):
         labels=None,
         metric="pearson_spearman",
         group="demo",
+        licence="Apache-2.0",
         version=VERSION,
     )
     _values = len(SLOTS) + 1

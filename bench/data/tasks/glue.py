@@ -20,7 +20,12 @@ _REPOSITORY = "nyu-mll/glue"
 
 
 def _info(
-    name: str, summary: str, labels: tuple[str, ...] | None, metric: str, paper: str
+    name: str,
+    summary: str,
+    labels: tuple[str, ...] | None,
+    metric: str,
+    paper: str,
+    licence: str = "",
 ) -> TaskInfo:
     return TaskInfo(
         name=name,
@@ -29,6 +34,7 @@ def _info(
         metric=metric,
         group="glue",
         reference=f"Wang et al. 2019, arXiv:1804.07461; {paper}",
+        licence=licence,
     )
 
 
@@ -247,6 +253,7 @@ class QNLI(GlueTask):
         ("entailment", "not_entailment"),
         "accuracy",
         "Rajpurkar et al. 2016, arXiv:1606.05250",
+        "CC-BY-SA-4.0",  # SQuAD's; of the other tasks' texts GLUE names none
     )
     folder = "QNLI"
     layout = Layout(text=("question", "sentence"), label="label", named=True)

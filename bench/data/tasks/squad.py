@@ -83,6 +83,7 @@ class Squad(Task):
         labels=SPAN_LABELS,
         metric="squad",
         reference="Rajpurkar et al. 2016, arXiv:1606.05250",
+        licence="CC-BY-SA-4.0",
     )
     files: ClassVar[tuple[str, str]] = ("train-v1.1.json", "dev-v1.1.json")
     repository: ClassVar[str] = "rajpurkar/squad"
@@ -171,6 +172,7 @@ class Squad2(Squad):
         labels=SPAN_LABELS,
         metric="squad",
         reference="Rajpurkar et al. 2018, arXiv:1806.03822",
+        licence="CC-BY-SA-4.0",
     )
     files = ("train-v2.0.json", "dev-v2.0.json")
     repository = "rajpurkar/squad_v2"

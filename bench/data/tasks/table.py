@@ -76,6 +76,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "labels": (lambda v: _are_texts(v, range(2, MOST_LABELS + 1)), _NAMES),
     "regression": (lambda v: isinstance(v, bool), "true or false"),
     "metric": (_is_text, "a metric"),
+    "licence": (_is_text, "an SPDX identifier, such as CC-BY-4.0"),
     "challenge": (
         lambda v: isinstance(v, dict) and all(is_of(name, Name) for name in v),
         "tables [challenge.NAME], whose names are lower case letters, digits, '-' and '_'",
@@ -105,6 +106,7 @@ class TableTask(Task):
             summary=f"declared in {path.name}",
             labels=None if labels is None else tuple(map(str.strip, labels)),  # as in the files
             metric=_metric(declared),
+            licence=declared.get("licence", "").strip(),
         )
         self._challenges = {
             name: _DeclaredSet(self, name, said["file"], said.get("group", ""))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,13 +46,20 @@ SCALES = {"bytes": 1e6, "flops": 1e9, "flops_task": 1e9}
 LEFT_OUT = "There are too many records for one page. They lie in the folder that it was made from."
 
 
-def page_data(page: Page, rows: Sequence[BoardRow], room: int) -> str:
+ReportTexts = Mapping[str, Sequence[Sequence[str]]]
+"""By task, the texts of its report rows, in the order of predictions."""
+
+
+def page_data(
+    page: Page, rows: Sequence[BoardRow], room: int, texts: ReportTexts = MappingProxyType({})
+) -> str:
     """JSON that may stand in a page.
 
     Args:
         page: The suite's page.
         rows: The rows of its table.
         room: Bytes that it may take. Where all is more, records and what differs are left out.
+        texts: Of tasks whose texts may be shown.
     """
     figures = [_figures(page, number, row) for number, row in enumerate(rows)]
     _add_exchanged(figures, rows)
@@ -63,13 +72,16 @@ def page_data(page: Page, rows: Sequence[BoardRow], room: int) -> str:
         "curves": [],
         "trials": [],
     }
+    differs = functools.cache(lambda: _differs(page))
     places = {record.id: number for number, one in enumerate(rows) for record in one.row.records}
     more: dict[str, Callable[[], Any]] = {
         "curves": lambda: _curves(page),
         "trials": lambda: trial_points(page.studies),
         "records": lambda: _records(page.records, places),
-        "differs": lambda: _differs(page),
+        "differs": differs,
     }
+    if texts:
+        more["texts"] = lambda: _texts(page.records, differs(), texts)
     text = _dumped(data)
     for key, make in more.items():
         data = {**data, key: make()}
@@ -213,6 +225,21 @@ def _differs(page: Page) -> dict[str, dict[str, list[int]]]:
         mine, theirs = page.answers(record.id), page.answers(other.id)
         if mine and theirs and not metric.regression and len(mine.labels) == len(theirs.labels):
             found[record.id] = differing(mine, theirs)
+    return found
+
+
+def _texts(
+    records: Iterable[Record], differs: Mapping[str, Mapping[str, list[int]]], texts: ReportTexts
+) -> dict[str, dict[str, Any]]:
+    """By task, its licence and the texts of the rows that some model answers otherwise."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        task = record.cell["task"]
+        if task not in texts or record.id not in differs:
+            continue
+        shown = found.setdefault(task, {"licence": record.data.get("licence", ""), "rows": {}})
+        for rows in differs[record.id].values():
+            shown["rows"] |= {str(row): list(texts[task][row]) for row in rows}
     return found
 
 

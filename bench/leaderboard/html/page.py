@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from bench.leaderboard.convergence import trainings
 from bench.leaderboard.html.assets import Assets, inlined, linked
 from bench.leaderboard.html.board import BoardRow, board_rows, columns
-from bench.leaderboard.html.data import AVERAGE, costs_of, page_data
+from bench.leaderboard.html.data import AVERAGE, ReportTexts, costs_of, page_data
 from bench.leaderboard.page import SUMMARY_HEADS, Page
 from bench.leaderboard.templating import render_html, render_markdown
 from bench.leaderboard.tuning import trial_points
@@ -30,7 +31,12 @@ COST_CHOICES: Choices = (
 
 
 def suite_page(
-    page: Page, assets: Assets, *, in_folder: bool, rounds: Sequence[Mapping[str, Any]] = ()
+    page: Page,
+    assets: Assets,
+    *,
+    in_folder: bool,
+    rounds: Sequence[Mapping[str, Any]] = (),
+    texts: ReportTexts = MappingProxyType({}),
 ) -> str:
     """A suite's page.
 
@@ -39,6 +45,7 @@ def suite_page(
         assets: Its styles and scripts.
         in_folder: Whether it lies beside an index.
         rounds: What an arena's closed rounds came to; see `bench.results.rounds`.
+        texts: By task, the texts of its report rows, where they may be shown.
     """
     rows = board_rows(page.results, page.content["ratios"])
     shell = render_html(
@@ -55,16 +62,20 @@ def suite_page(
         data=DATA,
     )
     bare = len(shell.encode()) - len(f"{assets.styles}{assets.figures}{assets.scripts}".encode())
-    return shell.replace(DATA, page_data(page, rows, MOST_BYTES - bare))
+    return shell.replace(DATA, page_data(page, rows, MOST_BYTES - bare, texts))
 
 
-def one_file(page: Page, rounds: Sequence[Mapping[str, Any]] = ()) -> str:
+def one_file(
+    page: Page,
+    rounds: Sequence[Mapping[str, Any]] = (),
+    texts: ReportTexts = MappingProxyType({}),
+) -> str:
     """A suite's page with everything in it; arguments as for `suite_page`.
 
     Raises:
         BenchError: What figures are drawn with is not installed.
     """
-    return suite_page(page, inlined(), in_folder=False, rounds=rounds)
+    return suite_page(page, inlined(), in_folder=False, rounds=rounds, texts=texts)
 
 
 def folder_pages(out: Path, pages: Sequence[Page], published: str) -> dict[Path, str]:

@@ -240,10 +240,11 @@ function differences(differs, task) {
   const said = { lost: "dense is right, this is wrong", won: "dense is wrong, this is right", other: "neither, or not known which" };
   const texts = page.data.texts?.[task];
   const box = make("div", {}, make("p", { class: "quiet" }, "Rows of the report split, counted from 0; the dense model is that of the same seed."));
+  if (texts) box.append(make("p", { class: "quiet" }, `Texts of ${task}: ${texts.licence}. Where they come from stands in the notes, under Data.`));
   for (const [key, meaning] of Object.entries(said)) {
     const rows = differs[key] ?? [];
     if (!rows.length) continue;
-    const inner = texts ? make("ul", {}, ...rows.map((row) => make("li", {}, `${row}: ${texts[row] ?? "–"}`))) : make("p", {}, rows.join(", "));
+    const inner = texts ? make("ul", { class: "texts" }, ...rows.map((row) => make("li", {}, `${row}: ${(texts.rows[row] ?? ["–"]).join(" ‖ ")}`))) : make("p", {}, rows.join(", "));
     box.append(make("details", {}, make("summary", {}, `${rows.length}: ${meaning}`), inner));
   }
   return box;
