@@ -9,6 +9,7 @@ const CONFIG = {
   legend: { labelColor: "var(--ink)", titleColor: "var(--quiet)", labelFontSize: 12, labelLimit: 200, symbolLimit: 0 },
   text: { color: "var(--ink)", fontSize: 12 },
 };
+const LETTER = 6.4; // pixels that a letter of a label is wide, or less
 const AXES = { weights: "prunable weights", bytes: "MB", flops: "GFLOPs", flops_task: "GFLOPs, task's lengths", ms: "milliseconds" };
 
 const label = (row) => (row.ratio === 1 || page.state.ratio ? row.method : `${row.method} ${row.ratio}×`);
@@ -124,12 +125,17 @@ function heat(controls, width) {
     name: label(row), task, value: measure === "score" ? meanOf(row, task) : row[measure][task] ?? null,
   }))).filter((one) => one.value !== null);
   if (!values.length) return null;
-  const fits = (width - 170) / tasks.length > 7 * Math.max(...tasks.map((task) => task.length));
+  // Names lie flat: at hyphens they are broken, and where they do not fit, the figure is scrolled.
+  const longest = (names) => Math.max(...names.map((name) => name.length));
+  const names = Math.min(150, 10 + LETTER * longest(page.shown.map(label)));
+  const column = 10 + LETTER * longest(tasks.flatMap((task) => task.split("-")));
+  const fits = names + column * tasks.length <= width;
   const encoding = {
-    x: { field: "task", type: "nominal", sort: tasks, axis: axis(null, { orient: "top", labelAngle: fits ? 0 : -90 }) },
-    y: { field: "name", type: "nominal", sort: page.shown.map(label), axis: axis(null, { labelLimit: 150 }) },
+    x: { field: "task", type: "nominal", sort: tasks, axis: axis(null, { orient: "top", labelAngle: 0, labelExpr: "split(datum.label, '-')", labelLimit: 0 }) },
+    y: { field: "name", type: "nominal", sort: page.shown.map(label), axis: axis(null, { labelLimit: names }) },
   };
   return {
+    ...(fits ? {} : { width: { step: column }, autosize: "pad" }),
     height: { step: 24 }, data: { values },
     layer: [
       { mark: "rect", encoding: { ...encoding, color: { field: "value", type: "quantitative", scale: { scheme: "cividis", domain: [0, 100], clamp: true }, legend: null }, tooltip: tooltip(["name", "row"], ["task", "task"], ["value", "value", ".1f"]) } },
@@ -203,6 +209,10 @@ async function draw(figure) {
   };
   const sized = { width: "container", autosize: { type: "fit-x", contains: "padding" }, description: title };
   await vegaEmbed(box, { ...sized, ...spec }, options);
+  // What is scrolled has to be reached by keyboard.
+  if (box.scrollWidth > box.clientWidth) {
+    for (const [name, value] of [["tabindex", 0], ["role", "region"], ["aria-label", title]]) box.setAttribute(name, value);
+  } else for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
   figure.dataset.drawn = "yes";
 }
 
