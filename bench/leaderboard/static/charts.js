@@ -210,9 +210,8 @@ async function draw(figure) {
   const sized = { width: "container", autosize: { type: "fit-x", contains: "padding" }, description: title };
   await vegaEmbed(box, { ...sized, ...spec }, options);
   // What is scrolled has to be reached by keyboard.
-  if (box.scrollWidth > box.clientWidth) {
-    for (const [name, value] of [["tabindex", 0], ["role", "region"], ["aria-label", title]]) box.setAttribute(name, value);
-  } else for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+  if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", 0);
+  else box.removeAttribute("tabindex");
   figure.dataset.drawn = "yes";
 }
 
