@@ -7,9 +7,9 @@ compares, and its three ratios. FLOPs are the counter's, at the mean number of t
 MNLI, QNLI and QQP that mean is assumed, of the others docs/cost.md measured it. A GPU's rate is
 that of its data sheet for dense bf16, times the share that is assumed to be reached.
 
-On n GPUs it takes a n-th of that, times what `scale.py` found over the ideal; and no less than its
-longest chain of trainings, of which one waits for the other: both halves of the dense model's
-trials, its final run, both halves of a method's trials, and that method's.
+On n GPUs it takes a n-th of that, times 1.1, which is what `scale.py` is to stay below. It takes no
+less than its longest chain of trainings, of which one waits for the other: both halves of the dense
+model's trials, its final run, both halves of a method's trials, and that method's.
 """
 
 from __future__ import annotations
