@@ -109,7 +109,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import harness
 
     folder = tmp_path_factory.mktemp("finished") / "runs"
-    result = harness.quick(folder, "--seeds", "2", methods="magnitude,random-mask,majority")
+    methods = "magnitude,random-mask,majority"
+    result = harness.quick(folder, "--seeds", "2", methods=methods, probed=True)
     assert result.status == 0, result.err
     return folder
 

@@ -96,7 +96,7 @@ def test_a_text_that_cannot_be_read_stops_the_run_before_it_begins(
 def test_texts_are_not_mixed_and_no_path_is_kept(tmp_path: Path) -> None:
     runs, text = tmp_path / "runs", tmp_path / "mine.txt"
     text.write_text("\n".join(probe_text(40)), encoding="utf-8")
-    quick(runs, methods="majority")
+    quick(runs, methods="majority", probed=True)
     quick(runs, "--probe-text", text, methods="random-mask")
     assert refused(bench("knowledge", "--runs", runs), "different texts", "mine.txt", "--rerun all")
     suite = (runs / "suites/demo.json").read_text(encoding="utf-8")

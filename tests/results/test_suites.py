@@ -12,7 +12,7 @@ from bench.results.suites import FIGURES, check_suite_name, merge_suites, same_s
 
 SUITE = {
     "name": "s", "model": "m", "weights": "w", "axis": "weights", "protocol": "p",
-    "data": {"cola": "rows", "rte": "rows"}, "commands": ["a"],
+    "data": {"cola": "rows", "rte": "rows"}, "commands": ["a"], "settings": {},
     "cells": {"1": ["dense", "cola", 1.0, 0], "2": ["dense", "rte", 1.0, 0]},
 }  # fmt: skip
 
