@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("unruly")
 def undisturbed(tmp_path: Path, unruly: Path) -> Path:
     """A run folder of `METHODS` that nothing came in the way of."""
     (unruly / "open").touch()
-    assert quick(tmp_path / "undisturbed", methods=METHODS).status == 0
+    assert quick(tmp_path / "undisturbed", methods=METHODS, probed=True).status == 0
     (unruly / "open").unlink()
     (unruly / "calls").unlink()
     return tmp_path / "undisturbed"
@@ -50,7 +50,7 @@ def test_a_killed_run_goes_on_where_it_was(runs, undisturbed, unruly, workers) -
         killed.communicate()
     kept = {key: record.created for key, record in records(runs).items()}
     (unruly / "open").touch()
-    result = quick(runs, methods=METHODS)
+    result = quick(runs, methods=METHODS, probed=True)
     assert result.status == 0
     assert f"{wanted} done, {5 - wanted} to run" in result.out
     assert kept.items() <= {key: record.created for key, record in records(runs).items()}.items()
@@ -119,10 +119,11 @@ def test_two_runs_on_one_folder_run_each_cell_once(runs, monkeypatch, workers) -
 
 def test_shards_together_are_one_run(runs, tmp_path, undisturbed, unruly) -> None:
     (unruly / "open").touch()
-    quick(runs, "--shard", "1/2", methods=METHODS)
+    quick(runs, "--shard", "1/2", methods=METHODS, probed=True)
     assert len(records(runs)) == 3
     assert "**2 of 5 cells are not done yet.**" in (runs / "demo.md").read_text()
-    assert "2 cells, 0 done, 2 to run" in quick(runs, "--shard", "2/2", methods=METHODS).out
+    second = quick(runs, "--shard", "2/2", methods=METHODS, probed=True)
+    assert "2 cells, 0 done, 2 to run" in second.out
     assert outcomes(runs) == outcomes(undisturbed)
     assert (runs / "demo.md").read_text() == (undisturbed / "demo.md").read_text()
 
