@@ -10,6 +10,7 @@ from tiny_models import tiny_config
 from transformers import AutoModel, AutoModelForMaskedLM, BertTokenizer, PreTrainedModel
 
 from bench.data.probe import Probe, prepare_probe
+from bench.data.tasks.demo import demo_encoder_path
 
 WORDS = [f"w{number}" for number in range(45)]
 
@@ -41,6 +42,16 @@ def write_text(path: Path, rows: int = 90) -> Path:
     """Passages of 1 to 60 words, some longer than the positions of the encoder."""
     generator = np.random.default_rng(0)
     lines = [" ".join(generator.choice(WORDS, generator.integers(1, 60))) for _ in range(rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_demo_text(path: Path, rows: int, words: int) -> Path:
+    """Passages of so many words each that the demo's encoder knows."""
+    vocabulary = (demo_encoder_path() / "vocab.txt").read_text(encoding="utf-8").split()
+    known = [word for word in vocabulary if word.isalpha()]
+    lines = [" ".join(known[(7 * row + place) % len(known)] for place in range(words))
+             for row in range(rows)]  # fmt: skip
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 

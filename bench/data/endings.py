@@ -178,9 +178,8 @@ class CausalWriter:
             logits[:, len(self.tokenizer) :] = -torch.inf  # some have more outputs than pieces
             past, shown = output.past_key_values, nucleus(logits, self._draw)[:, None]
             written.append(shown.cpu())
-        self.flops += sum(
-            continuing_flops(self._model, len(prompts[0]), max(lengths)) for _ in lengths
-        )
+        each = continuing_flops(self._model, len(prompts[0]), max(lengths))
+        self.flops += len(lengths) * each
         rows = torch.cat(written, dim=1).tolist()
         return [row[:length] for row, length in zip(rows, lengths, strict=True)]
 

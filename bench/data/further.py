@@ -51,7 +51,7 @@ def other_rows(
         raise BenchError(f"--adapt-from {other.name}: one of the two tasks has pairs of texts.")
     if overlap == "removed":
         twins = find_twins(texts_of_rows(rows), texts_of_rows(splits.dev)).rows
-        rows = rows.select(np.setdiff1d(np.arange(len(rows)), twins).tolist())
+        rows = without_rows(rows, twins)
     return rows.remove_columns([name for name in rows.column_names if name == "part"])
 
 
@@ -106,6 +106,11 @@ def add_rounds(rows: Dataset, rounds: Rounds, splits: Splits, twins: Sequence[in
         rows = with_rows(rows, found.rows.select(learnt))
         facts[name] = {"rows": len(learnt), "near": len(near), "stem": len(stem)}
     return Added(rows, ties, facts)
+
+
+def without_rows(rows: Dataset, numbers: Sequence[int]) -> Dataset:
+    """All rows but those of some numbers."""
+    return rows.select(np.setdiff1d(np.arange(len(rows)), numbers).tolist())
 
 
 def with_rows(rows: Dataset, more: Dataset) -> Dataset:

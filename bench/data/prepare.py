@@ -16,7 +16,7 @@ from msgspec import Struct
 from bench.checksums import is_as_written
 from bench.data import windows
 from bench.data.encoded import FOREIGN, Encoded
-from bench.data.further import add_rounds, check_rounds, other_rows, with_rows
+from bench.data.further import add_rounds, check_rounds, other_rows, with_rows, without_rows
 from bench.data.revisions import pin, pinned
 from bench.data.splits import cap, cut_tune, find_twins
 from bench.data.task import checked_rows
@@ -253,8 +253,7 @@ def _write(
             "them all the same."
         )
     else:  # before the cap, which is filled all the same
-        others = np.setdiff1d(np.arange(len(splits.train)), twins.rows)
-        train = splits.train.select(others.tolist())
+        train = without_rows(splits.train, twins.rows)
     train = train.select(cap(texts_of_rows(train), cap_at))
     ties: list[tuple[int, int]] = []
     learnt: dict[str, Any] = {}

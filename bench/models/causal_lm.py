@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from bench.errors import BenchError, first_line
 from bench.hub import repository_of
-from bench.models.checkpoint import from_folder, read_tokenizer
+from bench.models.checkpoint import from_folder, parse_config, read_tokenizer
 from bench.models.configuration import Attention, Layers, Width, check_parameters, refuse_code
 from bench.models.folder import (
     CONFIG,
@@ -92,8 +92,8 @@ def find_generator(name: str, *, offline: bool = False) -> Generator:
             "leave it, and the encoder's own masked language model writes the endings."
         )
     check_tokenizer(folder)
-    config = _config(folder)
-    check_parameters(folder / CONFIG, _parameters(config, folder), numbers_held(folder))
+    described = _parameters(parse_config(folder), folder)
+    check_parameters(folder / CONFIG, described, numbers_held(folder))
     own = repository_of(folder) or folder.resolve().name
     return Generator(own.rpartition("/")[2], folder, weight_hash(folder))
 
@@ -145,17 +145,6 @@ def continuing_flops(model: PreTrainedModel, given: int, written: int) -> int:
     passed = given + written - 1
     attended = given * given + sum(range(given + 1, passed + 1))
     return 2 * passed * matrices + 4 * layers * width * attended
-
-
-def _config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # a wrong value fails in any way it likes
-        raise BenchError(
-            f"{folder} holds no model configuration that can be read: {first_line(error)}"
-        ) from None
 
 
 def _parameters(config: Any, folder: Path) -> int:

@@ -40,11 +40,20 @@ def read_config(folder: Path) -> PretrainedConfig:
     Raises:
         BenchError: There is none that can be read, or it is of no supported family.
     """
-    from transformers import AutoConfig
-
     import bench.models.own_classes  # noqa: F401 - makes them known
 
     check_config(folder)
+    return parse_config(folder)
+
+
+def parse_config(folder: Path) -> PretrainedConfig:
+    """What transformers makes of a `config.json` that has been checked, of a model of any kind.
+
+    Raises:
+        BenchError: It makes nothing of it.
+    """
+    from transformers import AutoConfig
+
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder,

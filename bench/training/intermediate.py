@@ -46,9 +46,8 @@ SEED = 0
 """Of head, order and dropout: the encoder is the same for the cells of all seeds."""
 
 MOST_HELD_OUT = 500
-"""Prompts that a synthetic task is scored on, or a tenth of all."""
-
-TEN_PERCENT = 0.1
+HELD_OUT = 0.1
+"""Prompts that a synthetic task is scored on: a share of all, and so many at most."""
 
 NOT_ASKED: dict[str, Any] = {
     "trials": 0, "perturb": "", "carried": "", "augment": 0, "max_train_samples": None,
@@ -206,7 +205,7 @@ def lesson_of_task(task: Task, fit: Encoded, tune: Encoded) -> Lesson:
 
 def prompts_held_out(prompts: int) -> int:
     """How many of so many prompts a synthetic task is scored on."""
-    return max(1, min(MOST_HELD_OUT, round(TEN_PERCENT * prompts)))
+    return max(1, min(MOST_HELD_OUT, round(HELD_OUT * prompts)))
 
 
 def lesson_of_endings(rows: Encoded, flops: int, made: str, *, binary: bool) -> Lesson:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import harness
 import pytest
-from probes import save_encoder
+from probes import save_encoder, write_demo_text
 
 from bench.data.tasks.demo import demo_encoder_path
 from bench.files import read_json
@@ -22,13 +22,7 @@ OTHER, FAKES = "intermediate=demo-paraphrase", "intermediate=synthetic"
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty sentences of 24 words that the demo's encoder knows."""
-    vocabulary = (demo_encoder_path() / "vocab.txt").read_text(encoding="utf-8").split()
-    words = [word for word in vocabulary if word.isalpha()]
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    lines = [" ".join(words[(7 * row + place) % len(words)] for place in range(24))
-             for row in range(50)]  # fmt: skip
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_demo_text(tmp_path_factory.mktemp("text") / "text.txt", rows=50, words=24)
 
 
 def table(folder: Path) -> Path:

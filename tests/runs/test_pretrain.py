@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import harness
 import pytest
+from probes import write_demo_text
 
-from bench.data.tasks.demo import demo_encoder_path
 from bench.runs.names import select_methods
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighty passages of words that the demo's encoder knows."""
-    vocabulary = (demo_encoder_path() / "vocab.txt").read_text(encoding="utf-8").split()
-    words = [word for word in vocabulary if word.isalpha()]
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    lines = [" ".join(words[(7 * row + place) % len(words)] for place in range(12))
-             for row in range(80)]  # fmt: skip
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_demo_text(tmp_path_factory.mktemp("text") / "text.txt", rows=80, words=12)
 
 
 def test_numbers_are_spelled_in_one_way() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from made_once import check_made_once
 from probes import save_encoder
 from safetensors.torch import load_file
 from tiny_models import CONFIGS
@@ -98,7 +98,7 @@ def test_the_score_is_the_share_of_held_out_prompts(
 ) -> None:
     """Of 10 prompts: the first row is ahead in 7; of two rows each, 13 of 20 are called right."""
     lesson = lesson_of_endings(endings(12), 0, "text", binary=binary)
-    monkeypatch.setattr(intermediate, "TEN_PERCENT", 10 / 12)
+    monkeypatch.setattr(intermediate, "HELD_OUT", 10 / 12)
     lesson = lesson_of_endings(endings(12), 0, "text", binary=binary)
     ahead = [1.0, 0.0, 0.5, 0.2] * 7 + [0.0, 1.0, 0.5, 0.2] * 3
     calls = [[0.0, 1.0], [1.0, 0.0]] * 6 + [[0.0, 1.0], [0.0, 1.0]] + [[1.0, 0.0], [0.0, 1.0]] * 3
@@ -171,18 +171,7 @@ def test_it_is_made_once_by_two_at_the_same_time_and_again_where_it_is_damaged(
             device="cpu", progress=lambda step, total: None,
         )  # fmt: skip
 
-    found: list[Start] = []
-    others = [threading.Thread(target=lambda: found.append(ask())) for _ in range(2)]
-    for other in others:
-        other.start()
-    for other in others:
-        other.join()
-    assert len(made) == 1 and found[0] == found[1]
-    weights = (found[0].folder / "model.safetensors").read_bytes()
-    (found[0].folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    again = ask()
-    assert len(made) == 2
-    assert (again.folder / "model.safetensors").read_bytes() == weights
+    check_made_once(ask, made)
 
 
 @pytest.mark.parametrize("step", [1, 2])

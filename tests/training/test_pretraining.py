@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from made_once import check_made_once
 from probes import save_encoder
 from safetensors.torch import load_file, save_file
 from tiny_models import CONFIGS, tiny_classifier
@@ -149,19 +149,7 @@ def test_it_is_made_once_by_two_at_the_same_time_and_again_where_it_is_damaged(
         return own(*args)
 
     monkeypatch.setattr(pretraining, "_train", counted)
-    found: list[pretraining.Continued] = []
-    others = [threading.Thread(target=lambda: found.append(go_on(runs, text, encoder)))
-              for _ in range(2)]  # fmt: skip
-    for other in others:
-        other.start()
-    for other in others:
-        other.join()
-    assert len(made) == 1 and found[0] == found[1]
-    weights = (found[0].folder / "model.safetensors").read_bytes()
-    (found[0].folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    again = go_on(runs, text, encoder)
-    assert len(made) == 2
-    assert (again.folder / "model.safetensors").read_bytes() == weights
+    check_made_once(lambda: go_on(runs, text, encoder), made)
 
 
 @pytest.mark.parametrize("step", [1, 4])

@@ -26,6 +26,7 @@ from bench.training.pretraining import continued
 if TYPE_CHECKING:
     from bench.data.endings import Writer
     from bench.data.prepare import Prepared
+    from bench.protocol import Protocol
     from bench.runs.cells.context import Context
     from bench.training.intermediate import Lesson, Start
 
@@ -129,7 +130,7 @@ def intermediate_steps(context: Context) -> int:
     before, protocol = context.intermediates[context.protocol.intermediate], context.protocol
     if isinstance(before, Passages):
         rows = before.count - prompts_held_out(before.count)
-        if protocol.intermediate != SYNTHETIC[0]:
+        if _is_binary(protocol):
             rows *= 2  # the real ending and a fake
     else:  # of windows, as many are fit as of questions
         rows = round(before.train_rows * before.facts["fit"] / before.facts["train"])
@@ -154,7 +155,7 @@ def _lesson_of_passages(
     written = prepare_endings(
         passages,
         writer,
-        identity=own.hash if own else context.weights,
+        identity=intermediate_identity(context)["writer"],
         encoder=context.encoder,
         cache=context.runs / "data",
         length=context.protocol.sequence_length,
@@ -162,5 +163,10 @@ def _lesson_of_passages(
     )
     by = own.name if own else "the encoder's own masked language model"
     made = f"{passages.text}, fakes by {by}"
-    binary = context.protocol.intermediate != SYNTHETIC[0]
+    binary = _is_binary(context.protocol)
     return lesson_of_endings(written.rows, written.flops, made, binary=binary)
+
+
+def _is_binary(protocol: Protocol) -> bool:
+    """Whether a synthetic task judges one ending at a time, not a choice among all."""
+    return protocol.intermediate != SYNTHETIC[0]

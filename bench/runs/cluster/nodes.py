@@ -55,13 +55,7 @@ class CellSize:
         return min(slots, int(resources.get("GPU", 0)) * self.per_gpu) if self.per_gpu else slots
 
     def __str__(self) -> str:
-        gpu = (
-            ""
-            if not self.per_gpu
-            else " and a GPU"
-            if self.per_gpu == 1
-            else " and a part of a GPU"
-        )
+        gpu = {0: "", 1: " and a GPU"}.get(self.per_gpu, " and a part of a GPU")
         return f"{self.threads} cores{gpu}"
 
 
