@@ -41,6 +41,9 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 GPU_ROOM = 0.9
 """Of a GPU's memory, what workers that share it may use: CUDA's own state in each needs some."""
 
+GIT_TIMEOUT_S = 60
+"""A loaded machine took more than 10 s, and its records said that no checkout ran."""
+
 VECTOR_EXTENSIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
 
 
@@ -164,8 +167,12 @@ def vector_extensions() -> list[str]:
     return [name for name in VECTOR_EXTENSIONS if name in flags.split()]
 
 
+@functools.cache
 def git_commit() -> str | None:
-    """Commit of the checkout that runs, `+` appended where it was changed; `None` outside one."""
+    """Commit of the checkout that runs, `+` appended where it was changed; `None` outside one.
+
+    It is read once a process, which runs what it has loaded, whatever the folder becomes.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
@@ -178,7 +185,9 @@ def git_commit() -> str | None:
 
 def _git(root: Path, *words: str) -> str:
     command = ["git", "-C", str(root), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=GIT_TIMEOUT_S
+    )
     return done.stdout.strip()
 
 

@@ -64,6 +64,13 @@ def until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+def follow(browser: Any, element: Any) -> None:
+    """Clicks on what leads to another page, and waits until that page stands."""
+    browser.execute_script("window.left = true")
+    element.click()
+    wait(browser, "!window.left && document.readyState === 'complete'")
+
+
 def requested(browser: Any) -> set[str]:
     """The addresses that pages asked for since this was last asked."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

@@ -16,7 +16,7 @@ pytest.importorskip("nltk", reason="prunebench[arena] is not installed")
 
 import uvicorn
 from arena_site import arena
-from browser import chromium, prefer, resize, violations
+from browser import chromium, follow, prefer, resize, violations
 
 from bench.arena.application import application
 from bench.arena.serve import Address
@@ -86,7 +86,8 @@ class Browser:
         box.send_keys(text)
 
     def press(self, label: str) -> None:
-        self.driver.find_element("xpath", f"//main//button[normalize-space()='{label}']").click()
+        path = f"//main//button[normalize-space()='{label}']"
+        follow(self.driver, self.driver.find_element("xpath", path))
 
     def choose(self, label: str) -> None:
         self.driver.find_element("xpath", f"//label[normalize-space()='{label}']").click()
@@ -152,7 +153,7 @@ def test_a_browser_sends_no_form_of_another_page(browser: Browser, tmp_path: Pat
         '<button>Win a prize</button></form><img src="' + browser.site.origin + '/arena.css">'
     )
     browser.driver.get(evil.as_uri())
-    browser.driver.find_element("tag name", "button").click()
+    follow(browser.driver, browser.driver.find_element("tag name", "button"))
     assert "from another site" in browser.text
     assert browser.site.arena.examples.of_round(1) == []
 
