@@ -113,7 +113,7 @@ def read_table(source: Any, limits: Limits, columns: list[str] | None = None) ->
     parts = [pa.table(part) for _, part in batches(file, limits, columns)]
     if not parts:
         return file.schema_arrow.empty_table()
-    return pa.concat_tables(parts)
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
 
 
 def _extent(column: Array) -> tuple[int, int]:

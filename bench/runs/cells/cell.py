@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -84,7 +84,7 @@ class Cell:
         self, *, version: int, data: str, weights: str, carried: Sequence[Mapping[str, Any]] = ()
     ) -> str:
         """The cell's id; see `bench.results.record.cell_id`."""
-        return cell_id(asdict(self), version=version, data=data, weights=weights, carried=carried)
+        return cell_id(vars(self), version=version, data=data, weights=weights, carried=carried)
 
 
 def reference_cell(cell: Cell) -> Cell:
