@@ -21,12 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checksums import damaged, is_as_written, sum_of, write_sums
 from bench.errors import BenchError, first_line, text_of
-from bench.inputs import NO_FILE, Limits, check_regular, read_bytes, read_text
-from bench.parquet import read_table
+from bench.inputs import NO_FILE, read_bytes, read_text
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-    from pyarrow import Table
 
 
 def short_hash(key: object) -> str:
@@ -249,63 +247,6 @@ def _unsealed(data: bytes) -> Any:
     if line != head + hashlib.sha256(rest).hexdigest().encode():
         raise ValueError("it does not match its checksum")
     return parse_json(b"{" + rest)
-
-
-def read_parquet(
-    path: Path,
-    remedy: str,
-    *,
-    sealed: bool = True,
-    limits: Limits | None = None,
-    columns: list[str] | None = None,
-) -> Table:
-    """Reads a Parquet file of ours, whose folder keeps a checksum of it if it is `sealed`.
-
-    Args:
-        path: The file.
-        remedy: What mends it, as a clause.
-        sealed: Whether its folder keeps a checksum of it.
-        limits: How much it may hold, if somebody else may have sent it.
-        columns: With limits, those that are wanted, as far as there are any.
-
-    Raises:
-        BenchError: It is damaged; the message says what mends it.
-    """
-    from pyarrow import ArrowException, BufferReader, parquet
-
-    try:
-        data = None if limits is None else read_bytes(path, limits)
-        if sealed and path.exists() and not is_as_written(path, data):
-            raise BenchError(f"{path} does not match its checksum: {remedy}.")
-        if limits is not None:
-            return read_table(BufferReader(data), limits, columns)
-        check_regular(path)
-        # Of a small file, to ask for threads and to look for a data set takes longer than to read.
-        return parquet.ParquetFile(path).read(use_threads=False)
-    except (ArrowException, OSError, ValueError) as error:
-        reason = first_line(error).rstrip(".")
-        raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
-
-
-def write_parquet(path: Path, table: Table, *, sealed: bool = True) -> None:
-    """Writes a Parquet file of ours, whole or not at all."""
-    from pyarrow import parquet, types
-
-    # Logits do not recur: a dictionary of them would take half as much again. Texts do.
-    lists = [one for one in table.schema if types.is_list(one.type)]
-    numbers = [
-        f"{one.name}.list.element" for one in lists if not types.is_string(one.type.value_type)
-    ]
-    texts = [f"{one.name}.list.element" for one in lists if types.is_string(one.type.value_type)]
-    plain = [one.name for one in table.schema if one not in lists]
-    with atomic_path(path, sealed=sealed) as temporary:
-        parquet.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            use_dictionary=[*plain, *texts],
-            use_byte_stream_split=numbers,
-        )
 
 
 def is_whole(path: Path) -> bool:

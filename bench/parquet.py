@@ -1,4 +1,4 @@
-"""Parquet files of others: what they become is known before they become it.
+"""Parquet files: ours, with their checksums, and others', which may become more than they look.
 
 A text that comes a million times lies in a file once, and pages are compressed without bounds. So a
 footer is looked at first; then columns are read as dictionaries, batch by batch, and the extent of
@@ -8,7 +8,13 @@ their texts is known before these are repeated.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bench.checksums import is_as_written
+from bench.errors import BenchError, first_line
+from bench.files import atomic_path
+from bench.inputs import check_regular, read_bytes
 
 if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch, Table
@@ -18,6 +24,63 @@ if TYPE_CHECKING:
 
 BATCH = 1 << 18
 """Rows that are taken apart at once."""
+
+
+def read_parquet(
+    path: Path,
+    remedy: str,
+    *,
+    sealed: bool = True,
+    limits: Limits | None = None,
+    columns: list[str] | None = None,
+) -> Table:
+    """Reads a Parquet file of ours, whose folder keeps a checksum of it if it is `sealed`.
+
+    Args:
+        path: The file.
+        remedy: What mends it, as a clause.
+        sealed: Whether its folder keeps a checksum of it.
+        limits: How much it may hold, if somebody else may have sent it.
+        columns: With limits, those that are wanted, as far as there are any.
+
+    Raises:
+        BenchError: It is damaged; the message says what mends it.
+    """
+    from pyarrow import ArrowException, BufferReader, parquet
+
+    try:
+        data = None if limits is None else read_bytes(path, limits)
+        if sealed and path.exists() and not is_as_written(path, data):
+            raise BenchError(f"{path} does not match its checksum: {remedy}.")
+        if limits is not None:
+            return read_table(BufferReader(data), limits, columns)
+        check_regular(path)
+        # Of a small file, to ask for threads and to look for a data set takes longer than to read.
+        return parquet.ParquetFile(path).read(use_threads=False)
+    except (ArrowException, OSError, ValueError) as error:
+        reason = first_line(error).rstrip(".")
+        raise BenchError(f"{path} cannot be read ({reason}): {remedy}.") from None
+
+
+def write_parquet(path: Path, table: Table, *, sealed: bool = True) -> None:
+    """Writes a Parquet file of ours, whole or not at all."""
+    from pyarrow import parquet, types
+
+    # Logits do not recur: a dictionary of them would take half as much again. Texts do.
+    lists = [one for one in table.schema if types.is_list(one.type)]
+    numbers = [
+        f"{one.name}.list.element" for one in lists if not types.is_string(one.type.value_type)
+    ]
+    texts = [f"{one.name}.list.element" for one in lists if types.is_string(one.type.value_type)]
+    plain = [one.name for one in table.schema if one not in lists]
+    with atomic_path(path, sealed=sealed) as temporary:
+        parquet.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=[*plain, *texts],
+            use_byte_stream_split=numbers,
+        )
 
 
 def open_bounded(

@@ -7,9 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import BenchError
-from bench.files import read_parquet, write_parquet
 from bench.inputs import Limits
-from bench.parquet import BATCH, read_table
+from bench.parquet import BATCH, read_parquet, read_table, write_parquet
 
 
 def test_a_table_is_what_it_was(tmp_path) -> None:

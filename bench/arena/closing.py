@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.arena.standings import as_plain, megabytes_of, names_of, standings
 from bench.errors import BenchError
-from bench.files import write_json, write_parquet, write_text
+from bench.files import write_json, write_text
+from bench.parquet import write_parquet
 from bench.results.rounds import ARENA, FIGURES, ROUNDS
 
 if TYPE_CHECKING:

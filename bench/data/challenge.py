@@ -17,7 +17,8 @@ from bench.data.revisions import pin, pinned
 from bench.data.splits import find_twins
 from bench.data.task import checked_challenge
 from bench.data.texts import keep_texts, read_texts, texts_of_rows
-from bench.files import lock, read_json, read_parquet, short_hash, write_json, write_parquet
+from bench.files import lock, read_json, short_hash, write_json
+from bench.parquet import read_parquet, write_parquet
 from bench.schema import Count
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.data.spans import Spans
-from bench.files import atomic_path, read_parquet
+from bench.files import atomic_path
+from bench.parquet import read_parquet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

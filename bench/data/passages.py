@@ -17,9 +17,10 @@ from msgspec import Struct
 from bench.checksums import is_as_written
 from bench.data.corpus import read_passages
 from bench.errors import BenchError
-from bench.files import read_json, read_parquet, short_hash, write_json, write_parquet
+from bench.files import read_json, short_hash, write_json
 from bench.models.checkpoint import read_tokenizer
 from bench.models.folder import tokenizer_hash
+from bench.parquet import read_parquet, write_parquet
 from bench.schema import Count
 
 if TYPE_CHECKING:

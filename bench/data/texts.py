@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.checksums import is_as_written
 from bench.data.encoded import Encoded
-from bench.files import read_json, read_parquet, write_parquet
+from bench.files import read_json
 from bench.models.checkpoint import load_tokenizer, max_pieces
+from bench.parquet import read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.answers import text_column
 from bench.errors import BenchError
-from bench.files import inside, read_parquet, write_parquet
+from bench.files import inside
 from bench.inputs import Limits
+from bench.parquet import read_parquet, write_parquet
 from bench.results.store import challenge_file
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checksums import damaged, damaged_files, is_as_written
 from bench.errors import BenchError
-from bench.files import inside, lock, read_json, write_json, write_parquet
+from bench.files import inside, lock, read_json, write_json
+from bench.parquet import write_parquet
 from bench.results.record import Record
 from bench.schema import Id, is_of
 
