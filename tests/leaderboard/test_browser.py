@@ -164,6 +164,47 @@ def test_an_axis_is_chosen_and_the_front_is_that_of_a_plain_search(page: Any) ->
         assert len(front) > 1
 
 
+def test_names_in_a_legend_are_picked_by_keyboard_and_by_pointer(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.execute_script("document.getElementById('tradeoff').scrollIntoView()")
+    web.wait(page, "document.getElementById('tradeoff').dataset.drawn === 'yes'")
+    entries = page.find_elements("css selector", "#tradeoff .role-legend [role=button]")
+    first, second, *_ = names = [one.get_attribute("aria-label") for one in entries]
+    cells = page.execute_script(
+        "return page.everyRatio.filter((row) => !row.answers).map((row) => row.method)"
+    )
+    assert sorted(names) == sorted(set(cells))
+
+    def wait_for(*picked: str) -> None:
+        """Until the legend says so, and the averages of the others, and they alone, are faint."""
+        held = "document.querySelectorAll('#tradeoff .role-legend [aria-pressed=true]')"
+        said = f"[...{held}].map((one) => one.getAttribute('aria-label')).join()"
+        web.wait(page, f"{said} === {','.join(picked)!r}")
+        clear = sum(one in picked for one in cells) if picked else len(cells)
+        points = "[...document.querySelectorAll('#tradeoff [role=graphics-symbol][opacity=\"1\"]')]"
+        web.wait(page, f"{points}.length === {clear}")
+
+    def press(*keys: str) -> None:
+        page.switch_to.active_element.send_keys(*keys)
+
+    wait_for()
+    page.execute_script("arguments[0].focus()", entries[0])
+    press(Keys.ENTER)
+    wait_for(first)
+    press(Keys.TAB)
+    press(Keys.SHIFT, Keys.SPACE)
+    wait_for(first, second)
+    press(Keys.ENTER)
+    wait_for(second)
+    press(Keys.SPACE)
+    wait_for()
+    entries[2].click()
+    wait_for(names[2])
+    entries[2].click()
+    wait_for()
+
+
 def test_a_cell_shows_what_its_record_has(page: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 

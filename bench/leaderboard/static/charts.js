@@ -25,7 +25,7 @@ function looks() {
 }
 
 function legend(width, methods) {
-  return { orient: "bottom", title: null, columns: Math.max(1, Math.floor(width / 170)), values: methods };
+  return { orient: "bottom", title: null, rowPadding: 8, columns: Math.max(1, Math.floor(width / 170)), values: methods };
 }
 
 const AVERAGE = "average";
@@ -91,7 +91,7 @@ function tradeoff(controls, width) {
       { data: { values: paretoFront(points) }, mark: { type: "line", interpolate: "step-after", stroke: "var(--quiet)", strokeDash: [5, 4] }, encoding: { x, y } },
       { data: { values: points.filter((one) => one.low !== null) }, mark: { type: "rule", strokeWidth: 1.5 }, encoding: { x, y: { ...y, field: "low" }, y2: { field: "high" }, color, opacity: opacity(0.9) } },
       { data: { values: seeds }, mark: { type: "point", filled: true, size: 28 }, encoding: { x, y, color, shape: shaped, opacity: opacity(0.45), tooltip: tooltip(["name", "cell"], ["seed", "seed"], ["score", "score", ".1f"]) } },
-      { data: { values: points }, params: [{ name: "pick", select: { type: "point", fields: ["method"] }, bind: "legend" }], mark: { type: "point", filled: true, size: 110, stroke: "var(--paper)", strokeWidth: 1 }, encoding: { x, y, color, shape: shaped, opacity: opacity(1), tooltip: tooltip(["name", "row"], ["score", "average", ".1f"], ["cost", AXES[cost], ",.4~g"], ["low", "low", ".1f"], ["high", "high", ".1f"]) } },
+      { data: { values: points }, params: [{ name: "pick", select: { type: "point", fields: ["method"] } }], mark: { type: "point", filled: true, size: 110, stroke: "var(--paper)", strokeWidth: 1 }, encoding: { x, y, color, shape: shaped, opacity: opacity(1), tooltip: tooltip(["name", "row"], ["score", "average", ".1f"], ["cost", AXES[cost], ",.4~g"], ["low", "low", ".1f"], ["high", "high", ".1f"]) } },
       { data: { values: apart(paretoFront(points), costs, width) }, mark: { type: "text", dy: -14, align: "center" }, encoding: { x, y, text: { field: "name" } } },
     ],
   };
@@ -154,7 +154,7 @@ function curves(controls, width) {
   const { colour } = looks();
   return {
     height: 280, data: { values },
-    params: [{ name: "pick", select: { type: "point", fields: ["method"] }, bind: "legend" }],
+    params: [{ name: "pick", select: { type: "point", fields: ["method"] } }],
     mark: { type: "line", point: { size: 26 }, strokeWidth: 1.8 },
     encoding: {
       x: { field: "share", type: "quantitative", axis: axis("share of the steps", { format: ".0%", tickCount: 5 }) },
@@ -185,7 +185,7 @@ function trials(controls, width) {
   return {
     height: 300,
     layer: [
-      { data: { values }, params: [{ name: "pick", select: { type: "point", fields: ["method"] }, bind: "legend" }], mark: { type: "point", filled: true, size: 40 }, encoding },
+      { data: { values }, params: [{ name: "pick", select: { type: "point", fields: ["method"] } }], mark: { type: "point", filled: true, size: 40 }, encoding },
       { data: { values: values.filter((one) => one.kind === "best") }, mark: { type: "point", size: 170, strokeWidth: 2 }, encoding },
     ],
   };
@@ -208,11 +208,50 @@ async function draw(figure) {
     config: CONFIG, tooltip: showTip,
   };
   const sized = { width: "container", autosize: { type: "fit-x", contains: "padding" }, description: title };
-  await vegaEmbed(box, { ...sized, ...spec }, options);
+  const { view } = await vegaEmbed(box, { ...sized, ...spec }, options);
+  pickable(view, box);
   // What is scrolled has to be reached by keyboard.
   if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", 0);
   else box.removeAttribute("tabindex");
   figure.dataset.drawn = "yes";
+}
+
+// The names of a legend as buttons, for pointer and keyboard, which say whether they are picked. Shift
+// adds to what is picked. The library's own binding misses the legend of a figure of several layers,
+// and no keyboard reaches it.
+function pickable(view, box) {
+  const entries = [...box.querySelectorAll(".role-legend-label text")].map((text) => ({
+    name: text.__data__.datum.value, element: text.parentNode.parentNode.parentNode,
+  }));
+  if (!entries.length) return;
+  const legend = box.querySelector(".role-legend"); // as the library has it, nothing in it is read out
+  legend.removeAttribute("aria-roledescription");
+  for (const [key, value] of Object.entries({ role: "group", "aria-label": "Methods" })) legend.setAttribute(key, value);
+  const picked = () => view.data("pick_store").map((one) => one.values[0]);
+  const say = () => {
+    const names = picked();
+    for (const { name, element } of entries) element.setAttribute("aria-pressed", names.includes(name));
+  };
+  const pick = (name, more) => {
+    const others = more ? picked().filter((one) => one !== name) : [];
+    const isOff = picked().includes(name) && (more || picked().length === 1);
+    const names = isOff ? others : [...others, name];
+    view.data("pick_store", names.map((one) => ({ unit: "", fields: [{ type: "E", field: "method" }], values: [one] }))).runAsync();
+  };
+  for (const { name, element } of entries) {
+    for (const [key, value] of Object.entries({ role: "button", tabindex: 0, "aria-label": name })) element.setAttribute(key, value);
+    element.addEventListener("click", (event) => {
+      event.stopPropagation(); // beside a point, a click takes back what is picked
+      pick(name, event.shiftKey);
+    });
+    element.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault(); // no scrolling
+      pick(name, event.shiftKey);
+    });
+  }
+  view.addDataListener("pick_store", say);
+  say();
 }
 
 function showTip(handler, event, item, value) {
