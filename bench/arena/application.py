@@ -25,7 +25,7 @@ PAGES: tuple[tuple[str, str, Handler, Needs], ...] = (
     ("POST", "/leave", joining.leave, "account"),
     ("GET", "/write", writing.write, "writer"),
     ("POST", "/write", writing.submit, "writer"),
-    ("GET", "/examples/{number:int}", writing.example, "writer"),
+    ("GET", "/examples/{number}", writing.example, "writer"),
     ("GET", "/mine", writing.mine, "writer"),
     ("POST", "/retract", writing.retract, "writer"),
     ("GET", "/validate", validating.validate, "account"),

@@ -111,6 +111,8 @@ class Database:
             )
             self._connection.row_factory = sqlite3.Row
             self._prepare()
+        except sqlite3.OperationalError as error:  # it is locked, or cannot be written
+            raise BenchError(f"{path} cannot be opened: {first_line(error)}.") from None
         except sqlite3.Error as error:
             raise BenchError(f"{path} is no arena's database: {first_line(error)}.") from None
 
@@ -132,19 +134,28 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """What is done in the block is on the disk when it ends well, and undone otherwise."""
-        with self._lock:
+        """What is done in the block is on the disk when it ends well, and undone otherwise.
+
+        Raises:
+            BenchError: The file is damaged, or cannot be written.
+        """
+        with self._lock, _one_line():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk may have ended it
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """The rows that a query finds."""
-        with self._lock:
+        """The rows that a query finds.
+
+        Raises:
+            BenchError: The file is damaged, or has no such tables.
+        """
+        with self._lock, _one_line():
             return self._connection.execute(query, values).fetchall()
 
     def forget(self) -> None:
@@ -155,3 +166,12 @@ class Database:
         """Ends the connection."""
         with self._lock:
             self._connection.close()
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Says what SQLite cannot do as all else is said."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise BenchError(f"the arena's database fails: {first_line(error)}.") from None

@@ -11,7 +11,7 @@ from bench.arena.database import FILE, Database
 from bench.arena.examples import Examples
 from bench.arena.standings import as_plain, megabytes_of, names_of, standings
 from bench.errors import BenchError
-from bench.files import write_json, write_text
+from bench.files import refuse_outward_links, write_json, write_text
 from bench.results.rounds import ARENA, FIGURES
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def export(store: Store, out: Path) -> list[Path]:
         BenchError: The run folder has no arena.
         OSError: The folder cannot be written.
     """
+    refuse_outward_links(store.root)  # a database is opened to be written
     path = store.root / ARENA / FILE
     if not path.is_file():
         raise BenchError(f"{store.root} has no arena yet: bench arena CELL begins one.")

@@ -49,7 +49,9 @@ class Guard:
         self._origins = frozenset(origins)
         self._hosts = frozenset(origin.partition("://")[2] for origin in origins)
         https = all(origin.startswith("https://") for origin in origins)
-        said = {**HEADERS, **({"strict-transport-security": "max-age=31536000"} if https else {})}
+        # Browsers would hold every port of a name to it: never of this machine's own.
+        strict = https and "localhost" not in {host.partition(":")[0] for host in self._hosts}
+        said = {**HEADERS, **({"strict-transport-security": "max-age=31536000"} if strict else {})}
         self._headers = [(name.encode(), value.encode()) for name, value in said.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,13 +28,17 @@ def invitation(visit: Visit) -> Response:
     if guest is None:
         raise BenchError("This invitation is not valid, or not any more. Ask for another.")
     role, known = guest
-    return visit.page(
+    response = visit.page(
         "join.html",
         token=visit.path["token"],
         role=role,
         known=known,
         passphrase=bool(visit.arena.passphrase),
     )
+    # What a stranger's form is bound to. On no other page: a link of another site brings no cookie
+    # along, and a new one would end the session of who follows it.
+    visit.set_cookie(response, visit.session)
+    return response
 
 
 def join(visit: Visit) -> Response:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from bench import registry
 from bench.arena.accounts import Accounts
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bench.results.store import Store
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ORIGIN = re.compile(r"https://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[1-9]\d{0,4})?")
 SHORTEST_PASSPHRASE = 12
 SECRET = "secret"  # noqa: S105 - the file's name
 
@@ -50,7 +51,8 @@ class Address:
         behind_proxy: Whether a proxy ends HTTPS before it.
 
     Raises:
-        BenchError: Others could reach it, and something that protects it is missing.
+        BenchError: Others could reach it, and something that protects it is missing; or it is no
+            address.
     """
 
     host: str = LOOPBACK[0]
@@ -64,11 +66,12 @@ class Address:
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise BenchError("--certificate and --key go together.")
-        if self.origin is not None:
-            parts = urlsplit(self.origin)
-            plain = f"{parts.scheme}://{parts.netloc}"
-            if parts.scheme != "https" or "@" in parts.netloc or plain != self.origin:
-                raise BenchError(f"--origin is such as https://arena.example, not {self.origin}.")
+        if not 1 <= self.port <= 65535:
+            raise BenchError(f"--port is from 1 to 65535, not {self.port}.")
+        if self.origin is not None and not ORIGIN.fullmatch(self.origin):
+            raise BenchError(
+                f"--origin is such as https://arena.example, in small letters, not {self.origin}."
+            )
         if self.is_local and self.origin is None:
             return
         needed = {
@@ -89,13 +92,12 @@ class Address:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """How browsers may name it, the one for links first."""
+        """How browsers may name it, the one for links first; they leave out the usual port."""
         if self.origin is not None:
-            return (self.origin,)
-        scheme = "https" if self.certificate is not None else "http"
-        return tuple(
-            f"{scheme}://{host}:{self.port}" for host in ("127.0.0.1", "localhost", "[::1]")
-        )
+            return (self.origin.removesuffix(":443"),)
+        scheme, usual = ("http", 80) if self.certificate is None else ("https", 443)
+        port = "" if self.port == usual else f":{self.port}"
+        return tuple(f"{scheme}://{host}{port}" for host in ("127.0.0.1", "localhost", "[::1]"))
 
     def passphrase(self) -> str:
         """What everyone has to say who joins; empty for nothing.

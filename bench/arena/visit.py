@@ -17,6 +17,7 @@ from bench.arena.pages import render
 from bench.arena.queue import BusyError
 from bench.arena.signing import same
 from bench.errors import BenchError
+from bench.shown import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +165,7 @@ class Visit:
             raise BenchError("Nothing was written.")
         if len(said) > most:
             raise BenchError(f"That is longer than {most:,} characters.")
-        if any(not one.isprintable() and one not in "\n\t" for one in said):
+        if shown(said, keep="\n\t") != said:
             raise BenchError("The text holds characters that nobody can see.")
         return said
 
@@ -215,11 +216,11 @@ def _answer(
 ) -> Response:
     cookie = request.cookies.get(arena.cookie, "")
     account = session_account(arena, cookie)
-    fresh = "" if cookie else secrets.token_urlsafe(16)  # a stranger's forms are bound to this
-    empty = Visit(arena, account, {}, {}, request.path_params, cookie or fresh)
+    session = cookie or secrets.token_urlsafe(16)
+    empty = Visit(arena, account, {}, {}, request.path_params, session)
     try:
         visit = Visit(arena, account, _fields(body), dict(request.query_params),
-                      request.path_params, cookie or fresh)  # fmt: skip
+                      request.path_params, session)  # fmt: skip
         if refusal := _refusal(visit, request.method, needs):
             status, reason = refusal
             return visit.page("message.html", status=status, title="Not allowed", message=reason)
@@ -229,9 +230,6 @@ def _answer(
         response = empty.page(
             "message.html", status=status, title="That did not work", message=str(error)
         )
-    if fresh and "set-cookie" not in response.headers:
-        visit_cookie = empty
-        visit_cookie.set_cookie(response, fresh)
     return response
 
 
@@ -241,7 +239,10 @@ def _refusal(visit: Visit, method: str, needs: Needs) -> tuple[int, str] | None:
     if needs == "nothing":
         return None
     if visit.account is None:
-        return 401, "You need a link to come in. Ask the owner of this arena for one."
+        return 401, (
+            "You need a link to come in. Ask the owner of this arena for one. If you are in "
+            "already and another site led you here, go to the start."
+        )
     if needs == "owner" and visit.account.role != "owner":
         return 403, "This is for owners."
     if needs == "writer" and not visit.account.writes:

@@ -86,11 +86,13 @@ class Shown:
 
     Attributes:
         name: What the model is called here.
+        dense: Whether it is a dense model.
         fooled: Whether it says other than the author.
         broken: Whether it is fooled where its dense model is not.
     """
 
     name: str
+    dense: bool
     answer: Answer
     fooled: bool
     broken: bool
@@ -107,13 +109,14 @@ def shown_answers(arena: Arena, example: Example) -> list[Shown]:
         dense = example.answers.get(models[number].dense or "")
         fooled = answer.label != example.label
         broken = fooled and dense is not None and dense.label == example.label
-        found.append(Shown(letters[number], answer, fooled, broken))
-    return sorted(found, key=lambda one: (not one.name.lower().startswith("dense"), one.name))
+        is_dense = models[number].dense is None
+        found.append(Shown(letters[number], is_dense, answer, fooled, broken))
+    return sorted(found, key=lambda one: (not one.dense, one.name))
 
 
 def example(visit: Visit) -> Response:
     """What the models say of an example: for its author, since who validates must not know."""
-    found = _own(visit, str(visit.path["number"]))
+    found = _own(visit, visit.path["number"])
     if found is None:
         raise BenchError("This is none of your examples.")
     held = visit.arena.examples.round(found.round)

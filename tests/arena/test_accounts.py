@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,37 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"something else that is longer than a header of a hundred bytes. " * 9)
     with pytest.raises(BenchError, match="no arena's database"):
+        Database(path)
+
+
+def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "arena" / "arena.sqlite3"
+    database = Database(path)
+    member(database, "Ada")
+    database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    pages = path.read_bytes()
+    path.write_bytes(pages[:4096] + b"\xff" * (len(pages) - 4096))  # the schema is whole
+    damaged = Database(path)
+    with pytest.raises(BenchError, match=r"the arena's database fails: .*malformed"):
+        Accounts(damaged).all()
+    with pytest.raises(BenchError, match=r"the arena's database fails: .*malformed"):
+        member(damaged, "Bea")
+
+
+def test_a_database_that_another_program_holds_is_said_to_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "arena" / "arena.sqlite3"
+    Database(path).close()
+    connect = sqlite3.connect
+    other = connect(path, isolation_level=None)
+    other.execute("PRAGMA journal_mode = DELETE")
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *at, **how: connect(*at, **{**how, "timeout": 0})
+    )
+    with pytest.raises(BenchError, match="cannot be opened: database is locked"):
         Database(path)
 
 

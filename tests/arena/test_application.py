@@ -13,7 +13,9 @@ pytest.importorskip("starlette")
 
 from arena_site import ORIGIN, Person, Words, arena, field_of, person
 from arena_tables import DENSE, SMALL
+from starlette.testclient import TestClient
 
+from bench.arena.application import application
 from bench.arena.export import export
 from bench.arena.guard import HEADERS
 from bench.arena.limits import Limit
@@ -123,6 +125,54 @@ def test_another_site_may_link_to_pages_and_embed_none(tmp_path: Path) -> None:
     refused(ada.get("/write", **cross, sec_fetch_mode="no-cors"), 403)
     refused(ada.get("/write", host="evil.example"), 400)
     refused(ada.browser.put("/write"), 405)
+
+
+def test_a_link_of_another_site_ends_no_session(tmp_path: Path) -> None:
+    """The browser leaves a strict cookie out, and would take a new one in its place."""
+    held = arena(tmp_path)
+    person(held, "annotator", "Ada")
+    headers = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    for address in ("/", "/validate", "/join/unknown", "/examples/1", "/nowhere"):
+        answer = Person(held).get(address, **headers)
+        assert "set-cookie" not in answer.headers
+    assert '<a href="/">' in Person(held).get("/", **headers).text
+    assert '<a href="/">' in Person(held).get("/validate", **headers).text
+
+
+def test_https_is_never_asked_of_all_ports_of_this_machine(tmp_path: Path) -> None:
+    for origins, strict in (
+        (("https://arena.example",), True),
+        (("https://127.0.0.1:8321", "https://localhost:8321"), False),
+    ):
+        guarded = TestClient(application(arena(tmp_path, origins=origins)), origins[0])
+        assert ("strict-transport-security" in guarded.get("/").headers) is strict
+
+
+def test_what_a_text_may_hold(tmp_path: Path) -> None:
+    ada = person(arena(tmp_path), "annotator", "Ada")
+    for text in ("vrai\u202f!", "wide\u3000space", "no\u00a0break", "two\nlines"):
+        assert ada.write(text, 1).status_code == 303
+    for text in ("turned \u202eround", "bell \a", "\u200b", "half"):
+        assert ada.write(text, 1).status_code == (303 if text == "half" else 400)
+
+
+def test_an_address_with_a_number_of_any_length_is_answered(tmp_path: Path) -> None:
+    ada = person(arena(tmp_path), "annotator", "Ada")
+    assert ada.get(f"/examples/{'9' * 5000}").status_code in (400, 404)
+
+
+def test_dense_models_are_not_among_the_fooled(tmp_path: Path) -> None:
+    """By any name: they are numbered where there are two, and named when a round is closed."""
+    pytest.importorskip("nltk")
+    held = arena(tmp_path)
+    ada = person(held, "annotator", "Ada")
+    address = ada.write("good", 0).headers["location"]
+    assert "Model A answered wrongly, and so did the dense model" in ada.get(address).text
+    held.examples.close(1)
+    said = ada.get(address).text
+    assert (
+        '<p role="status">magnitude 4×, seed 0 answered wrongly, and so did the dense model' in said
+    )
 
 
 def test_every_answer_forbids_scripts_and_frames(tmp_path: Path) -> None:

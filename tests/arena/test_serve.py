@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +41,33 @@ def test_an_origin_that_others_use_needs_a_pass_phrase_on_loopback_too() -> None
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://arena.example", "https://a.example/path", "https://u@a.example", "arena"]
+    "origin",
+    [
+        "http://arena.example",
+        "https://a.example/path",
+        "https://u@a.example",
+        "arena",
+        "https://",
+        "https://Arena.example",
+        "https://[::1",
+        "https://a.example:0",
+    ],
 )
 def test_an_origin_is_one(origin: str) -> None:
     with pytest.raises(BenchError, match="--origin"):
         Address(**{**SAFE, "origin": origin})
+
+
+def test_origins_are_what_browsers_say() -> None:
+    """They name no port that is the usual one, and write hosts in small letters."""
+    assert Address(**{**SAFE, "origin": "https://a.example:443"}).origins == ("https://a.example",)
+    assert Address(port=80).origins[0] == "http://127.0.0.1"
+    assert Address(port=443).origins[0] == "http://127.0.0.1:443"
+    files = {"certificate": Path("cert.pem"), "key": Path("key.pem")}
+    assert Address(port=443, **files).origins[1] == "https://localhost"
+    for port in (0, 65536):
+        with pytest.raises(BenchError, match="from 1 to 65535"):
+            Address(port=port)
 
 
 def test_https_needs_both_files() -> None:
@@ -130,3 +154,21 @@ def test_the_command_says_what_is_wrong(finished: Path, tmp_path: Path) -> None:
     cell = harness.records(finished)["magnitude", 4.0, 0].id
     result = harness.bench("arena", cell, "--runs", without)
     assert "no rows of demo-sentiment any more" in result.err
+
+
+def test_an_export_follows_no_link_out_of_the_run_folder(tmp_path: Path) -> None:
+    """A database is opened to be written, and made readable by its owner alone."""
+    pytest.importorskip("nltk")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    with contextlib.closing(sqlite3.connect(foreign / "arena.sqlite3")) as one:
+        one.execute("CREATE TABLE mine (x)")
+    (foreign / "arena.sqlite3").chmod(0o644)
+    held = (foreign / "arena.sqlite3").read_bytes()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "arena").symlink_to(foreign)
+    result = harness.bench("arena", "export", "--runs", tmp_path / "runs", "--out", tmp_path / "o")
+    assert (result.status, len(result.err.splitlines())) == (2, 1), result.err
+    assert "leads out of" in result.err
+    assert (foreign / "arena.sqlite3").read_bytes() == held
+    assert (foreign / "arena.sqlite3").stat().st_mode & 0o777 == 0o644
