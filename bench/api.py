@@ -296,6 +296,7 @@ def carry_out(
             if note := suite.write(portable_command(words, precision, command), launch.context):
                 display.note(note)
             left = launch.run(listener, max_hours)
+            listener.complete()
             page = write_run_page(store, suite.name)
             if suite.latency and not left and time_suite(store, suite.name, suite.latency, display):
                 page = write_run_page(store, suite.name)

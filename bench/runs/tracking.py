@@ -6,6 +6,7 @@ is told later from the records, and what one cannot take stops nothing.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from bench.files import json_hash, read_json, write_json
 from bench.results.record import MEASURED, Record, outcome
 from bench.results.studies import suite_studies
 from bench.results.suites import SUITES, opened, read_suite
-from bench.runs.trackers import check_trackers, destination, log_run
+from bench.runs.trackers import check_trackers, destination, tell
 
 if TYPE_CHECKING:
     from bench.results.store import Store
@@ -38,15 +39,16 @@ class Trackers:
         note: Told in a line which one fails, and why.
 
     Attributes:
-        failed: Those that failed.
+        left: Those that have not failed.
+        failed: Those that have.
 
     Raises:
         BenchError: One is unknown, or not installed.
     """
 
     def __init__(self, names: Iterable[str], store: Store, note: Callable[[str], None]) -> None:
-        self._left = list(dict.fromkeys(names))
-        check_trackers(self._left)
+        self.left = list(dict.fromkeys(names))
+        check_trackers(self.left)
         self._store, self._note = store, note
         self.failed: list[str] = []
 
@@ -61,15 +63,15 @@ class Trackers:
         Returns:
             The trackers that were told.
         """
-        if not self._left:
+        if not self.left:
             return []
         told = []
-        for name in list(self._left):
+        for name in list(self.left):
             try:
                 if self._tell(name, suite, record, studies):
                     told.append(name)
             except (Exception, SystemExit) as error:  # of code that is not ours, or a server
-                self._left.remove(name)
+                self.left.remove(name)
                 self.failed.append(name)
                 self._note(
                     f"{name} is told no more: {kind_and_line(error).rstrip('.')}. What it misses "
@@ -82,19 +84,19 @@ class Trackers:
         now = json_hash(_told(record))[:16]
         with self._store.lock(f"{record.id}.tracked"):  # another process may be at it
             known = read_json(path, dict[str, str]) or {}
-            if known.get(place) == now:
-                return False
-            log_run(
+            told = tell(
                 name,
                 self._store.root,
                 suite=suite,
                 run=run_name(record),
+                known=known.get(place) == now,
                 settings=settings_of(suite, record),
                 points=points_of(record, studies),
                 figures=figures_of(record),
             )
-            write_json(path, {**known, place: now})
-        return True
+            if told:
+                write_json(path, {**known, place: now})
+        return told
 
 
 class Tracking:
@@ -131,6 +133,15 @@ class Tracking:
         """Passes it on, and tells the trackers."""
         self._listener.ended(cell, record)
         self._trackers.tell(self._suite, record, self._studies(record))
+
+    def complete(self) -> None:
+        """Tells the trackers what they miss of cells that ended before this run, or in others."""
+        if not self._trackers.left:
+            return
+        with contextlib.suppress(BenchError):  # which stops the page, and no cell
+            suite = read_suite(self._store.root / SUITES, self._suite)
+            for _ in replay(self._trackers, self._store, [suite] if suite else []):
+                pass
 
     def _studies(self, record: Record) -> Sequence[Study]:
         """The studies of the record's method, as far as they can be read."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import Any
 
 import pytest
 from example_record import CELL, RECORD
-from harness import PAGES, bench, quick, records
+from harness import PAGES, QUICK, bench, quick, records
 from studies import studies
 
 from bench.results.record import Record
@@ -109,6 +113,7 @@ def of_tensorboard(runs: Path) -> Runs:
                     name: value.string_value or str(value.number_value)
                     for name, value in start.hparams.items()
                 }
+        assert said["record"] not in found
         found[said["record"]] = said, metrics
     return found
 
@@ -155,18 +160,13 @@ def test_another_place_knows_nothing_yet(tracked: Path, tmp_path: Path, monkeypa
     check(tracked, of_mlflow(f"sqlite:///{tmp_path / 'other.db'}"))
 
 
-def test_wandb_is_offline_and_has_the_figures_of_the_records(tracked: Path) -> None:
-    pytest.importorskip("wandb", reason="prunebench[wandb] is not installed")
+def of_wandb(runs: Path) -> Runs:
     import json
 
     from wandb.proto.wandb_internal_pb2 import Record as Message
 
-    done = bench("track", "wandb", "--runs", tracked)
-    assert "told of 2 of 2 cells" in done.out, done.err
-    again = bench("track", "wandb", "--runs", tracked)  # a log is linked to, in wandb's cache
-    assert "told of 0 of 2 cells" in again.out, again.err
     found: Runs = {}
-    for path in (tracked / "trackers/wandb/wandb").glob("offline-run-*/run-*.wandb"):
+    for path in (runs / "trackers/wandb/wandb").glob("offline-run-*/run-*.wandb"):
         said: dict[str, str] = {}
         metrics: dict[str, list[tuple[int, float]]] = {}
         for data in messages(path.read_bytes()):
@@ -180,8 +180,34 @@ def test_wandb_is_offline_and_has_the_figures_of_the_records(tracked: Path) -> N
             for name, value in row.items():
                 if not name.startswith("_"):
                     metrics.setdefault(name, []).append((row["_step"], value))
+        assert said["record"] not in found
         found[said["record"]] = said, metrics
-    check(tracked, found)
+    return found
+
+
+def of_trackio(runs: Path) -> Runs:
+    from trackio.sqlite_storage import SQLiteStorage
+
+    found: Runs = {}
+    for run in SQLiteStorage.get_run_records("demo"):
+        said = SQLiteStorage.get_run_config("demo", run["name"])
+        metrics: dict[str, list[tuple[int, float]]] = {}
+        for row in SQLiteStorage.get_logs("demo", run["name"]):
+            for name, value in row.items():
+                if name not in ("step", "timestamp"):
+                    metrics.setdefault(name, []).append((row["step"], value))
+        assert said["record"] not in found
+        found[said["record"]] = {name: str(value) for name, value in said.items()}, metrics
+    return found
+
+
+def test_wandb_is_offline_and_has_the_figures_of_the_records(tracked: Path) -> None:
+    pytest.importorskip("wandb", reason="prunebench[wandb] is not installed")
+    done = bench("track", "wandb", "--runs", tracked)
+    assert "told of 2 of 2 cells" in done.out, done.err
+    again = bench("track", "wandb", "--runs", tracked)  # a log is linked to, in wandb's cache
+    assert "told of 0 of 2 cells" in again.out, again.err
+    check(tracked, of_wandb(tracked))
 
 
 def messages(data: bytes) -> Iterator[bytes]:
@@ -199,23 +225,181 @@ def messages(data: bytes) -> Iterator[bytes]:
             whole = b""
 
 
-def test_trackio_has_the_figures_of_the_records(tracked: Path) -> None:
+def test_trackio_has_the_figures_of_the_records(tracked: Path, capfd) -> None:
     if find_spec("trackio") is None:  # not imported here: it reads its variables once
         pytest.skip("prunebench[trackio] is not installed")
     done = bench("track", "trackio", "--runs", tracked)
     assert "told of 2 of 2 cells" in done.out, done.err
-    from trackio.sqlite_storage import SQLiteStorage
+    from trackio import context_vars
 
-    found: Runs = {}
-    for run in SQLiteStorage.get_run_records("demo"):
-        said = SQLiteStorage.get_run_config("demo", run["name"])
-        metrics: dict[str, list[tuple[int, float]]] = {}
-        for row in SQLiteStorage.get_logs("demo", run["name"]):
-            for name, value in row.items():
-                if name not in ("step", "timestamp"):
-                    metrics.setdefault(name, []).append((row["step"], value))
-        found[said["record"]] = {name: str(value) for name, value in said.items()}, metrics
-    check(tracked, found)
+    assert context_vars.current_run.get() is None  # or it would be finished aloud at the end
+    check(tracked, of_trackio(tracked))
+
+
+READERS = {
+    "tensorboard": of_tensorboard,
+    "mlflow": lambda runs: of_mlflow(uri_of(runs)),
+    "wandb": of_wandb,
+    "trackio": of_trackio,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_a_killed_process_left_is_replaced(name: str, tracked: Path) -> None:
+    """A kill before the cell's folder says that it was told: of all, or of a part."""
+    if find_spec(name) is None:
+        pytest.skip(f"prunebench[{name}] is not installed")
+    bench("track", name, "--runs", tracked)
+    for path in tracked.glob("*/tracked.json"):
+        path.unlink()
+    if name == "mlflow":
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri_of(tracked))
+        (experiment,) = client.search_experiments(filter_string="name = 'demo'")
+        for record in expected(tracked).values():
+            client.create_run(experiment.experiment_id, run_name=run_name(record))
+    done = bench("track", name, "--runs", tracked)
+    assert f"{name}: told of 2 of 2 cells" in done.out, done.err
+    check(tracked, READERS[name](tracked), exact=2**-23)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_and_goes_on_has_a_run_a_cell(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="prunebench[mlflow] is not installed")
+    runs = tmp_path / "runs"
+    words = ["run", *QUICK, "--methods", "majority", "--runs", str(runs), "--track", "mlflow"]
+    killed = (
+        "import os, signal, sys\n"
+        "from accelerate.tracking import MLflowTracker\n"
+        "from bench.cli.main import main\n"
+        "def kill(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "MLflowTracker.log = kill\n"
+        "main(sys.argv[1:])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, *words], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert bench(*words).status == 0
+    check(runs, of_mlflow(uri_of(runs)))
+
+
+@pytest.mark.parametrize(
+    ("name", "gone"),
+    [
+        ("tensorboard", "trackers"),
+        ("tensorboard", "trackers/tensorboard/demo"),
+        ("mlflow", "trackers/mlflow"),
+        ("wandb", "trackers"),
+    ],
+)
+def test_what_is_gone_is_told_again(name: str, gone: str, tracked: Path, tmp_path: Path) -> None:
+    """And to all cells: the first that is told makes the place anew."""
+    if find_spec(name) is None:
+        pytest.skip(f"prunebench[{name}] is not installed")
+    runs = Path(shutil.copytree(tracked, tmp_path / "runs", symlinks=True))
+    if name == "wandb":
+        bench("track", name, "--runs", runs)
+    shutil.rmtree(runs / gone)
+    done = bench("track", name, "--runs", runs)
+    assert f"{name}: told of 2 of 2 cells" in done.out, done.err
+    check(runs, READERS[name](runs), exact=2**-23)
+
+
+def test_mlflow_keeps_files_where_the_folder_is_now(tracked: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(tracked, tmp_path / "moved", symlinks=True))
+    done = bench("track", "mlflow", "--runs", runs)
+    assert "mlflow: told of 0 of 2 cells" in done.out, done.err
+    from mlflow import MlflowClient
+
+    client, root = MlflowClient(uri_of(runs)), (runs / "trackers/mlflow/artifacts").as_uri()
+    experiments = client.search_experiments()
+    assert {one.name for one in experiments} == {"Default", "demo"}
+    assert {one.artifact_location for one in experiments} == {root}
+    found = client.search_runs([one.experiment_id for one in experiments])
+    assert [run.info.artifact_uri for run in found] == [
+        f"{root}/{run.info.run_id}/artifacts" for run in found
+    ]
+
+
+def test_names_of_the_shell_are_not_ours(tracked: Path, tmp_path: Path, monkeypatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="prunebench[wandb] is not installed")
+    runs = Path(shutil.copytree(tracked, tmp_path / "runs", symlinks=True))
+    for path in runs.glob("*/tracked.json"):
+        path.unlink()
+    for variable, value in {
+        "MLFLOW_EXPERIMENT_NAME": "shell",
+        "MLFLOW_EXPERIMENT_ID": "7",
+        "MLFLOW_RUN_ID": "0" * 32,
+        "WANDB_RUN_ID": "shell",
+        "WANDB_NAME": "shell",
+        "WANDB_PROJECT": "shell",
+        "WANDB_RESUME": "must",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    wandb.teardown()  # which reads its variables once
+    done = bench("track", "mlflow,wandb", "--runs", runs)
+    assert done.out.count("told of 2 of 2 cells") == 2, done.err
+    check(runs, of_mlflow(uri_of(runs)))
+    check(runs, of_wandb(runs))
+    assert os.environ["WANDB_RUN_ID"] == "shell"
+
+
+def test_a_server_is_not_waited_for_long(tracked: Path, monkeypatch) -> None:
+    """By what its package reads of our bounds; a user's own come first."""
+    wandb = pytest.importorskip("wandb", reason="prunebench[wandb] is not installed")
+    import mlflow
+    from mlflow import environment_variables as variables
+
+    read: list[Any] = []
+
+    def ask_mlflow(*_: Any) -> None:
+        read.append(variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get())
+        read.append(variables.MLFLOW_HTTP_REQUEST_TIMEOUT.get())
+        raise ConnectionError("nobody there")
+
+    def ask_wandb(**_: Any) -> None:
+        settings = wandb.Settings()
+        settings.update_from_env_vars(dict(os.environ))
+        read.extend(
+            [settings.init_timeout, settings.finish_timeout, settings.finish_timeout_raises]
+        )
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", ask_mlflow)
+    monkeypatch.setattr(wandb, "init", ask_wandb)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    done = bench("track", "mlflow,wandb", "--runs", tracked)
+    assert (done.status, done.err.count("is told no more: ConnectionError: nobody there")) == (1, 2)
+    assert read == [1, 10, 20, 30, True]
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "90")
+    bench("track", "mlflow,wandb", "--runs", tracked)
+    assert read[5:] == [1, 120, 90, 30, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    [
+        ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
+        ("wandb", {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40,
+                   "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_INIT_TIMEOUT": "2"}),
+    ],
+)  # fmt: skip
+def test_a_server_that_does_not_answer_is_one_line(
+    name: str, variables: dict[str, str], tracked: Path, monkeypatch
+) -> None:
+    pytest.importorskip(name, reason=f"prunebench[{name}] is not installed")
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    if name == "wandb":
+        import wandb
+
+        wandb.teardown()  # which reads its variables once
+    done = bench("track", name, "--runs", tracked)
+    assert (done.status, done.err.count(f"{name} is told no more: ")) == (1, 1)
+    assert done.err.count("\n") == 1
+    assert f"{name}: told of 0 of 2 cells" in done.out
 
 
 def test_a_tracker_that_fails_is_one_line_and_no_cell(runs: Path, monkeypatch) -> None:
