@@ -52,8 +52,11 @@ PASSES = {
 """What a bare `bench run` compares, and how many forward passes of the dense model one visit
 of a row costs; a teacher adds one."""
 
-GPU, PEAK, REACHED = "NVIDIA A100", 312e12, 0.35
-"""Its FLOP/s in bf16 by its data sheet, and the share of them that is assumed."""
+GPUS = {"A100": 312e12, "H100": 989e12}
+"""FLOP/s in dense bf16, by their data sheets."""
+
+REACHED = 0.35
+"""The share of them that is assumed to be reached."""
 
 
 @dataclass
@@ -136,16 +139,17 @@ def projection(data_dir: Path, encoder: Path) -> tuple[str, list[str]]:
             flops = epoch * effort["epochs"] * of_a_method
             whole += flops
             rows.append([name, f"{len(train):,}", f"{train.lengths.mean():.0f}", trainings,
-                         f"{flops / 1e18:.2f}", f"{hours(flops):.1f}"])  # fmt: skip
+                         f"{flops / 1e18:.2f}", *hours(flops)])  # fmt: skip
     rows.append(["**all**", "", "", f"{trainings * len(rows):,}", f"{whole / 1e18:.2f}",
-                 f"{hours(whole):.1f}"])  # fmt: skip
-    heads = ["task", "training rows", "tokens a row", "trainings", "EFLOP", f"hours on one {GPU}"]
+                 *hours(whole)])  # fmt: skip
+    heads = ["task", "training rows", "tokens a row", "trainings", "EFLOP",
+             *(f"hours on one {gpu}" for gpu in GPUS)]  # fmt: skip
     return tabulate(rows, heads, tablefmt="github", disable_numparse=True), lacking
 
 
-def hours(flops: float) -> float:
-    """Hours on the GPU."""
-    return flops / (PEAK * REACHED) / 3600
+def hours(flops: float) -> list[str]:
+    """Hours on one of each GPU."""
+    return [f"{flops / (peak * REACHED) / 3600:.1f}" for peak in GPUS.values()]
 
 
 def main() -> None:
@@ -184,9 +188,9 @@ def main() -> None:
         f"- {len(PASSES)} methods: {', '.join(PASSES)}.\n"
         f"- Not counted: general distillation, and {', '.join(lacking)}, whose rows were not at "
         "hand.\n"
-        f"- Assumed: {REACHED:.0%} of the {PEAK / 1e12:.0f} TFLOP/s that the data sheet of an "
-        f"{GPU} gives for bf16.\n  Batches of such short rows may not reach this. Nothing was "
-        "measured on one."
+        f"- Assumed: {REACHED:.0%} of what the data sheet gives for dense bf16, which is "
+        + ", ".join(f"{peak / 1e12:.0f} TFLOP/s on an {gpu}" for gpu, peak in GPUS.items())
+        + ".\n  Batches of such short rows may not reach this. Nothing was measured on one."
     )
 
 

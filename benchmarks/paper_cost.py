@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 
-from cost import PASSES, REACHED
+from cost import GPUS, PASSES, REACHED
 from tabulate import tabulate
 from transformers import BertConfig
 
@@ -31,9 +31,6 @@ TASKS = {
     "qqp": (363_846, 30),
 }  # fmt: skip
 """Training rows, and tokens of one on average."""
-
-GPUS = {"A100": 312e12, "H100": 989e12}
-"""FLOP/s in dense bf16, by their data sheets."""
 
 NUMBERS = (1, 8, 64)
 OVER_IDEAL = 1.1
