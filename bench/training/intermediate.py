@@ -52,6 +52,7 @@ HELD_OUT = 0.1
 NOT_ASKED: dict[str, Any] = {
     "trials": 0, "perturb": "", "carried": "", "augment": 0, "max_train_samples": None,
     "corpus": "", "pretrain_steps": 0, "adapt_from": "", "intermediate": "", "generator": "",
+    "train_with": "",
 }  # fmt: skip
 """What of a protocol does not touch an intermediate training, or is told by rows and encoder."""
 

@@ -200,6 +200,7 @@ def test_what_a_training_does_not_depend_on_makes_no_other_encoder(tmp_path: Pat
         PROTOCOL,
         dataclasses.replace(PROTOCOL, perturb="word-dropout=0.1", trials=0),
         dataclasses.replace(PROTOCOL, intermediate="toy", corpus="c", generator="g"),
+        dataclasses.replace(PROTOCOL, train_with="round-1"),
     ]
     assert len({learn(runs, encoder, lesson, one).key for one in same}) == 1
     keys = [
