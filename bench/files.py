@@ -299,7 +299,10 @@ def is_storage_error(error: BaseException, folder: Path | None = None) -> bool:
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except RuntimeError:  # a link that leads to itself, until Python 3.13
+        return False
 
 
 if sys.version_info >= (3, 11):

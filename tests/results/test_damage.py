@@ -348,6 +348,20 @@ def test_nothing_is_written_where_a_folders_links_lead(runs: Path, name: str) ->
     assert held == {path: path.read_bytes() for path in held}
 
 
+def test_a_link_that_leads_to_itself_is_one_line(runs: Path) -> None:
+    for name in ("log.txt", "predictions.parquet", "record.json"):
+        cell = records(runs)["magnitude", 4.0, 0].id
+        link = runs / cell / name
+        held = link.read_bytes()
+        link.unlink()
+        link.symlink_to(link)
+        result = quick(runs)
+        assert (result.status, result.err.count("\n")) == (2, 1), result.err
+        assert str(link) in result.err
+        link.unlink()
+        link.write_bytes(held)
+
+
 def test_a_pipe_in_the_place_of_a_log_is_replaced(runs: Path) -> None:
     cell = records(runs)["magnitude", 4.0, 0].id
     (runs / cell / "record.json").unlink()
