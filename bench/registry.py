@@ -7,10 +7,12 @@ is imported when it is asked for. What cannot be imported or does not keep the c
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -23,6 +25,7 @@ from bench.compression.method import Method, MethodInfo
 from bench.compression.params import MOST_TUNED, Params
 from bench.data.task import Task, TaskInfo
 from bench.errors import BenchError, kind_and_line, unknown_name
+from bench.files import MOST_BITS
 from bench.patterns import NAME
 from bench.protocol import OPTIONS
 
@@ -123,7 +126,9 @@ class Registry(Generic[T]):
         if name not in self._loaded:
             point = self._points[0][name]
             try:
-                with process_state.kept():  # a module may set what it likes when it is imported
+                # A module may set and print what it likes when it is imported: our own output
+                # may be JSON.
+                with process_state.kept(), contextlib.redirect_stdout(sys.stderr):
                     loaded = point.load()
                 reason = self._objection(name, loaded)
             except KeyboardInterrupt:
@@ -167,9 +172,17 @@ def _is_of(value: object, hint: Any) -> bool:
         return any(_is_of(value, option) for option in get_args(hint))
     if isinstance(value, bool) and hint is not bool:  # to Python a flag is a whole number
         return False
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    return isinstance(value, get_origin(hint) or hint)
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if not isinstance(value, origin or hint):
+        return False
+    if isinstance(value, int):
+        return value.bit_length() <= MOST_BITS
+    if isinstance(value, Mapping):
+        pairs = (zip(pair, inner, strict=True) for pair in value.items())
+        return all(_is_of(one, of) for pair in pairs for one, of in pair)
+    return not isinstance(value, tuple) or all(_is_of(one, inner[0]) for one in value)
 
 
 def _params_objection(method: type[Method]) -> str:
@@ -220,8 +233,11 @@ def missing_requirements(info: MethodInfo) -> dict[str, str]:
 
 def _is_there(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
-    except ImportError:  # of the package that it should lie in
+        with process_state.kept(), contextlib.redirect_stdout(sys.stderr):
+            return importlib.util.find_spec(module) is not None
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the package that it should lie in is imported, and may fail anyhow
         return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,6 +88,53 @@ def test_what_a_module_sets_when_it_is_imported_is_put_back(plugin, tmp_path: Pa
     assert (tmp_path / "file").stat().st_mode & 0o400
     assert torch.ones(1, requires_grad=True).mul(2).requires_grad
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_what_a_module_prints_when_it_is_imported_is_no_part_of_ours(plugin, tmp_path) -> None:
+    (tmp_path / "site/prints.py").write_text("print('{')\nfrom unruly import Counted\n")
+    plugin("chatty", counted="prints:Counted")
+    result = bench("methods", "--json")
+    assert "counted" in {method["name"] for method in json.loads(result.out)["methods"]}
+    assert result.err == "{\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ("requires={1: 2}", "requires"), ("requires={'x': None}", "requires"),
+        ("families=(1,)", "families"), ("revised_after=(None,)", "revised_after"),
+        ("version=10**5000", "version"), ("version=True", "version"),
+    ],
+)  # fmt: skip
+def test_what_a_method_says_of_itself_is_looked_at_inside(
+    said, field, plugin, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
+    (tmp_path / "site/odd.py").write_text(
+        "from dataclasses import replace\nfrom unruly import Counted\n"
+        f"class Odd(Counted):\n    info = replace(Counted.info, name='odd', {said})\n"
+    )
+    plugin("odd-one", odd="odd:Odd")
+    result = bench("methods", "--json")
+    (broken,) = json.loads(result.out)["broken"]
+    assert broken["reason"].startswith(f"Odd.info.{field} is not what it should be")
+
+
+@pytest.mark.parametrize("said", ["raise RuntimeError", "raise SystemExit(9)", "print('{')"])
+def test_what_a_method_requires_may_fail_in_any_way(said, plugin, tmp_path, monkeypatch) -> None:
+    """The package that a module should lie in is imported to look for it."""
+    for name in ("needed", "needs"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "site/needed.py").write_text(f"{said}\n")
+    (tmp_path / "site/needs.py").write_text(
+        "from dataclasses import replace\nfrom unruly import Counted\n"
+        "class Needs(Counted):\n"
+        "    info = replace(Counted.info, name='needs', requires={'needed.part': 'pip it'})\n"
+    )
+    plugin("needy", needs="needs:Needs")
+    result = bench("methods", "--json")
+    listed = {method["name"]: method for method in json.loads(result.out)["methods"]}
+    assert (result.status, listed["needs"]["missing"]) == (0, {"needed.part": "pip it"})
 
 
 @pytest.mark.skipif(find_spec("pip") is None, reason="there is no pip")
