@@ -219,7 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/":
             return self._answer({})
         kinds = "models|datasets|spaces"
-        if found := re.fullmatch(rf"/api/({kinds})/(.+?)(?:/(revision|tree)/([^/]+))?/?", path):
+        asked = rf"/api/({kinds})/(.+?)(?:/(revision|tree)/([^/]+)(?:/(.+?))?)?/?"
+        if found := re.fullmatch(asked, path):
             return self._info(found)
         found = re.fullmatch(r"/(?:(datasets|spaces)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if found is None:
@@ -234,11 +235,15 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(data, "application/octet-stream", {"X-Repo-Commit": commit, "ETag": etag})
 
     def _info(self, found: re.Match[str]) -> None:
-        kind, name, what, revision = found.groups()
+        kind, name, what, revision, under = found.groups()
         repository, commit = self._found(kind, name, revision or "main")
         if repository is None or commit is None:
             return None
         files = repository.commits[commit]
+        if under is not None:
+            files = {path: data for path, data in files.items() if path.startswith(f"{under}/")}
+            if not files:
+                return self._fail(HTTPStatus.NOT_FOUND, "EntryNotFound")
         if what == "tree":
             return self._answer([
                 {"type": "file", "path": path, "size": len(data), "oid": _sum(data)}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from bench.cli.output import console, examples, say
-from bench.errors import BenchError
-
-NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+from bench.errors import BenchError, first_line
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,7 +57,8 @@ def handle(arguments: argparse.Namespace) -> int:
             uploads = push.leaderboard_uploads(arguments.leaderboards, scratch)
         else:
             store = Store(arguments.runs)
-            uploads = [push.model_upload(store, find_record(store, arguments.cell), scratch)]
+            record = find_record(store, arguments.cell)
+            uploads = [push.model_upload(store, record, arguments.to, scratch)]
         for upload in uploads:
             say(
                 out,
@@ -78,6 +76,13 @@ def handle(arguments: argparse.Namespace) -> int:
 
 
 def _repository(text: str) -> str:
-    if not re.fullmatch(f"{NAME}/{NAME}", text) or "--" in text or ".." in text:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if text.count("/") != 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form ORG/NAME")
+    try:
+        validate_repo_id(text)
+    except HFValidationError as error:
+        raise argparse.ArgumentTypeError(first_line(error).rstrip(".")) from None
     return text

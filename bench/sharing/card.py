@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from bench import hub
 from bench.checksums import seal
+from bench.data.tasks.demo import demo_encoder_path
 from bench.errors import BenchError
 from bench.files import atomic_path, write_text
-from bench.leaderboard.markdown import rounded, significant
+from bench.leaderboard.markdown import Markdown, rounded, significant
 from bench.leaderboard.templating import render_markdown
 from bench.metrics import figure_of
+from bench.models.folder import MODEL_FILES, weight_hash
 from bench.results.record import record_hash, slim
-from bench.sharing.facts import DEMO_ENCODER, facts_of
+from bench.sharing.facts import facts_of
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry, ModelCardData
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 CARD, EVALUATED = "README.md", ".eval_results"
 METADATA = "bench"
 """The key of the record among the metadata of a file of weights."""
+
+FEW = 2
+"""Seeds that leave one degree of freedom to their spread: Student's t is 12.7 then, not 1.96."""
 
 GLUE = "nyu-mll/glue"
 """The data set whose configurations have the names of its tasks."""
@@ -49,13 +54,14 @@ MEASURES = {"weights": "prunable weights", "params": "parameters", "flops": "FLO
             "bytes": "bytes, 16-bit values"}  # fmt: skip
 
 
-def complete(folder: Path, store: Store, record: Record) -> None:
+def complete(folder: Path, store: Store, record: Record, repository: str = "") -> None:
     """Makes of an exported folder one to be handed on: a card, and the record beside the weights.
 
     Args:
         folder: A Hugging Face folder that nobody sees yet.
         store: The run folder that the model comes from.
         record: Its record.
+        repository: The hub's name of what the folder becomes, if it is known.
 
     Raises:
         BenchError: A record or predictions of the suite cannot be read.
@@ -65,7 +71,9 @@ def complete(folder: Path, store: Store, record: Record) -> None:
 
     facts = facts_of(store, record)
     frame = "---\n{{ card_data }}\n---\n\n{{ text }}\n"
-    card = ModelCard.from_template(_metadata(facts), template_str=frame, text=_text(facts))
+    card = ModelCard.from_template(
+        _metadata(facts), template_str=frame, text=_text(facts, repository)
+    )
     write_text(folder / CARD, str(card))
     if entry := _evaluated(facts):
         held = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)
@@ -165,7 +173,7 @@ def _evaluated(facts: Facts) -> EvalResultEntry | None:
     )
 
 
-def _text(facts: Facts) -> str:
+def _text(facts: Facts, repository: str) -> str:
     record = facts.record
     sizes = [
         [what, significant(size.get("dense")), significant(size.get("actual")),
@@ -179,6 +187,7 @@ def _text(facts: Facts) -> str:
     return render_markdown(
         "model_card.md",
         title=title(record),
+        repository=Markdown(repository),  # in code, where nothing is escaped
         record=record,
         hash=record_hash(record),
         task=facts.task,
@@ -196,6 +205,7 @@ def _text(facts: Facts) -> str:
         commands=facts.suite.get("commands", []),
         licence=licence(facts),
         spans=facts.metric.spans,
+        pairs=facts.pairs,
         regression=facts.metric.regression,
     )
 
@@ -207,15 +217,21 @@ def title(record: Record) -> str:
 
 
 def licence(facts: Facts) -> str | None:
-    """The licence of the base model: what its own card says, if that was fetched with it."""
+    """The licence of the base model: what its own card says, if that was fetched with it.
+
+    It goes by the weights: any model may have another one's name.
+    """
     from huggingface_hub import ModelCard
 
-    if facts.record.cell["model"] == DEMO_ENCODER:
+    weights = facts.suite.get("weights")
+    if weights == weight_hash(demo_encoder_path()):
         return "apache-2.0"
     if facts.base is None:
         return None
     try:
-        folder = hub.snapshot(facts.base, "model", files=(CARD,), offline=True, remedy="")
+        folder = hub.snapshot(facts.base, "model", files=MODEL_FILES, offline=True, remedy="")
+        if weight_hash(folder) != weights:
+            return None
         said = ModelCard.load(folder / CARD, ignore_metadata_errors=True).data.license
     except (BenchError, OSError, ValueError):
         return None
@@ -230,8 +246,9 @@ def _mean(facts: Facts) -> str:
     """The mean over seeds in words."""
     if facts.estimate is None:
         return _mean_of(facts.scores)
-    value, half = facts.estimate.value, facts.estimate.half_width
-    return f"{value:.2f} ± {half:.2f} (mean of {len(facts.scores)} seeds, 95 % interval)"
+    value, half, seeds = facts.estimate.value, facts.estimate.half_width, len(facts.scores)
+    few = ", which says next to nothing with two seeds" if seeds == FEW else ""
+    return f"{value:.2f} ± {half:.2f} (mean of {seeds} seeds, 95 % interval{few})"
 
 
 def _mean_of(scores: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.data.texts import find_prepared, report_texts
 from bench.errors import BenchError
 from bench.leaderboard.ranking import rows_of, sample
 from bench.leaderboard.statistics import Estimate, mean
@@ -19,9 +20,6 @@ from bench.runs.encoder import DEFAULT_MODEL
 if TYPE_CHECKING:
     from bench.data.task import TaskInfo
     from bench.results.store import Store
-
-DEMO_ENCODER = "demo-encoder"
-"""The name of the encoder that is part of this package."""
 
 KEYS = ("method", "task", "axis", "ratio", "model", "protocol")
 """What the seeds of one row share."""
@@ -36,6 +34,7 @@ class Facts:
         suite: The suite that it belongs to, as far as one is known.
         task: What the task says of itself, where it is registered.
         metric: Its metric.
+        pairs: Whether its rows are pairs of texts, as far as the run folder still has them.
         scores: Scores by seed, of the same method on the same task at the same ratio.
         estimate: Their mean with its interval; `None` below two seeds.
         dense: The same of the dense model.
@@ -45,6 +44,7 @@ class Facts:
     suite: dict[str, Any]
     task: TaskInfo | None
     metric: Metric
+    pairs: bool
     scores: Mapping[int, float]
     estimate: Estimate | None
     dense: Mapping[int, float]
@@ -87,6 +87,7 @@ def facts_of(store: Store, record: Record) -> Facts:
         suite=suite,
         task=_task(task),
         metric=metric,
+        pairs=_has_pairs(store, record),
         scores=dict(sorted(found.scores.items())) or {record.cell["seed"]: record.score or 0.0},
         estimate=mean(found),
         dense={r.cell["seed"]: r.score for r in dense if r.score is not None},
@@ -97,6 +98,15 @@ def _same(one: Record, record: Record, method: str) -> bool:
     """Whether a record is of the same row, for a method; the dense model has no ratio."""
     keys = KEYS[1:] if method == record.cell["method"] else ("task", "model", "protocol")
     return one.cell["method"] == method and all(one.cell[k] == record.cell[k] for k in keys)
+
+
+def _has_pairs(store: Store, record: Record) -> bool:
+    data = store.root / "data"
+    folder = find_prepared(data, record.cell["task"], record.data.get("fingerprint", ""))
+    try:
+        return folder is not None and any(len(row) > 1 for row in report_texts(folder))
+    except BenchError:  # rows of before their texts were kept
+        return False
 
 
 def _task(name: str) -> TaskInfo | None:

@@ -16,7 +16,7 @@ from bench.deploy.kept import kept_model
 from bench.errors import BenchError, first_line
 from bench.files import write_text
 from bench.leaderboard.templating import render_markdown
-from bench.results.suites import RECORDS, suites_of
+from bench.results.suites import RECORDS, read_suites
 from bench.sharing.card import CARD, complete
 
 if TYPE_CHECKING:
@@ -49,19 +49,20 @@ class Upload:
         return sum(path.stat().st_size for path in self.files.values()) / 1e6
 
 
-def model_upload(store: Store, record: Record, scratch: Path) -> Upload:
+def model_upload(store: Store, record: Record, to: str, scratch: Path) -> Upload:
     """The model that a cell kept, with its card.
 
     Args:
         store: The run folder.
         record: The cell's record.
+        to: `ORG/NAME`, which its card names.
         scratch: A folder for what is made on the way.
 
     Raises:
         BenchError: There is no such model, or it has no stock form.
     """
     folder = scratch / "model"
-    export(kept_model(store, record), folder, "hf", lambda made: complete(made, store, record))
+    export(kept_model(store, record), folder, "hf", lambda made: complete(made, store, record, to))
     files = {path.relative_to(folder).as_posix(): path for path in _files(folder, ["**/*"])}
     return Upload("model", files, f"Cell {record.id}")
 
@@ -76,8 +77,9 @@ def leaderboard_uploads(folder: Path, scratch: Path) -> list[Upload]:
     """
     from huggingface_hub import DatasetCard, DatasetCardData, SpaceCard, SpaceCardData
 
-    suites = suites_of(folder)
-    if not (folder / RECORDS).is_dir():
+    if not folder.is_dir():
+        raise BenchError(f"there is no folder {folder}: --leaderboards names another.")
+    if not (suites := read_suites(folder / RECORDS)):
         raise BenchError(
             f"{folder} is no folder of pages: 'bench leaderboard --runs {folder} --out DIR' makes "
             "one."

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from card_code import LABELS, blocks, printed_elsewhere
 from harness import PAGES, bench, records
 from huggingface_hub import DatasetCard, SpaceCard
 from loopback_hub import LoopbackHub, files_of, loopback_hub
@@ -37,6 +38,9 @@ def test_a_model_is_pushed_and_pulled_and_scores_the_same(
     assert bool(served.objects) == (large is not None)
     if large is not None:
         return
+    code = "\n".join(blocks(pushed.files()["README.md"].decode()))
+    label, score = printed_elsewhere(code, tmp_path, served.url)
+    assert (label in LABELS, float(score)) == (True, record.score)
     done = bench("evaluate", "my-lab/small", "--task", "demo-sentiment", "--runs", tmp_path / "x")
     assert done.status == 0, done.err
     (scored,) = records(tmp_path / "x").values()
@@ -100,8 +104,28 @@ def test_what_stands_in_the_way_is_one_line(
     assert "not of the form ORG/NAME" in refused(record.id, "--to", "small")
     assert "either a cell or --leaderboards" in refused(*TO)
     assert "is no folder of pages" in refused("--leaderboards", finished, *TO, "--dry-run")
+    missing = refused("--leaderboards", finished / "none", *TO, "--dry-run")
+    assert ("there is no folder" in missing, "--runs" in missing) == (True, False)
     from bench import hub
 
     hub.reachable.cache_clear()
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     assert "http://127.0.0.1:9 cannot be reached: nothing was pushed." in refused(record.id, *TO)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("small", "a/b/c", "lab/", "/x", "-lab/x", "my-lab/x-", "my lab/x", "my-lab/x\n"),
+        *("my-lab/x.git", "my-lab/a--b", "my-lab/a..b", f"my-lab/{'x' * 97}"),
+    ],
+)
+def test_a_name_that_no_hub_takes_is_refused_before_all_else(name: str, tmp_path: Path) -> None:
+    done = bench("push", "0123", "--runs", tmp_path, "--to", name, "--dry-run")
+    assert (done.status, "argument --to" in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize("name", ["a/b", "my_lab/x.y-z", "Lab-1/git"])
+def test_a_name_that_a_hub_takes_is_none_of_the_matter(name: str, tmp_path: Path) -> None:
+    done = bench("push", "0123", "--runs", tmp_path, "--to", name, "--dry-run")
+    assert "argument --to" not in done.err
