@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import QUICK, bench, quick
+from harness import QUICK, ROOT, bench, quick
 from refusals import assert_refused
 
 from bench import registry
+from bench.files import read_toml
 
 pytestmark = pytest.mark.usefixtures("empty_place")
 
@@ -138,6 +140,26 @@ def test_what_a_method_requires_may_fail_in_any_way(said, plugin, tmp_path, monk
 
 
 @pytest.mark.skipif(find_spec("pip") is None, reason="there is no pip")
+def test_doctor_names_every_extra_and_the_line_that_brings_it(monkeypatch) -> None:
+    known = importlib.metadata.version
+
+    def without_mlflow(name: str) -> str:
+        if name == "mlflow-skinny":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return {"trackio": "0.1", "wandb": "99.0"}.get(name) or known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_mlflow)
+    lines = bench("doctor").out.splitlines()
+    said = {words[0]: " ".join(words[1:]) for line in lines if (words := line.split())}
+    declared = read_toml(ROOT / "pyproject.toml")["project"]
+    extras = declared["optional-dependencies"].keys() - {"all", "dev"}
+    for extra in extras:
+        assert said[extra] in ("installed", f"pip install 'prunebench[{extra}]'")
+    assert said["mlflow"] == "pip install 'prunebench[mlflow]'"
+    assert said["trackio"] == "pip install 'prunebench[trackio]'"  # which is too old
+    assert said["wandb"] == "installed"
+
+
 def test_doctor_installs_what_a_method_lacks_by_its_own_line(
     plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.cli.output import console, emit_json, examples, say, table
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+DISTRIBUTION = "prunebench"
+NOBODYS = {"all", "dev"}
+"""Extras that are of no use by themselves: the others together, and what tests need."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,12 +60,15 @@ def handle(arguments: argparse.Namespace) -> int:
     }
     able, unable = find_engines()  # an optional extra: what lacks is said, and is no fault
     facts["engines"] = ", ".join(engine.name for engine in able)
+    extras = _extras()
     broken = [*registry.methods.broken(), *_unable(), *registry.tasks.broken()]
     if arguments.json:
-        emit_json({"facts": facts, "missing": missing, "broken": [str(entry) for entry in broken]})
+        said = [str(entry) for entry in broken]
+        emit_json({"facts": facts, "extras": extras, "missing": missing, "broken": said})
         return int(bool(missing or broken))
     out = console()
     out.print(table(["", ""], [[name, value] for name, value in facts.items()]))
+    out.print(table(["extra", ""], [[name, line or "installed"] for name, line in extras.items()]))
     for line in unable:
         say(out, f"· {line}")
     for module, line in missing.items():
@@ -74,6 +86,28 @@ def _missing() -> dict[str, str]:
     for method in registry.methods.usable().values():
         missing |= registry.missing_requirements(method.info)
     return missing
+
+
+def _extras() -> dict[str, str]:
+    """The optional extras, and the line that installs each; empty where all of it is there."""
+    from packaging.requirements import Requirement
+
+    known = importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
+    wanted = list(map(Requirement, importlib.metadata.requires(DISTRIBUTION) or []))
+    lines = {}
+    for extra in sorted(set(known) - NOBODYS):
+        own = [one for one in wanted if one.marker and one.marker.evaluate({"extra": extra})]
+        lacking = [one for one in own if not _has(one)]
+        lines[extra] = f"pip install '{DISTRIBUTION}[{extra}]'" if lacking else ""
+    return lines
+
+
+def _has(requirement: Requirement) -> bool:
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(version, prereleases=True)
 
 
 def _install(line: str) -> None:

@@ -77,7 +77,7 @@ def handle(arguments: argparse.Namespace) -> int:
 
 def _repository(text: str) -> str:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # no `as`
 
     if text.count("/") != 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form ORG/NAME")

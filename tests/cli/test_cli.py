@@ -166,7 +166,7 @@ def test_a_suite_that_cannot_be_read_is_named(content: str, tmp_path: Path) -> N
         ("tasks", {"tasks", "broken"}),
         ("describe magnitude", {"method", "kind", "parameters", "distribution"}),
         ("describe cola", {"task", "metric", "labels"}),
-        ("doctor", {"facts", "missing", "broken"}),
+        ("doctor", {"facts", "extras", "missing", "broken"}),
     ],
 )  # fmt: skip
 def test_json_is_one_object_and_nothing_else(words: str, keys: set[str], no_network) -> None:
