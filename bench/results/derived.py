@@ -32,6 +32,9 @@ Published labels are rounded to 32 bits, and old records were computed in as man
 collapsed, its answers differ in their last bits alone, and so do the correlations.
 """
 
+LARGEST = 1e100
+"""Of an answer or a logit: of larger ones no mean can be had."""
+
 
 def checked(
     records: Iterable[Record], answers: PredictionsOf, place: str, remedy: Callable[[Record], str]
@@ -115,8 +118,9 @@ def disagreements_with(record: Record, found: Predictions) -> Iterator[str]:
         yield f"data.report is {record.data['report']}, there are predictions of {rows} rows"
     columns = [] if found.are_texts else [found.labels, found.answers]
     columns += [] if found.logits is None else [found.logits]
-    if not rows or not all(np.isfinite(column).all() for column in columns):
-        yield "its predictions are empty, NaN or infinite"
+    most = np.float64(LARGEST)  # compared in 64 bits: it is infinite in 32
+    if not rows or not all((np.abs(column) <= most).all() for column in columns):
+        yield "its predictions are empty, NaN or infinite, or too large"
         return
     if found.logits is not None:
         others = int((found.logits.argmax(axis=1) != found.answers).sum())

@@ -313,6 +313,8 @@ def _objection(columns: Mapping[str, ChunkedArray]) -> str:
     for name in ("label", "prediction"):
         if name not in columns or not _is_full(columns[name], _is_number):
             return f"'{name}' is no column of numbers"
+        if not len(columns[name]):
+            return "there are no rows"
     kinds = {"part": _is_text, "logits": _is_row_of_numbers, "groups": _is_row_of_texts}
     for name, test in kinds.items():
         column = columns.get(name)
@@ -322,6 +324,8 @@ def _objection(columns: Mapping[str, ChunkedArray]) -> str:
             return f"'{name}' is not what it should be"
         if name == "logits" and len(compute.list_value_length(column).unique()) > 1:
             return "'logits' are of different lengths"
+        if name == "logits" and not compute.list_flatten(column):
+            return "'logits' are empty"
         if name != "part" and compute.list_flatten(column).null_count:
             return f"'{name}' are not complete"
     return "" if _is_in_order(columns) else "their rows are not in order"

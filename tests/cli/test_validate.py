@@ -183,6 +183,8 @@ def test_predictions_that_are_others_or_no_longer_there_are_found(sent: Path) ->
     assert "'label' is no column of numbers" in said()
     with_column("logits", [[0.0]] + [[0.0, 1.0]] * (len(table) - 1))
     assert "'logits' are of different lengths" in said()
+    with_column("logits", pa.array([[]] * len(table), pa.list_(pa.float32())))
+    assert "'logits' are empty" in said()
     with_column("cell", [cells[-1], *cells[1:]])
     assert f"has the rows of cell {cells[-1]} in two places" in said()
     parquet.write_table(table.drop_columns(["cell"]), path)

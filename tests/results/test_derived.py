@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from shutil import copytree, move
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,9 @@ def test_whatever_else_disagrees_is_named() -> None:
     flipped = (found.answers + 1) % 3
     assert "120 of its answers are not what their logits give" in said(answers=flipped)
     assert "NaN or infinite" in said(logits=np.full_like(found.logits, np.inf))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no sum of them is tried
+        assert "too large" in said(answers=np.full(len(found.labels), 1e308))
     assert "data.report is 120, there are predictions of 60 rows" in said(
         labels=found.labels[:60], answers=found.answers[:60], logits=None
     )

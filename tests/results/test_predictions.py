@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from example_record import RECORD
 from harness import PAGES
+from pyarrow import parquet
 
+from bench.errors import BenchError
+from bench.parquet import write_parquet
 from bench.results.predictions import (
     FILE,
     as_table,
@@ -84,3 +87,11 @@ def test_published_predictions_can_be_read(suite: str) -> None:
     found = published(path)(cells[-1])
     assert found is not None
     assert len(found.answers) == len(found.labels) > 0
+
+
+def test_predictions_of_no_rows_are_none(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    path = store.folder("three") / FILE
+    write_parquet(path, parquet.read_table(path).slice(0, 0))
+    with pytest.raises(BenchError, match="these are no predictions: there are no rows"):
+        in_store(store)("three")
