@@ -158,6 +158,11 @@ def test_another_place_knows_nothing_yet(tracked: Path, tmp_path: Path, monkeypa
         done = bench("track", "mlflow", "--runs", tracked)
         assert f"mlflow: told of {count} of 2 cells" in done.out, done.err
     check(tracked, of_mlflow(f"sqlite:///{tmp_path / 'other.db'}"))
+    from mlflow import MlflowClient
+
+    experiment = MlflowClient(f"sqlite:///{tmp_path / 'other.db'}").get_experiment_by_name("demo")
+    assert experiment is not None  # its files are none of the working directory's
+    assert experiment.artifact_location == (tracked / "trackers/mlflow/artifacts").as_uri()
 
 
 def of_wandb(runs: Path) -> Runs:
@@ -296,9 +301,8 @@ def test_what_is_gone_is_told_again(name: str, gone: str, tracked: Path, tmp_pat
     """And to all cells: the first that is told makes the place anew."""
     if find_spec(name) is None:
         pytest.skip(f"prunebench[{name}] is not installed")
+    bench("track", name, "--runs", tracked)
     runs = Path(shutil.copytree(tracked, tmp_path / "runs", symlinks=True))
-    if name == "wandb":
-        bench("track", name, "--runs", runs)
     shutil.rmtree(runs / gone)
     done = bench("track", name, "--runs", runs)
     assert f"{name}: told of 2 of 2 cells" in done.out, done.err
