@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -41,8 +42,11 @@ def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
         sealed: Whether its folder keeps a checksum of it; see `bench.checksums`.
 
     Raises:
-        OSError: The folder cannot be written to, or the disk is full.
+        OSError: The folder cannot be written to, the disk is full, or the target is a device, which
+            root would put a file in the place of.
     """
+    if _is_device(target):
+        raise OSError(errno.EINVAL, "it is no regular file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
@@ -60,6 +64,16 @@ def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
             write_sums(target.parent, {target.name: found})
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_device(target: Path) -> bool:
+    """Whether a path, or what it links to, as `/dev/stdout` does, is no place for a file."""
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return False
+    is_piped = stat.S_ISFIFO(mode) and target.is_symlink()
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode) or is_piped
 
 
 @contextlib.contextmanager

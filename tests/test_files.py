@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
-from bench.files import atomic_path, read_json, scratch_folder, write_json
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from bench.files import atomic_path, read_json, scratch_folder, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -23,6 +22,28 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
         raise RuntimeError
     assert target.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_no_file_takes_the_place_of_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor of what `/dev/stdout` links to: root could, and programs would write into that file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for name, leads_to in (("null", Path("/dev/null")), ("stdout", pipe)):
+        link = tmp_path / name
+        link.symlink_to(leads_to)
+        with pytest.raises(OSError, match="no regular file"):
+            write_text(link, "x")
+        assert link.is_symlink()
+    with socket.socket(socket.AF_UNIX) as one:
+        monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+        one.bind("socket")
+        with pytest.raises(OSError, match="no regular file"):
+            write_text(tmp_path / "socket", "x")
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "null", "stdout", "socket"}
+    write_text(pipe, "x")  # of a run folder: no reader waits there, and it is made again
+    assert pipe.read_text() == "x"
 
 
 def test_a_temporary_folder_without_room_is_named(tmp_path: Path, monkeypatch) -> None:
