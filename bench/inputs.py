@@ -20,7 +20,7 @@ GIGABYTE = 10**9
 MOST_BYTES = 1 << 28
 """Of a file that is no data: a configuration, a tokenizer, a record, a task, a journal."""
 
-NO_FILE = (errno.EINVAL, errno.EFBIG)
+NO_FILE = (errno.EINVAL, errno.EFBIG, errno.EISDIR, errno.ELOOP)
 """What is said of something that is no regular file, or has no end that can be read to."""
 
 MOST_COLUMNS = 10_000

@@ -163,7 +163,7 @@ def prepare(
             carried = carry(suite.carry_from, suite.cells(), context, suite.published)
             context = dataclasses.replace(context, carried=carried)
     except OSError as error:
-        raise BenchError(f"{suite.runs} cannot be written: {error.strerror or error}") from error
+        raise BenchError(f"{suite.runs} cannot be written: {error}") from error
     cells = shard(suite.cells(), *part)
     todo, done = select(cells, context, rerun)
     return Launch(suite, context, cells, todo, done)

@@ -348,6 +348,21 @@ def test_nothing_is_written_where_a_folders_links_lead(runs: Path, name: str) ->
     assert held == {path: path.read_bytes() for path in held}
 
 
+def test_a_folder_in_the_place_of_a_record_hides_no_other(
+    runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = Store(runs).folder(records(runs)["magnitude", 4.0, 0].id) / "record.json"
+    record.unlink()
+    record.mkdir()
+    assert bench("status", "--runs", runs).status == 0
+    assert f"{record} is damaged: Is a directory" in caplog.text
+    assert bench("leaderboard", "--runs", runs, "--out", tmp_path / "out").status == 0
+    result = quick(runs)
+    assert result.status == 2
+    assert f"{runs} cannot be written: " in result.err
+    assert str(record) in result.err
+
+
 def test_a_link_that_leads_to_itself_is_one_line(runs: Path) -> None:
     for name in ("log.txt", "predictions.parquet", "record.json"):
         cell = records(runs)["magnitude", 4.0, 0].id
