@@ -154,6 +154,9 @@ def _of_records(received: Received) -> Iterator[Finding]:
     for where, record in received.records.values():
         place = f"{where}: cell {name_of(record)}"
         yield from (Finding(place, wrong) for wrong in own_disagreements(record))
+        sizes = record.footprint.items()
+        bare = [name for name, size in sizes if not {"dense", "actual"} <= size.keys()]
+        yield from (Finding(place, f"footprint.{name}: a ratio of no counts") for name in bare)
         parts = record.cost.get("parts")
         whole = record.cost.get("train_flops", 0.0)
         if parts and not math.isclose(sum(parts.values()), whole, rel_tol=EXACT):

@@ -96,6 +96,7 @@ def test_each_wrong_thing_of_a_record_is_a_line(sent: Path) -> None:
         (lambda r: r["scores"].update(accuracy=50.0), "its predictions give"),
         (lambda r: r["footprint"]["weights"].update(ratio=5.0), "footprint.weights.ratio is 5,"),
         (lambda r: r["footprint"]["flops"].update(dense=1), "footprint.flops.ratio is"),
+        (lambda r: r["footprint"]["bytes"].pop("dense"), "footprint.bytes: a ratio of no counts"),
         (lambda r: r.update(status="missed"), "status is 'missed', the ratio is 4×"),
         (lambda r: r["cell"].update(seed=1 - r["cell"]["seed"]), "the suite says"),
         (lambda r: r["cell"].update(ratio=2.0), "the suite says"),
