@@ -14,6 +14,10 @@ class WorkerCrashedError(Exception):
     """As Ray names it."""
 
 
+class OutOfMemoryError(Exception):
+    """As Ray names it."""
+
+
 class NodeDiedError(Exception):
     """As Ray names it."""
 

@@ -73,9 +73,10 @@ def slim(record: Record) -> dict[str, Any]:
 
 
 def outcome(record: Record) -> dict[str, Any]:
-    """All that a record says but when and how fast, which no two runs of a cell share."""
+    """All that a record says but when, how fast and from which commit: what a run again has, too."""
     data = slim(record)
     data["cost"] = {name: held for name, held in record.cost.items() if name not in MEASURED}
+    data["environment"] = {name: v for name, v in record.environment.items() if name != "git"}
     return data
 
 

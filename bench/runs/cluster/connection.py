@@ -39,6 +39,20 @@ ALWAYS = {
 }
 """Whatever the user's environment says."""
 
+DEATHS = {
+    "WorkerCrashedError": "its worker process died",
+    "OutOfMemoryError": "its worker process was ended, since memory was out",
+    "NodeDiedError": "it was lost",
+}
+"""What Ray raises, by name, where something died under a computation."""
+
+
+def how_it_died(error: Exception) -> str:
+    """How Ray says that something died."""
+    name = type(error).__name__
+    return DEATHS.get(name, f"{name}: {first_line(error)}")
+
+
 USUAL = {
     # A node that is gone without a word is told after 15 s, not after a minute.
     "RAY_health_check_period_ms": "2000",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, first_line
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.runs.cells.cell import Cell
@@ -108,14 +108,3 @@ class Errand:
     listener: Listener
     clock: Clock
     queue: Queue
-
-
-def how_it_died(error: Exception) -> str:
-    """How Ray says that something died."""
-    text = first_line(error)
-    name = type(error).__name__
-    return {
-        "WorkerCrashedError": "its worker process died",
-        "OutOfMemoryError": "its worker process was ended, since memory was out",
-        "NodeDiedError": "it was lost",
-    }.get(name, f"{name}: {text}")

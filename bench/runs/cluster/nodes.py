@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.files import write_json
 from bench.results.status import NODES
 from bench.runs.cluster import node as remote
+from bench.runs.cluster.connection import DEATHS, how_it_died
 
 if TYPE_CHECKING:
     from bench.runs.cluster.connection import Connection
@@ -68,7 +69,7 @@ class Node:
         address: Its address.
         slots: How many cells it computes at once.
         state: `new` until it has said what it is, then `used`; `refused` where it cannot be used;
-            `lost` where it is gone.
+            `lost` where it is gone, or was from the beginning.
         reason: Why it is refused.
         gpus: Kinds of its GPUs, where cells compute on them.
         processor: What its cells compute on: its GPUs, if Ray knows them, or its processor.
@@ -193,7 +194,13 @@ class Nodes:
             node = self._greetings.pop(greeting)
             try:
                 said = self._ray.get(greeting, timeout=GREETED_S)
-            except Exception as error:  # it went away, or is another Python altogether
+            except Exception as error:
+                if type(error).__name__ in DEATHS:  # which says nothing of what is installed
+                    self._note(f"{node} does not say what it is: {how_it_died(error)}. "
+                               "It is not used.")  # fmt: skip
+                    node.state = "lost"
+                    continue
+                # It is another Python altogether.
                 said = {"error": str(error).strip().rpartition("\n")[2]}
             if node.state == "new":
                 self._judge(node, said)

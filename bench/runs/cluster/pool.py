@@ -29,7 +29,7 @@ from bench.runs.cells.failure import give_up
 from bench.runs.cells.study import TrialFailure
 from bench.runs.cluster import cargo, plugins
 from bench.runs.cluster import node as remote
-from bench.runs.cluster.connection import Connection
+from bench.runs.cluster.connection import Connection, how_it_died
 from bench.runs.cluster.flight import (
     NODE_BLAME,
     Errand,
@@ -37,7 +37,6 @@ from bench.runs.cluster.flight import (
     Losses,
     LostError,
     blame_of,
-    how_it_died,
 )
 from bench.runs.cluster.freight import Arrival, Item
 from bench.runs.cluster.nodes import CellSize, Node, Nodes

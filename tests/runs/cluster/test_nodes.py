@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_ray import FakeRay, Ref, put_in_place
+from fake_ray import FakeRay, NodeDiedError, OutOfMemoryError, Ref, put_in_place
 
 from bench.errors import BenchError
 from bench.runs.cluster import node as remote
@@ -51,6 +51,23 @@ def test_a_node_with_another_bench_or_python_is_refused_and_both_are_named(
         nodes.meet()
     for part in ("node host-b (b)", named, f"bench {own['bench']} (sources {own['sources']})"):
         assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("death", [OutOfMemoryError("Task was killed\nby"), NodeDiedError("gone")])
+def test_one_that_dies_before_it_has_said_what_it_is_is_left_out_alone(
+    nodes: Nodes, ray: FakeRay, heard: list[str], death: Exception
+) -> None:
+    """It was once taken for one with another version, and the whole run was refused."""
+    ray.answers["b"] = Ref(error=death)
+    nodes.meet()
+    assert usable(nodes) == {"a"}
+    assert len(heard) == 1 and heard[0].startswith("node host-b (b) does not say what it is: it")
+
+
+def test_where_none_says_what_it_is_nothing_runs(nodes: Nodes, ray: FakeRay) -> None:
+    ray.answers |= {name: Ref(error=OutOfMemoryError()) for name in "ab"}
+    with pytest.raises(BenchError, match="no node of the cluster answers"):
+        nodes.meet()
 
 
 def test_one_that_comes_later_is_refused_alone(nodes, ray, heard) -> None:
