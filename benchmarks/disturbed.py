@@ -72,7 +72,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def outcomes(runs: Path) -> dict[str, dict[str, Any]]:
-    """All that records say but when and how fast, which no two runs share."""
+    """All that records say but when, how fast and from which commit."""
     return {record.id: outcome(record) for record in Store(runs).records()}
 
 

@@ -119,7 +119,7 @@ def records(runs: Path) -> dict[tuple[Any, ...], Record]:
 
 
 def outcomes(runs: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """All that records say but when and how fast, which no two runs share."""
+    """All that records say but when, how fast and from which commit."""
     return {key: outcome(record) for key, record in records(runs).items()}
 
 

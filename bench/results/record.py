@@ -73,7 +73,7 @@ def slim(record: Record) -> dict[str, Any]:
 
 
 def outcome(record: Record) -> dict[str, Any]:
-    """All that a record says but when, how fast and from which commit: what a run again has, too."""
+    """All that a record says but when, how fast and from which commit, as a second run has it."""
     data = slim(record)
     data["cost"] = {name: held for name, held in record.cost.items() if name not in MEASURED}
     data["environment"] = {name: v for name, v in record.environment.items() if name != "git"}
