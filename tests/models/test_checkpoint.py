@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_models import tiny_config
+from tiny_models import logits, tiny_classifier, tiny_config
 from transformers import GPT2Config
 
 from bench.errors import BenchError
@@ -25,6 +25,20 @@ def test_a_folder_without_a_configuration_is_named(tmp_path):
         checkpoint.read_config(tmp_path)
     tiny_config("electra").save_pretrained(tmp_path)
     assert checkpoint.read_config(tmp_path).embedding_size == 16
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"return_dict": False}, {"chunk_size_feed_forward": 7}, {"chunk_size_feed_forward": "x"}],
+)
+def test_how_its_author_liked_to_call_a_model_changes_no_answer(tmp_path, said):
+    """Tuples in place of answers by name, and layers that take no row of nine pieces."""
+    model = tiny_classifier("bert").eval()
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
+    read, _ = checkpoint.load_classifier(str(tmp_path))
+    torch.testing.assert_close(logits(read.eval()), logits(model))
 
 
 CODE = """
