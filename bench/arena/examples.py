@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.arena.answers import Answer, Model, Word
-from bench.arena.verdicts import Rule, Verdict
+from msgspec import Struct
+
+from bench.arena.answers import Answer, Model
+from bench.arena.verdicts import Rule, Verdict  # noqa: TC001 - msgspec reads annotations
 from bench.errors import BenchError
+from bench.schema import Count, Figure, check, parse_json
 
 if TYPE_CHECKING:
     from bench.arena.accounts import Account
     from bench.arena.database import Database
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -288,7 +293,8 @@ class Examples:
                 given[row["example"]][row["model"]] = _answer(row, words)
         for row in self._database.read(f"SELECT validations.* FROM validations {join}", values):  # noqa: S608
             votes[row["example"]][row["account"]] = row["label"]
-        return [_example(row, given[row["id"]], votes[row["id"]]) for row in rows]
+        labels = {one.number: len(one.labels) for one in self.rounds()} if rows else {}
+        return [_example(row, given[row["id"]], votes[row["id"]], labels) for row in rows]
 
 
 def _check_open(connection: sqlite3.Connection, number: int) -> None:
@@ -297,38 +303,63 @@ def _check_open(connection: sqlite3.Connection, number: int) -> None:
         raise BenchError("This round is closed: nothing of it changes any more.")
 
 
+class _Row(Struct):
+    """A row of the table of examples: SQLite takes values of any type, and a file from anybody."""
+
+    id: int
+    round: int
+    author: int
+    text: str
+    text_pair: str | None
+    label: Count
+    source: str | None
+    seconds: Figure
+    created: str
+
+
+def _as(kind: type[T], said: dict[str, Any]) -> T:
+    try:
+        return check(said, kind)
+    except BenchError as error:
+        raise BenchError(f"the database holds what no arena writes: {error}.") from None
+
+
+def _plain(text: Any) -> Any:
+    """What is stored as JSON; as it is where it is none, which no type is met by."""
+    try:
+        return parse_json(text)
+    except (ValueError, TypeError):
+        return text
+
+
 def _round(row: sqlite3.Row) -> Round:
-    return Round(
-        number=row["number"],
-        task=row["task"],
-        labels=tuple(json.loads(row["labels"])),
-        pairs=bool(row["pairs"]),
-        rule=Rule(row["votes"], row["agreeing"]),
-        opened=row["opened"],
-        closed=row["closed"],
-    )
+    said = {name: row[name] for name in ("number", "task", "opened", "closed")}
+    rule = {"votes": row["votes"], "agreeing": row["agreeing"]}
+    labels = _plain(row["labels"])
+    return _as(Round, {**said, "labels": labels, "pairs": bool(row["pairs"]), "rule": rule})
 
 
 def _answer(row: sqlite3.Row, words: bool) -> Answer:
-    return Answer(
-        model=row["model"],
-        label=row["label"],
-        probabilities=tuple(json.loads(row["probabilities"])),
-        milliseconds=row["milliseconds"],
-        words=tuple(Word(**word) for word in json.loads(row["words"])) if words else (),
-    )
+    said = {name: row[name] for name in ("model", "label", "milliseconds")}
+    probabilities, counted = _plain(row["probabilities"]), _plain(row["words"]) if words else ()
+    return _as(Answer, {**said, "probabilities": probabilities, "words": counted})
 
 
-def _example(row: sqlite3.Row, answers: Any, votes: Any) -> Example:
+def _example(row: sqlite3.Row, answers: Any, votes: Any, labels: Mapping[int, int]) -> Example:
+    """An example, all of whose labels are among so many of its round."""
+    found = _as(_Row, {name: row[name] for name in _Row.__struct_fields__})
+    said = [found.label, *(one.label for one in answers.values()), *votes.values()]
+    if not all(one is None or one in range(labels.get(found.round, 0)) for one in said):
+        raise BenchError(f"example {found.id} has a label that its round does not have.")
     return Example(
-        id=row["id"],
-        round=row["round"],
-        author=row["author"],
-        texts=(row["text"], *([row["text_pair"]] if row["text_pair"] is not None else [])),
-        label=row["label"],
-        source=row["source"],
-        seconds=row["seconds"],
-        created=row["created"],
+        id=found.id,
+        round=found.round,
+        author=found.author,
+        texts=(found.text, *([] if found.text_pair is None else [found.text_pair])),
+        label=found.label,
+        source=found.source,
+        seconds=found.seconds,
+        created=found.created,
         answers=answers,
         votes=votes,
     )

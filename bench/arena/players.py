@@ -15,7 +15,7 @@ from bench.arena.answers import Answer, Model, Word
 from bench.data.encoded import Encoded
 from bench.deploy.kept import kept_dense, kept_model
 from bench.errors import BenchError
-from bench.models.checkpoint import load_classifier, load_tokenizer, read_config
+from bench.models.checkpoint import load_classifier, load_tokenizer, max_pieces, read_config
 from bench.models.heads import marks_spans
 from bench.results.record import is_dense
 from bench.results.suites import find_record
@@ -35,11 +35,9 @@ class Player:
 
     Attributes:
         model: What it is called.
-        megabytes: Of its file with 16-bit values, as its record counts them.
     """
 
     model: Model
-    megabytes: float
     network: PreTrainedModel
 
 
@@ -126,15 +124,15 @@ def find_players(store: Store, cells: Sequence[str]) -> Field:
     players += [_load(*held) for held in compressed.values()]
     labels = {tuple((player.network.config.id2label or {}).values()) for player in players}
     first, folder = next(iter(dense.values()))
+    cuts = [record.data.get("cut_to_fit", {}) for record in [*records.values(), first]]
     fingerprints = {record.data.get("fingerprint", "") for record in records.values()}
     if len(labels) > 1 or len(fingerprints) > 1:
         raise BenchError(f"the cells know other labels or rows of {tasks[0]}: name cells of one.")
-    lengths = [record.data["cut_to_fit"]["pieces"] for record in [*records.values(), first]]
     return Field(
         task=tasks[0],
         labels=labels.pop(),
         fingerprint=fingerprints.pop(),
-        length=min(lengths),
+        length=min([max_pieces(folder), *(cut["pieces"] for cut in cuts if cut)]),
         players=tuple(players),
         tokenizer=load_tokenizer(folder),
     )
@@ -153,7 +151,6 @@ def _load(record: Record, folder: Path, dense: str | None) -> Player:
     cell = record.cell
     return Player(
         model=Model(record.id, cell["method"], cell["ratio"], cell["seed"], dense),
-        megabytes=record.footprint["bytes"]["actual"] / 1e6,
         network=network.eval().requires_grad_(False),  # no gradient but that of the words
     )
 

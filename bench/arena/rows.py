@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET, Struct, UnsetType
 
 from bench.data.encoded import Encoded
 from bench.data.splits import find_twins
 from bench.data.texts import find_prepared, read_texts, report_texts
 from bench.errors import BenchError
 from bench.files import read_json
+from bench.schema import Count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,16 +48,36 @@ def training_rows(runs: Path, task: str, fingerprint: str) -> list[Row]:
     Raises:
         BenchError: The run folder does not have them any more.
     """
-    if (folder := find_prepared(runs / "data", task, fingerprint)) is not None:
-        return _rows_in(folder)
+    folder = find_prepared(runs / "data", task, fingerprint)
+    described = folder and read_json(folder / "prepared.json", _Described)
+    if folder and described:
+        return _rows_in(folder, described["facts"])
     raise BenchError(
         f"{runs / 'data'} has no rows of {task} any more, which tell whether it has pairs and lend "
         "texts to edit: run the cells' suite again, which reads them anew."
     )
 
 
-def _rows_in(folder: Path) -> list[Row]:
-    facts = (read_json(folder / "prepared.json") or {})["facts"]
+class _People(Struct):
+    """Rows that people wrote in a round of an arena."""
+
+    rows: Count
+
+
+class _Facts(Struct):
+    """What is asked of the facts of rows: how many a training sees, and of which rounds."""
+
+    train: Count
+    train_with: dict[str, _People] | UnsetType = UNSET
+
+
+class _Described(Struct):
+    """What is asked of what lies beside rows."""
+
+    facts: _Facts
+
+
+def _rows_in(folder: Path, facts: dict[str, Any]) -> list[Row]:
     rounds = facts.get("train_with", {}).values()
     rows = Encoded.load(folder / "train.parquet")
     numbers = np.arange(len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,28 @@ def test_a_round_keeps_its_rule_and_its_labels(database: Database) -> None:
         Examples(database).open_round("toy", ("no", "yes"), pairs=False, rule=Rule())
     with pytest.raises(BenchError, match="no round 7"):
         Examples(database).round(7)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE rounds SET labels = '{{'", "labels: expected `array`, got `str`"),
+        ("UPDATE rounds SET votes = 0", "2 of 0 validators cannot agree"),
+        ("UPDATE examples SET label = 9", "example 1 has a label that its round does not have"),
+        ("UPDATE answers SET label = -1", "example 1 has a label that its round does not have"),
+        ("UPDATE examples SET text = x'ff'", "text: expected `str`, got `bytes`"),
+        ("UPDATE examples SET seconds = 'soon'", "seconds: expected `float`, got `str`"),
+        ("UPDATE answers SET probabilities = '[NaN]'", "probabilities: expected `array`, got"),
+        ("UPDATE answers SET words = '[{}]'", "missing required field `text`"),
+    ],
+)
+def test_what_no_arena_writes_is_one_line(tmp_path: Path, change: str, said: str) -> None:
+    """SQLite takes values of any type, and a run folder may come from anybody."""
+    database = Database(tmp_path / "arena" / "arena.sqlite3")
+    ada, examples = member(database, "Ada"), Examples(database)
+    begun(database)
+    number = written(database, ada, "text", 1, dense=1, small=0)
+    assert examples.get(number) is not None
+    database.read(change)
+    with pytest.raises(BenchError, match=re.escape(said)):
+        examples.get(number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import harness
@@ -20,7 +22,8 @@ from bench.data.task import Source
 from bench.data.tasks.demo import Sentiment
 from bench.deploy.export import inputs_of
 from bench.errors import BenchError
-from bench.models.checkpoint import load_classifier
+from bench.files import write_json
+from bench.models.checkpoint import load_classifier, max_pieces
 from bench.results.store import Store
 from bench.training.evaluate import predict
 
@@ -45,6 +48,17 @@ def test_answers_are_those_of_the_kept_models(finished: Path) -> None:
         words = [text[word.begin : word.end] for word in answer.words]
         assert words == text.split()
     assert field.pieces([text]) == len(encoded.pieces)
+
+
+def test_records_that_say_little_are_played_all_the_same(finished: Path, tmp_path: Path) -> None:
+    runs = Path(shutil.copytree(finished, tmp_path / "runs"))
+    for record in harness.records(runs).values():
+        bare = {axis: {"ratio": size["ratio"]} for axis, size in record.footprint.items()}
+        path = runs / record.id / "record.json"
+        write_json(path, dataclasses.replace(record, data={}, footprint=bare).to_json())
+    small = harness.records(runs)["magnitude", 4.0, 0]
+    folder = runs / small.id / "model"
+    assert find_players(Store(runs), [small.id]).length == max_pieces(folder)
 
 
 @pytest.mark.parametrize("family", CONFIGS)

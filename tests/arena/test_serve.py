@@ -18,6 +18,7 @@ from bench.arena.serve import Address, opened
 from bench.arena.signing import Signer, read_secret
 from bench.arena.verdicts import Rule
 from bench.errors import BenchError
+from bench.files import read_json, write_json
 from bench.results.store import Store
 
 SAFE: dict[str, Any] = {
@@ -150,8 +151,14 @@ def test_the_command_says_what_is_wrong(finished: Path, tmp_path: Path) -> None:
         assert (result.status, len(result.err.splitlines())) == (2, 1), result.err
         assert message in result.err
     without = Path(shutil.copytree(finished, tmp_path / "runs"))
-    shutil.rmtree(without / "data")
     cell = harness.records(finished)["magnitude", 4.0, 0].id
+    for described in without.glob("data/*/prepared.json"):
+        held = read_json(described)
+        assert held is not None
+        write_json(described, {**held, "facts": {"train": "many"}})
+    result = harness.bench("arena", cell, "--runs", without)
+    assert "no rows of demo-sentiment any more" in result.err
+    shutil.rmtree(without / "data")
     result = harness.bench("arena", cell, "--runs", without)
     assert "no rows of demo-sentiment any more" in result.err
 
