@@ -26,6 +26,9 @@ STYLES = (
 STEPS = 4
 """Strengths that a word's influence is shown in, either way."""
 
+READ_OUT = 5
+"""Words whose influence is said to who sees no colours."""
+
 
 def render(template: str, **content: Any) -> str:
     """Fills in a template.
@@ -49,7 +52,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters |= FIGURES | {"shown": lambda text: shown(text, keep="\n")}
-    templates.globals |= {"stretches": stretches}
+    templates.globals |= {"stretches": stretches, "strongest": strongest}
     return templates
 
 
@@ -70,3 +73,17 @@ def stretches(text: str, number: int, words: Sequence[Word]) -> list[tuple[str, 
         found.append((text[word.begin : word.end], f"{side}-{step}" if step else ""))
         place = word.end
     return [*found, (text[place:], "")]
+
+
+def strongest(texts: Sequence[str], words: Sequence[Word]) -> list[tuple[str, str]]:
+    """The words that did most to an answer, with the side that each is on, the strongest first.
+
+    Args:
+        texts: The example's.
+        words: What each has done.
+    """
+    known = [one for one in words if one.influence and one.text in range(len(texts))]
+    return [
+        (texts[one.text][one.begin : one.end], "for it" if one.influence > 0 else "against it")
+        for one in sorted(known, key=lambda one: -abs(one.influence))[:READ_OUT]
+    ]

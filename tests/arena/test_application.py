@@ -47,6 +47,7 @@ def test_from_an_invitation_to_a_set(tmp_path: Path) -> None:
     assert "Model A" in shown
     assert SMALL.id not in shown
     assert '<mark class="for-4">fine</mark>' in shown
+    assert '<p class="hidden-text">The words that counted most: fine, for it.</p>' in shown
     assert "Not fooled" in ada.get(ada.write("good", 1).headers["location"]).text
     ada.write("good but not right", 0)
     for voter in (bea, cem):

@@ -13,7 +13,7 @@ import pytest
 
 from bench.arena.answers import Word
 from bench.arena.limits import Limit, TooOftenError
-from bench.arena.pages import STEPS, stretches
+from bench.arena.pages import READ_OUT, STEPS, stretches, strongest
 from bench.arena.serve import Address, opened
 from bench.arena.signing import Signer, read_secret
 from bench.arena.verdicts import Rule
@@ -134,6 +134,16 @@ def test_words_are_shown_by_what_they_do() -> None:
         ("", ""), ("very", f"for-{STEPS}"), (" ", ""), ("bad", "against-2"), (" ", ""), ("a", ""),
         ("", ""),
     ]  # fmt: skip
+
+
+def test_the_strongest_words_are_read_out_by_their_side() -> None:
+    """Colours say nothing to a screen reader."""
+    words = [Word(0, 0, 4, 0.5), Word(0, 5, 8, -2.0), Word(0, 9, 10, 0.0), Word(1, 0, 1, 1.0)]
+    assert strongest(["very bad a", "b"], words) == [
+        ("bad", "against it"), ("b", "for it"), ("very", "for it"),
+    ]  # fmt: skip
+    many = [Word(0, 0, 1, 1.0 + place) for place in range(9)]
+    assert len(strongest(["a"], many)) == READ_OUT
 
 
 def test_the_command_says_what_is_wrong(finished: Path, tmp_path: Path) -> None:
