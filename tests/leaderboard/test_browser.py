@@ -107,6 +107,15 @@ def test_it_sorts_by_a_column_both_ways_and_says_so(page: Any) -> None:
     assert page.execute_script(f"return {said}") == ["ascending"]
 
 
+def test_a_name_that_begins_with_a_digit_makes_no_number_of_its_column(page: Any) -> None:
+    named = "document.querySelector('#board tbody tr:not([hidden]) .name button').textContent"
+    page.execute_script(f"{named} = '8bit'")
+    sort_by(page, "method")
+    names = column(page, "method")
+    assert names[0] == "8bit"
+    assert names[1:] == sorted(names[1:])
+
+
 def test_filters_choose_rows_columns_and_seeds(page: Any) -> None:
     everything = column(page, "method")
     assert set(column(page, "ratio")) == {"20×", "–"}

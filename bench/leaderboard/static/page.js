@@ -76,7 +76,8 @@ function sorting(board) {
   const sort = (head, ascending) => {
     const column = heads.indexOf(head);
     const key = (row) => row.cells[column].textContent.trim();
-    const numeric = $$("tbody tr", board).some((row) => !Number.isNaN(number(key(row))));
+    // Not some of them: a method's name may begin with a digit.
+    const numeric = $$("tbody tr", board).map(key).every((said) => said === "–" || !Number.isNaN(number(said)));
     const compare = (one, other) => {
       if (!numeric) return key(one).localeCompare(key(other));
       const [a, b] = [number(key(one)), number(key(other))];
