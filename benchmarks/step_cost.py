@@ -2,11 +2,13 @@
 
     python benchmarks/step_cost.py --model MODEL_DIR --data-dir GLUE_DIR [--task mrpc]
     python benchmarks/step_cost.py --model MODEL_DIR --data-dir GLUE_DIR --perturbations
+    python benchmarks/step_cost.py --model BERT_BASE --data-dir GLUE_DIR --rounds 1
 
-The second command times dense fine-tuning under each perturbation instead of the methods. Each
-round trains every row, and the dense model, on the same batches of a real task for a few
-steps, one after the other; the table has the medians over the rounds, with the machine's measured
-rate of fp32 matrix products beside them.
+The second command times dense fine-tuning under each perturbation instead of the methods, the third
+a large encoder in a few steps. Each round trains every row, and the dense model, on the same
+batches of a real task for a few steps, one after the other; the table has the medians over the
+rounds and the most memory that the process held, with the machine's measured rate of fp32 matrix
+products beside them.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from bench.compression.callbacks import Callback, Training
 from bench.compression.target import Target
 from bench.data.prepare import load, prepare
 from bench.data.task import Source
+from bench.machine import peak_memory_mb, reset_peak_memory
 from bench.models.folder import weight_hash
 from bench.protocol import Protocol
 from bench.runs.cells.cell import Variant
@@ -37,7 +40,6 @@ from bench.runs.cells.context import Context
 from bench.runs.cells.parameters import resolve_params
 from bench.runs.encoder import default_learning_rate
 
-ROUNDS = 5
 LIMITS = {"magnitude": 1.15, "platon": 1.25, "gmp": 1.5,
           "movement": 1.5, "soft-movement": 1.5, "cap": 1.7, "prune-ofa": 1.5,
           "knowledge-aware": 1.6, "knowledge-aware, answers kept": 1.3,
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--task", default="mrpc")
     parser.add_argument("--rows", type=int, default=384, help="training rows of a round")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--perturbations", action="store_true", help="time these, not methods")
     given = parser.parse_args()
     limits = PERTURBATIONS if given.perturbations else LIMITS
@@ -113,7 +116,8 @@ def main() -> None:
         data, quiet = load(prepared), lambda *_: None
         dense_params = resolve_params(registry.methods.get("dense"), {}, protocol)
         times: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
+        memory: dict[str, float] = {}
+        for _ in range(given.rounds):
             for row in ("dense", *limits):
                 said, _, kept = row.partition(",")
                 name, options = (variant := Variant.parse(said)).method, variant.options
@@ -125,6 +129,7 @@ def main() -> None:
                 run.watch = Stopwatch()
                 method = registry.methods.get(name)
                 params = resolve_params(method, {}, protocol)
+                reset_peak_memory("cpu")
                 if name == "dense":
                     run.train(run.pretrained(), loss=bench.task_loss, params=params)
                 else:
@@ -132,17 +137,18 @@ def main() -> None:
                         params = dataclasses.replace(params, general_epochs=general.low)
                     method().compress(run, params)
                 times.setdefault(row, []).append(run.watch.seconds(0 if name in WHOLE else -1))
+                memory[row] = max(memory.get(row, 0.0), peak_memory_mb("cpu"))
         dense = statistics.median(times["dense"])
         rate = product_rate(384, "fp32")
         print(f"{given.model.name}, {given.task}, batch 32, fp32, one thread; "
               f"products of width 384: {rate:.0f} GFLOP/s")  # fmt: skip
-        print(f"{'dense':<34} {1000 * dense:7.1f} ms a step")
+        print(f"{'dense':<34} {1000 * dense:7.1f} ms a step, {memory['dense']:6.0f} MB")
         for row, limit in limits.items():
             median = statistics.median(times[row])
             ratio = statistics.median(
                 a / b for a, b in zip(times[row], times["dense"], strict=True)
             )
-            print(f"{row:<34} {1000 * median:7.1f} ms a step, "
+            print(f"{row:<34} {1000 * median:7.1f} ms a step, {memory[row]:6.0f} MB, "
                   f"{ratio:5.2f}× dense (wanted: at most {limit}×)")  # fmt: skip
 
 
