@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from bench.files import read_json
+from bench.results.layout import StudyFile
 from bench.results.studies import summary_path
 from bench.schema import Count
 
@@ -28,7 +29,7 @@ def suite_state(store: Store, suite: dict[str, Any]) -> dict[str, Any]:
     failures, waiting, tried, wanted = [], [], 0, 0
     each = suite["settings"]["trials"] or 1  # where nothing is searched
     for study, method in suite.get("studies", {}).items():
-        summary = read_json(summary_path(store, study)) or {}
+        summary = read_json(summary_path(store, study), StudyFile) or {}
         made = summary.get("trials", [])
         durations.setdefault(method, []).extend(t["wall_s"] for t in made if "wall_s" in t)
         tried += len(made)

@@ -348,6 +348,16 @@ def test_nothing_is_written_where_a_folders_links_lead(runs: Path, name: str) ->
     assert held == {path: path.read_bytes() for path in held}
 
 
+@pytest.mark.parametrize("said", ["-1", '["x"]', '{"trials": [1]}', '{"trials": 7}'])
+def test_a_study_that_is_none_is_damage_to_status(
+    said: str, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path, *_) = runs.glob("tuning/*/study.json")
+    path.write_text(said)
+    assert bench("status", "--runs", runs).status == 0
+    assert f"{path} is damaged: " in caplog.text
+
+
 def test_a_folder_in_the_place_of_a_record_hides_no_other(
     runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
