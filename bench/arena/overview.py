@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 
 def figures(visit: Visit) -> Response:
-    """The figures of a round: the open one where none is named."""
+    """The figures of a round: the last one that may be seen where none is named.
+
+    Those of the open round are the owner's alone: while examples are few, they would tell a
+    validator what the models said of one.
+    """
     arena = visit.arena
-    rounds = arena.examples.rounds()
-    wanted = visit.query.get("round", str(arena.round().number))
+    owns = visit.me.role == "owner"
+    arena.round()  # which begins, if the last one is closed
+    rounds = [one for one in arena.examples.rounds() if owns or one.closed is not None]
+    if not rounds:
+        return visit.page("no_figures.html")
+    wanted = visit.query.get("round", str(rounds[-1].number))
     held = next((one for one in rounds if str(one.number) == wanted), None)
     if held is None:
-        raise BenchError("There is no such round.")
+        raise BenchError("There is no such round, or it is not closed yet.")
     models = arena.examples.models()
     sizes = megabytes_of(arena.store, models)
     made = standings(held, arena.examples.of_round(held.number), models, sizes)

@@ -397,6 +397,22 @@ def test_a_training_row_is_lent_with_its_lineage(tmp_path: Path) -> None:
 def test_a_model_whose_record_has_vanished_is_named(tmp_path: Path) -> None:
     pytest.importorskip("nltk")
     held = arena(tmp_path)
-    ada = person(held, "annotator", "Ada")
+    ada = person(held, "owner", "Ada")
     ada.write("good", 1)
     assert f"cell {SMALL.id}" in ada.get("/figures").text
+
+
+def test_an_open_rounds_figures_are_its_owners_alone(tmp_path: Path) -> None:
+    """Of few examples they would tell a validator what the models said."""
+    pytest.importorskip("nltk")
+    held = arena(tmp_path)
+    olga, ada = person(held, "owner", "Olga"), person(held, "annotator", "Ada")
+    bea, cem = (person(held, "validator", name) for name in ("Bea", "Cem"))
+    ada.write("good", 1)
+    assert "Close round-1" in olga.get("/figures").text
+    assert "No figures yet" in bea.get("/figures?round=1").text
+    assert bea.vote(1).status_code == cem.vote(1).status_code == 303
+    olga.post("/close", round="1")
+    assert "magnitude" in bea.get("/figures").text
+    refused(bea.get("/figures?round=2"), 400)
+    assert "round-2" in olga.get("/figures").text
