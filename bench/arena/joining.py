@@ -11,6 +11,8 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from bench.arena.accounts import Account, Role
+
 LONGEST_NAME = 40
 
 
@@ -23,11 +25,7 @@ def home(visit: Visit) -> Response:
 
 def invitation(visit: Visit) -> Response:
     """Asks a guest for a name; looking at a link does not use it up."""
-    visit.arena.joins.spend("")
-    guest = visit.arena.accounts.guest(visit.path["token"])
-    if guest is None:
-        raise BenchError("This invitation is not valid, or not any more. Ask for another.")
-    role, known = guest
+    role, known = _guest(visit, visit.path["token"])
     response = visit.page(
         "join.html",
         token=visit.path["token"],
@@ -44,17 +42,30 @@ def invitation(visit: Visit) -> Response:
 def join(visit: Visit) -> Response:
     """Uses an invitation up, and begins a session."""
     arena = visit.arena
-    arena.joins.spend("")
+    token = visit.form.get("token", "")
+    _, known = _guest(visit, token)
     if arena.passphrase and not same(visit.form.get("passphrase", ""), arena.passphrase):
         raise BenchError("This is not the pass phrase.")
-    guest = arena.accounts.guest(visit.form.get("token", ""))
-    name = guest[1].name if guest and guest[1] else visit.text("name", LONGEST_NAME)
+    name = known.name if known else visit.text("name", LONGEST_NAME)
     if "\n" in name or "\t" in name:
         raise BenchError("A name is one line.")
-    account = arena.accounts.join(visit.form.get("token", ""), name)
+    account = arena.accounts.join(token, name)
     response = visit.goto("/")
     visit.set_cookie(response, session_of(arena, account))
     return response
+
+
+def _guest(visit: Visit, token: str) -> tuple[Role, Account | None]:
+    """The role that an invitation gives, and to whom, if they are known.
+
+    Wrong invitations are counted together, and tries with a right one by themselves: no stranger
+    keeps a guest out.
+    """
+    guest = visit.arena.accounts.guest(token)
+    visit.arena.joins.spend(token if guest else "")
+    if guest is None:
+        raise BenchError("This invitation is not valid, or not any more. Ask for another.")
+    return guest
 
 
 def leave(visit: Visit) -> Response:

@@ -343,8 +343,18 @@ def test_nobody_tries_for_ever(tmp_path: Path) -> None:
     held = arena(tmp_path, joins=Limit(5, lambda: 0.0), writes=Limit(2, lambda: 0.0))
     ada = person(held, "annotator", "Ada")
     assert [ada.write(f"good {n}", 1).status_code for n in range(3)] == [303, 303, 429]
-    tries = [Person(held).get("/join/unknown").status_code for _ in range(5)]
-    assert tries == [400, 400, 400, 429, 429]
+    tries = [Person(held).get("/join/unknown").status_code for _ in range(7)]
+    assert tries == [400] * 5 + [429] * 2
+    assert Person(held).join("annotator", "Bea").status_code == 303  # and keeps nobody out
+
+
+def test_a_pass_phrase_is_not_tried_for_ever(tmp_path: Path) -> None:
+    held = arena(tmp_path, passphrase="correct horse battery", joins=Limit(5, lambda: 0.0))
+    eve, token = Person(held), held.accounts.invite("annotator")
+    form = {"csrf": field_of(eve.get(f"/join/{token}").text, "csrf"), "token": token, "name": "Eve"}
+    tries = [eve.post("/join", **form, passphrase=f"{n}").status_code for n in range(5)]
+    assert tries == [400] * 4 + [429]
+    assert held.accounts.all() == []
 
 
 def test_a_full_line_keeps_nothing(tmp_path: Path) -> None:
