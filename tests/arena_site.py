@@ -129,3 +129,7 @@ def person(held: Arena, role: Role, name: str) -> Person:
 
 def _named(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def refused(answer: Any, status: int) -> None:
+    assert (answer.status_code, answer.headers.get("location")) == (status, None), answer.text

@@ -20,11 +20,10 @@ from bench.files import (
     is_whole,
     read_checked,
     read_json,
-    read_parquet,
     write_bytes,
     write_json,
-    write_parquet,
 )
+from bench.parquet import read_parquet, write_parquet
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,8 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,11 @@ import pytest
 from example_record import CELL, RECORD
 from harness import PAGES, QUICK, bench, quick, records
 from studies import studies
+from tracked_runs import Runs, of_mlflow, of_tensorboard, of_trackio, of_wandb, uri_of
 
 from bench.results.record import Record
 from bench.results.suites import read_records
 from bench.runs.tracking import figures_of, points_of, run_name, settings_of
-
-Runs = dict[str, tuple[dict[str, str], dict[str, list[tuple[int, float]]]]]
-"""Parameters and metrics of each run, by the record's id."""
 
 
 @pytest.fixture(autouse=True)
@@ -95,51 +91,6 @@ def check(runs: Path, found: Runs, exact: float = 0.0) -> None:
             ]
 
 
-def of_tensorboard(runs: Path) -> Runs:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-
-    found = {}
-    for folder in (runs / "trackers/tensorboard/demo").iterdir():
-        said, metrics = {}, {}
-        for inner in [folder, *(path for path in folder.iterdir() if path.is_dir())]:
-            events = EventAccumulator(str(inner)).Reload()
-            for tag in events.Tags()["scalars"]:
-                metrics[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
-            held = events.summary_metadata.get("_hparams_/session_start_info")
-            if held is not None:
-                start = HParamsPluginData.FromString(held.plugin_data.content).session_start_info
-                said = {
-                    name: value.string_value or str(value.number_value)
-                    for name, value in start.hparams.items()
-                }
-        assert said["record"] not in found
-        found[said["record"]] = said, metrics
-    return found
-
-
-def of_mlflow(uri: str) -> Runs:
-    from mlflow import MlflowClient
-
-    client, found = MlflowClient(uri), {}
-    (experiment,) = client.search_experiments(filter_string="name = 'demo'")
-    for run in client.search_runs([experiment.experiment_id]):
-        metrics = {
-            name: sorted(
-                (m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)
-            )
-            for name in run.data.metrics
-        }
-        assert run.info.status == "FINISHED"
-        assert run.data.params["record"] not in found
-        found[run.data.params["record"]] = run.data.params, metrics
-    return found
-
-
-def uri_of(runs: Path) -> str:
-    return f"sqlite:///{runs / 'trackers/mlflow/mlflow.db'}"
-
-
 def test_tensorboard_and_mlflow_have_the_figures_of_the_records(tracked: Path) -> None:
     check(tracked, of_mlflow(uri_of(tracked)))
     check(tracked, of_tensorboard(tracked), exact=2**-23)  # which has 32 bits
@@ -165,47 +116,6 @@ def test_another_place_knows_nothing_yet(tracked: Path, tmp_path: Path, monkeypa
     assert experiment.artifact_location == (tracked / "trackers/mlflow/artifacts").as_uri()
 
 
-def of_wandb(runs: Path) -> Runs:
-    import json
-
-    from wandb.proto.wandb_internal_pb2 import Record as Message
-
-    found: Runs = {}
-    for path in (runs / "trackers/wandb/wandb").glob("offline-run-*/run-*.wandb"):
-        said: dict[str, str] = {}
-        metrics: dict[str, list[tuple[int, float]]] = {}
-        for data in messages(path.read_bytes()):
-            message = Message.FromString(data)
-            for item in [*message.run.config.update, *message.config.update]:
-                name = item.key or "/".join(item.nested_key)
-                held = json.loads(item.value_json)
-                said[name] = held if isinstance(held, str) else str(held)
-            row = {item.key or item.nested_key[0]: json.loads(item.value_json)
-                   for item in message.history.item}  # fmt: skip
-            for name, value in row.items():
-                if not name.startswith("_"):
-                    metrics.setdefault(name, []).append((row["_step"], value))
-        assert said["record"] not in found
-        found[said["record"]] = said, metrics
-    return found
-
-
-def of_trackio(runs: Path) -> Runs:
-    from trackio.sqlite_storage import SQLiteStorage
-
-    found: Runs = {}
-    for run in SQLiteStorage.get_run_records("demo"):
-        said = SQLiteStorage.get_run_config("demo", run["name"])
-        metrics: dict[str, list[tuple[int, float]]] = {}
-        for row in SQLiteStorage.get_logs("demo", run["name"]):
-            for name, value in row.items():
-                if name not in ("step", "timestamp"):
-                    metrics.setdefault(name, []).append((row["step"], value))
-        assert said["record"] not in found
-        found[said["record"]] = {name: str(value) for name, value in said.items()}, metrics
-    return found
-
-
 def test_wandb_is_offline_and_has_the_figures_of_the_records(tracked: Path) -> None:
     pytest.importorskip("wandb", reason="prunebench[wandb] is not installed")
     done = bench("track", "wandb", "--runs", tracked)
@@ -213,21 +123,6 @@ def test_wandb_is_offline_and_has_the_figures_of_the_records(tracked: Path) -> N
     again = bench("track", "wandb", "--runs", tracked)  # a log is linked to, in wandb's cache
     assert "told of 0 of 2 cells" in again.out, again.err
     check(tracked, of_wandb(tracked))
-
-
-def messages(data: bytes) -> Iterator[bytes]:
-    """The records of a log of LevelDB's kind, after wandb's own header of seven bytes."""
-    at, whole, block = 7, b"", 32768
-    while at < len(data):
-        if block - at % block < 7:
-            at += block - at % block
-            continue
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield whole
-            whole = b""
 
 
 def test_trackio_has_the_figures_of_the_records(tracked: Path, capfd) -> None:
