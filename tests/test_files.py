@@ -80,3 +80,30 @@ def test_half_of_a_surrogate_pair_is_written_out(tmp_path: Path) -> None:
     """As of a path whose bytes are no text; no reader of JSON would take it."""
     write_json(tmp_path / "x.json", {"command": "bench run \udcff", "\ud800": 1})
     assert read_json(tmp_path / "x.json") == {"command": r"bench run \udcff", r"\ud800": 1}
+
+
+def test_what_a_killed_writer_left_goes_when_the_file_is_written(tmp_path: Path) -> None:
+    target, left = tmp_path / "a[1].json", tmp_path / ".a[1].json.abcdefgh"
+    others = [
+        tmp_path / name for name in (".a[1].json.abcdefghi", ".b.json.abcdefgh", "a[1].json.x")
+    ]
+    for path in (left, *others):
+        path.write_text("half")
+    write_json(target, {"a": 1})
+    assert sorted(tmp_path.iterdir()) == sorted([target, *others])
+
+
+def test_what_a_living_writer_has_stays(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    with atomic_path(target) as temporary:
+        write_text(target, "theirs")  # by another, at the same time
+        temporary.write_text("ours")
+    assert target.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_nothing_is_waited_for_in_the_place_of_a_temporary_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".a.json.abcdefgh")
+    (tmp_path / ".a.json.12345678").symlink_to(tmp_path / "elsewhere")
+    write_text(tmp_path / "a.json", "ours")
+    assert len(list(tmp_path.iterdir())) == 3
