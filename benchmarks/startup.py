@@ -22,7 +22,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from bench.protocol import Protocol
-from bench.results.record import AXES, Record
+from bench.results.layout import AXES
+from bench.results.record import Record
 from bench.results.status import suite_state
 from bench.results.store import Store
 from bench.runs.cells.cell import Cell, Variant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import pkgutil
 import subprocess
 import sys
@@ -76,6 +77,20 @@ def test_importing_bench_imports_nothing_of_others() -> None:
 def test_what_workers_are_forked_with_is_there(name: str) -> None:
     """The server that forks them passes over what it cannot import, and says nothing."""
     assert find_spec(name) is not None
+
+
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=[path.stem for path in BENCHMARKS])
+def test_what_benchmarks_import_of_bench_is_there(path: Path) -> None:
+    """They run by hand, and seldom: a name that has moved would be met too late."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bench":
+            module = importlib.import_module(node.module or "")
+            for name in (alias.name for alias in node.names):
+                is_module = hasattr(module, "__path__") and find_spec(f"{node.module}.{name}")
+                assert is_module or hasattr(module, name), f"{node.module}.{name}"
 
 
 def test_no_file_is_longer_than_one_can_keep_in_mind() -> None:
