@@ -48,8 +48,13 @@ class _Ids:
     protocol: Protocol = NO_TRIALS
 
     def bind(self, cell: Cell) -> SimpleNamespace:
-        """The id of a cell of no registered method."""
-        return SimpleNamespace(id=cell.id(version=1, data="data", weights="weights"))
+        """A cell of no registered method, for which nothing is searched."""
+        bound = SimpleNamespace(
+            id=cell.id(version=1, data="data", weights="weights"),
+            context=self, searched=False, space={}, trials=0,
+        )  # fmt: skip
+        bound.trial = lambda: bound
+        return bound
 
 
 def seconds(command: list[str]) -> float:
