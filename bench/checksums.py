@@ -8,18 +8,23 @@ gets one when it is first read. Sums tell of chance, not of malice: who changes 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import logging
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench.inputs import check_regular, read_bytes
 from bench.shown import shown
 
 SUMS = "SHA256SUMS"
+
+NEW, RANDOM = ".new", 8
+"""How a temporary file's name ends before it is locked, and the random characters in it."""
 
 _log = logging.getLogger("bench")
 _said: set[Path] = set()
@@ -65,15 +70,54 @@ def write_sums(folder: Path, changes: Mapping[str, str | None]) -> None:
     sums = {name: value for name, value in {**known, **changes}.items() if value is not None}
     if sums == known:
         return
-    handle, temporary = tempfile.mkstemp(prefix=f".{SUMS}.", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+    with temporary_beside(folder / SUMS) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{value}  {name}\n" for name, value in sorted(sums.items()))
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(folder / SUMS)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.chmod(0o644)
+        temporary.replace(folder / SUMS)
+
+
+@contextlib.contextmanager
+def temporary_beside(target: Path) -> Iterator[Path]:
+    """Yields a new file beside `target` that may take its place, and is gone at the end.
+
+    What a killed writer of `target` left is removed before: one that lives holds a lock on its own.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{'?' * RANDOM}"):
+        with contextlib.suppress(OSError):
+            _remove_abandoned(left)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=NEW, dir=target.parent)
+    temporary = Path(name.removesuffix(NEW))
+    try:
+        _lock(handle)  # before it has a name that is looked for
+        Path(name).rename(temporary)
+        yield temporary
+    finally:
+        os.close(handle)
+        for left in (Path(name), temporary):
+            left.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes a regular file that nobody has locked."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode) and _lock(handle):
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Locks an open file, if nobody else has; whether it did. The lock ends with its process."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def seal(folder: Path) -> None:

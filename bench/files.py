@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import glob
 import hashlib
 import itertools
 import json
@@ -22,15 +20,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checksums import damaged, is_as_written, sum_of, write_sums
+from bench.checksums import damaged, is_as_written, sum_of, temporary_beside, write_sums
 from bench.errors import BenchError, first_line, text_of
 from bench.inputs import NO_FILE, read_bytes, read_text
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-NEW, RANDOM = ".new", 8
-"""How a temporary file's name ends before it is locked, and the random characters in it."""
 
 
 def short_hash(key: object) -> str:
@@ -41,8 +36,6 @@ def short_hash(key: object) -> str:
 @contextlib.contextmanager
 def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside `target` that takes its place when the block ends well.
-
-    What a writer of the same file left that was killed is removed before.
 
     Args:
         target: The file.
@@ -55,12 +48,7 @@ def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
     if _is_device(target):
         raise OSError(errno.EINVAL, "it is no regular file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=NEW, dir=target.parent)
-    temporary = Path(name.removesuffix(NEW))
-    try:
-        _is_locked(handle)  # before it has a name that is swept
-        Path(name).rename(temporary)
+    with temporary_beside(target) as temporary:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
@@ -71,31 +59,6 @@ def atomic_path(target: Path, *, sealed: bool = False) -> Iterator[Path]:
         temporary.replace(target)
         if sealed:
             write_sums(target.parent, {target.name: found})
-    finally:
-        os.close(handle)
-        for left in (Path(name), temporary):
-            left.unlink(missing_ok=True)
-
-
-def _sweep(target: Path) -> None:
-    """Removes temporary files of `target` whose writer is gone: one that lives holds a lock."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.{'?' * RANDOM}"):
-        with contextlib.suppress(OSError):
-            handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                if stat.S_ISREG(os.fstat(handle).st_mode) and _is_locked(handle):
-                    left.unlink()
-            finally:
-                os.close(handle)
-
-
-def _is_locked(handle: int) -> bool:
-    """Locks an open file, if nobody else has; whether it did. The lock ends with its process."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _is_device(target: Path) -> bool:

@@ -146,3 +146,10 @@ def test_a_line_that_was_cut_off_is_no_sum(tmp_path: Path) -> None:
         b"abc  x\n" + b"\xff" * 9 + b"\n" + b"0" * 64 + b"  y\n" + b"1" * 64
     )
     assert read_sums(tmp_path) == {"y": "0" * 64}
+
+
+def test_sums_that_a_killed_writer_left_half_go_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / f".{SUMS}.abcdefgh"
+    left.write_text("half")
+    write_bytes(tmp_path / "a", b"a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [SUMS, "a"]
