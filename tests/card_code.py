@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -22,11 +23,12 @@ def blocks(card: str) -> list[str]:
     return found
 
 
-def printed_here(code: str) -> str:
-    """What code prints, run in this process and in its working directory."""
+def printed_here(code: str, script: Path) -> str:
+    """What code prints as a script, run in this process and in its working directory."""
+    script.write_text(code)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(code, {})
+        runpy.run_path(str(script))
     return out.getvalue().removesuffix("\n")
 
 

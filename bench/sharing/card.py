@@ -70,9 +70,10 @@ def complete(folder: Path, store: Store, record: Record, repository: str = "") -
     from huggingface_hub import ModelCard, eval_result_entries_to_yaml
 
     facts = facts_of(store, record)
+    found = licence(facts)
     frame = "---\n{{ card_data }}\n---\n\n{{ text }}\n"
     card = ModelCard.from_template(
-        _metadata(facts), template_str=frame, text=_text(facts, repository)
+        _metadata(facts, found), template_str=frame, text=_text(facts, repository, found)
     )
     write_text(folder / CARD, str(card))
     if entry := _evaluated(facts):
@@ -102,7 +103,7 @@ def _embed(path: Path, record: Record) -> None:
         save_file(tensors, temporary, {"format": "pt", METADATA: held})
 
 
-def _metadata(facts: Facts) -> ModelCardData:
+def _metadata(facts: Facts, base_licence: str | None) -> ModelCardData:
     from huggingface_hub import EvalResult, ModelCardData
 
     record, cell, data = facts.record, facts.record.cell, facts.record.data
@@ -130,7 +131,7 @@ def _metadata(facts: Facts) -> ModelCardData:
         eval_results=results,
         language="en" if group in ENGLISH else None,
         library_name="transformers",
-        license=licence(facts),
+        license=base_licence,
         metrics=list(dict.fromkeys(map(_metric, facts.metric.figures))),
         pipeline_tag=_pipeline(facts),
         tags=[*_tags(record), "model-compression", "bench"],
@@ -173,7 +174,7 @@ def _evaluated(facts: Facts) -> EvalResultEntry | None:
     )
 
 
-def _text(facts: Facts, repository: str) -> str:
+def _text(facts: Facts, repository: str, base_licence: str | None) -> str:
     record = facts.record
     sizes = [
         [what, significant(size.get("dense")), significant(size.get("actual")),
@@ -203,7 +204,7 @@ def _text(facts: Facts, repository: str) -> str:
         params=[[name, f"{value}"] for name, value in record.params.items()],
         held=[[name, f"{value}"] for name, value in held.items()],
         commands=facts.suite.get("commands", []),
-        licence=licence(facts),
+        licence=base_licence,
         spans=facts.metric.spans,
         pairs=facts.pairs,
         regression=facts.metric.regression,

@@ -117,7 +117,7 @@ def test_a_figure_of_two_parts_is_one_metric_of_two_splits(finished: Path) -> No
     facts = replace(
         facts_of(Store(finished), record), record=replace(record, scores=scores, data=data)
     )
-    found = card._metadata(facts).eval_results
+    found = card._metadata(facts, None).eval_results
     assert [(one.metric_type, one.dataset_split, one.metric_value) for one in found] == [
         ("accuracy", "validation_matched", 60.0), ("accuracy", "validation_mismatched", 62.0),
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_no_name_is_markup(copied: Path) -> None:
 
     evil = "</details><script>alert(1)</script> | [x](http://evil) `y`\n# z"
     strange = replace(record, cell={**record.cell, "model": evil}, params={evil: evil})
-    text = card._text(replace(facts, record=strange), "")
+    text = card._text(replace(facts, record=strange), "", None)
     assert "<script>" not in text
     assert "[x](http" not in text
     assert "\n# z" not in text
@@ -146,12 +146,14 @@ def test_an_interval_of_three_seeds_is_said_as_it_is(finished: Path) -> None:
     assert three.endswith("(mean of 3 seeds, 95 % interval)")
 
 
-def test_its_code_runs_as_it_stands(exported: tuple[Path, Record], monkeypatch) -> None:
+def test_its_code_runs_as_it_stands(
+    exported: tuple[Path, Record], tmp_path: Path, monkeypatch
+) -> None:
     folder, record = exported
     monkeypatch.chdir(folder)
     loaded, read = blocks((folder / "README.md").read_text())
-    assert printed_here(loaded) in LABELS
-    assert float(printed_here(read)) == record.score
+    assert printed_here(loaded, tmp_path / "load.py") in LABELS
+    assert float(printed_here(read, tmp_path / "read.py")) == record.score
 
 
 @pytest.mark.parametrize(
@@ -181,10 +183,10 @@ def test_code_for_other_heads_and_for_pairs_runs_too(
     auto = getattr(transformers, f"AutoModelFor{head}")
     auto.from_pretrained(demo_encoder_path(), **held).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(demo_encoder_path()).save_pretrained(tmp_path)
-    text = card._text(facts, "")
+    text = card._text(facts, "", None)
     assert ('tokenizer("One text.", "The other text."' in text) == (task != "squad")
     monkeypatch.chdir(tmp_path)
-    assert re.fullmatch(said, printed_here(blocks(text)[0]))
+    assert re.fullmatch(said, printed_here(blocks(text)[0], tmp_path / "load.py"))
 
 
 def test_pairs_are_known_by_the_rows_that_are_kept(copied: Path, tmp_path: Path) -> None:

@@ -46,13 +46,6 @@ DEATHS = {
 }
 """What Ray raises, by name, where something died under a computation."""
 
-
-def how_it_died(error: Exception) -> str:
-    """How Ray says that something died."""
-    name = type(error).__name__
-    return DEATHS.get(name, f"{name}: {first_line(error)}")
-
-
 USUAL = {
     # A node that is gone without a word is told after 15 s, not after a minute.
     "RAY_health_check_period_ms": "2000",
@@ -60,6 +53,12 @@ USUAL = {
     "RAY_health_check_failure_threshold": "3",
 }
 """Where the user's environment is silent; what the head of a cluster was started with counts."""
+
+
+def how_it_died(error: Exception) -> str:
+    """How Ray says that something died."""
+    name = type(error).__name__
+    return DEATHS.get(name, f"{name}: {first_line(error)}")
 
 
 class Connection:
