@@ -139,7 +139,6 @@ def test_what_a_method_requires_may_fail_in_any_way(said, plugin, tmp_path, monk
     assert (result.status, listed["needs"]["missing"]) == (0, {"needed.part": "pip it"})
 
 
-@pytest.mark.skipif(find_spec("pip") is None, reason="there is no pip")
 def test_doctor_names_every_extra_and_the_line_that_brings_it(monkeypatch) -> None:
     known = importlib.metadata.version
 
@@ -160,6 +159,7 @@ def test_doctor_names_every_extra_and_the_line_that_brings_it(monkeypatch) -> No
     assert said["wandb"] == "installed"
 
 
+@pytest.mark.skipif(find_spec("pip") is None, reason="there is no pip")
 def test_doctor_installs_what_a_method_lacks_by_its_own_line(
     plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
